@@ -1,0 +1,39 @@
+# make demo   set up, then run the pipeline on the embedded data
+# make test   set up, then run the tests
+# make check  linters and types
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# DVC starts the stages through PATH, so the environment must come first there.
+export PATH := $(BIN):$(PATH)
+
+.PHONY: setup demo test check clean
+.DEFAULT_GOAL := demo
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "yolopipe needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -d .git || { echo "this folder is no git clone; DVC needs one. Try: git clone"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup
+	dvc repro
+	@dvc metrics show
+	@echo "look at:  plots/evaluate/predictions.png   and   yolopipe inspect-labels"
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

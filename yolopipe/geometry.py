@@ -1,0 +1,177 @@
+"""Affine maps of images and boxes: 2×3 matrices in corner coordinates.
+
+Pixel (row i, column j) covers [j, j+1) × [i, i+1); an image spans [0, width] × [0, height].  Boxes live in these
+coordinates.  OpenCV counts from pixel centres instead, so :func:`warp` adds the half-pixel correction; without it
+pixels and boxes drift apart by up to half a pixel of the larger image.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "FILL",
+    "compose",
+    "fill_outside",
+    "flip_matrix",
+    "invert_affine",
+    "letterbox_matrix",
+    "scale_of",
+    "transform_boxes",
+    "translation_matrix",
+    "warp",
+]
+
+Affine = npt.NDArray[np.float64]
+
+FILL = 128
+"""Grey around the picture, the same for letterbox, crop and translation."""
+
+
+def translation_matrix(x: float, y: float) -> Affine:
+    """Moves right by ``x`` and down by ``y`` pixels.
+
+    >>> translation_matrix(3, -2).tolist()
+    [[1.0, 0.0, 3.0], [0.0, 1.0, -2.0]]
+    """
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
+
+
+def flip_matrix(width: float) -> Affine:
+    """Mirrors left and right in an image ``width`` pixels wide.
+
+    >>> flip_matrix(100).tolist()
+    [[-1.0, 0.0, 100.0], [0.0, 1.0, 0.0]]
+    """
+    return np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]])
+
+
+def letterbox_matrix(size_wh: tuple[float, float], input_size: int) -> Affine:
+    """Scales to fit the square input, centred, aspect kept; whole-pixel padding so that a scale of 1 stays sharp.
+
+    Args:
+        size_wh: width and height of the image in pixels.
+        input_size: side of the square network input in pixels.
+
+    Returns:
+        (2, 3) image pixels to input pixels.
+
+    >>> letterbox_matrix((200, 100), 400).tolist()
+    [[2.0, 0.0, 0.0], [0.0, 2.0, 100.0]]
+    """
+    width, height = size_wh
+    scale = min(input_size / width, input_size / height)
+    left, top = (math.floor((input_size - scale * side) / 2) for side in (width, height))
+    return np.array([[scale, 0.0, left], [0.0, scale, top]])
+
+
+def compose(first: Affine, *then: Affine) -> Affine:
+    """One matrix that does ``first`` and then each of ``then``, in order.
+
+    >>> compose(flip_matrix(10), translation_matrix(1, 0)).tolist()
+    [[-1.0, 0.0, 11.0], [0.0, 1.0, 0.0]]
+    """
+    result = np.asarray(first, np.float64)
+    for matrix in then:
+        result = (_square(matrix) @ _square(result))[:2]
+    return result
+
+
+def invert_affine(matrix: npt.ArrayLike) -> Affine:
+    """The matrix that undoes ``matrix``.
+
+    >>> invert_affine([[2, 0, 10], [0, 2, 0]]).tolist()
+    [[0.5, 0.0, -5.0], [0.0, 0.5, 0.0]]
+    """
+    inverse = np.linalg.inv(_square(np.asarray(matrix, np.float64)))[:2]
+    return np.asarray(inverse + 0.0, np.float64)  # no negative zeros in tables
+
+
+def _square(matrix: Affine) -> Affine:
+    return np.vstack([matrix, [0.0, 0.0, 1.0]])
+
+
+def scale_of(matrix: npt.ArrayLike) -> float:
+    """How much ``matrix`` enlarges lengths: the square root of its area factor.
+
+    >>> scale_of([[0.5, 0, 3], [0, 0.5, 4]])
+    0.5
+    """
+    (a, b), (c, d) = np.asarray(matrix, np.float64)[:, :2]
+    return float(np.sqrt(abs(a * d - b * c)))
+
+
+def transform_boxes(matrix: npt.ArrayLike, boxes_xyxy: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Boxes after an affine map without rotation: scaling, mirroring and moving keep them upright.
+
+    Args:
+        matrix: (2, 3) without shear or rotation.
+        boxes_xyxy: (N, 4).
+
+    Returns:
+        (N, 4) float64, x1 <= x2 and y1 <= y2 also after mirroring.
+
+    >>> transform_boxes(flip_matrix(100), [[10, 20, 30, 40]]).tolist()
+    [[70.0, 20.0, 90.0, 40.0]]
+    """
+    affine = np.asarray(matrix, np.float64)
+    corners = np.asarray(boxes_xyxy, np.float64).reshape(-1, 2, 2)
+    moved = corners * affine[[0, 1], [0, 1]] + affine[:, 2]
+    return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+
+
+def fill_outside(image: npt.NDArray[np.uint8], visible_xyxy: npt.ArrayLike) -> None:
+    """Paint grey, in place, every pixel that lies wholly outside a rectangle.
+
+    >>> image = np.zeros((3, 3), np.uint8)
+    >>> fill_outside(image, [1, 0, 2.5, 3])
+    >>> image[0].tolist()
+    [128, 0, 0]
+    """
+    x1, y1, x2, y2 = (float(side) for side in np.asarray(visible_xyxy))
+    image[: max(0, math.floor(y1))] = FILL
+    image[math.ceil(y2) :] = FILL
+    image[:, : max(0, math.floor(x1))] = FILL
+    image[:, math.ceil(x2) :] = FILL
+
+
+def warp(image: npt.NDArray[np.uint8], matrix: npt.ArrayLike, size: int) -> npt.NDArray[np.uint8]:
+    """Resample ``image`` once into a square of ``size`` pixels, grey where it does not reach.
+
+    ``cv2.warpAffine`` reads four neighbours, so shrinking by more than two would skip pixels (it ignores
+    ``INTER_AREA``): then the image is first reduced by area averaging, and the rest is left to the warp.
+
+    Args:
+        image: (H, W, 3) uint8.
+        matrix: (2, 3) image pixels to output pixels, corner coordinates.
+        size: side of the output in pixels.
+
+    Returns:
+        (size, size, 3) uint8.
+
+    >>> warp(np.full((2, 4, 3), 9, np.uint8), letterbox_matrix((4, 2), 4), 4)[:, 0, 0].tolist()
+    [128, 9, 9, 128]
+    """
+    import cv2
+
+    affine = np.asarray(matrix, np.float64)
+    scale = scale_of(affine)
+    if scale < 0.5:
+        height, width = image.shape[:2]
+        small_wh = tuple(max(1, round(side * scale * 1.5)) for side in (width, height))
+        image = np.asarray(cv2.resize(image, small_wh, interpolation=cv2.INTER_AREA), np.uint8)
+        affine = affine @ np.diag([width / small_wh[0], height / small_wh[1], 1.0])
+    centres = affine.copy()
+    centres[:, 2] += affine[:, :2] @ [0.5, 0.5] - 0.5
+    warped = cv2.warpAffine(
+        image,
+        centres,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(FILL, FILL, FILL),
+    )
+    return np.asarray(warped, np.uint8)

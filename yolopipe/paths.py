@@ -1,0 +1,37 @@
+"""Where the stages leave what they make, relative to the project folder; ``dvc.yaml`` says the same (tested)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = [
+    "AUGMENTED",
+    "BEST_WEIGHTS",
+    "EVAL_METRICS",
+    "EVAL_PLOTS",
+    "LAST_WEIGHTS",
+    "MODEL_CARD",
+    "PARSED",
+    "PREDICTIONS",
+    "SAMPLE",
+    "SHARDS",
+    "SIDE",
+    "TRAIN_METRICS",
+    "TRAIN_PLOTS",
+]
+
+SAMPLE = Path("data/sample")
+PARSED = Path("data/parsed")
+AUGMENTED = Path("data/augmented")
+SHARDS = Path("data/shards")
+BEST_WEIGHTS = Path("models/best.weights.h5")
+LAST_WEIGHTS = Path("models/last.weights.h5")
+MODEL_CARD = Path("models/model.json")
+TRAIN_METRICS = Path("metrics/train.json")
+TRAIN_PLOTS = Path("plots/train")
+EVAL_METRICS = Path("metrics/eval.json")
+EVAL_PLOTS = Path("plots/evaluate")
+PREDICTIONS = Path("predictions/val.parquet")
+
+SIDE = Path(".yolopipe")
+"""Untracked: what may be lost without loss (problem lists of failed runs, TensorBoard logs)."""

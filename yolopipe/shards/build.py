@@ -1,0 +1,206 @@
+"""One shard from its samples: decode, warp once, colour, encode, assign.  Runs in a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from yolopipe.augmentation import apply_colour
+from yolopipe.config import STRIDES, Assignment, Precompute
+from yolopipe.errors import ImageError, Problem, YolopipeError
+from yolopipe.files import atomic_file, sha256_file
+from yolopipe.geometry import compose, fill_outside, letterbox_matrix, transform_boxes, warp
+from yolopipe.images import read_image
+from yolopipe.labels.assign import assign
+from yolopipe.labels.sparse import encode_sparse
+from yolopipe.shards.manifest import ShardInfo
+from yolopipe.shards.plan import PlannedShard
+from yolopipe.shards.reader import WRITERS
+from yolopipe.shards.schema import Row, ScaleLabel
+from yolopipe.tables import split_boxes
+
+__all__ = ["BuiltShard", "ShardTask", "build_shard"]
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """What a worker needs to build one shard; picklable, a few hundred kilobytes.
+
+    Args:
+        plan: name, copy and order.
+        samples: the rows of the augmented table, in the order to write.
+        directory: where the shard goes.
+        precompute: pixels.
+        assignment: labels.
+        num_classes: of the whole data set.
+    """
+
+    plan: PlannedShard
+    samples: pa.Table
+    directory: Path
+    precompute: Precompute
+    assignment: Assignment
+    num_classes: int
+
+
+@dataclass(frozen=True)
+class BuiltShard:
+    """What came of a task: the manifest entry and its counts, or what is wrong with the images."""
+
+    info: ShardInfo | None
+    problems: tuple[Problem, ...]
+    counts: dict[str, int]
+    backgrounds: int
+    label_bytes: int
+    boxes_per_class: npt.NDArray[np.int64]
+    positives: npt.NDArray[np.int64]
+    listed: npt.NDArray[np.int64]
+
+
+class _BadImages(Exception):
+    """Ends the writing of a shard without leaving a file."""
+
+
+def build_shard(task: ShardTask) -> BuiltShard:
+    """Write one shard atomically and say what is in it.
+
+    Images that cannot be read do not raise: they are returned, so that all of them can be listed at once.
+    """
+    rows_to_input, boxes_xyxy, classes, offsets = _geometry(task)
+    row_of_box = np.repeat(np.arange(task.samples.num_rows), np.diff(offsets))
+    found = assign(
+        boxes_xyxy,
+        row_of_box,
+        input_size=task.precompute.input_size,
+        anchors=task.assignment.anchors_px / np.array(STRIDES)[:, np.newaxis, np.newaxis],
+        iou_threshold=task.assignment.iou_threshold,
+        max_bbox_per_scale=task.assignment.max_bbox_per_scale,
+    )
+    labels = encode_sparse(found, row_of_box, task.samples.num_rows)
+    problems: list[Problem] = []
+    rows = _rows(task, rows_to_input, boxes_xyxy, classes.astype(np.uint16), offsets, labels, problems)
+    path = task.directory / f"{task.plan.name}.{task.precompute.format}"
+    info = None
+    try:
+        with atomic_file(path) as partial:
+            WRITERS[task.precompute.format](partial, rows)
+            if problems:
+                raise _BadImages
+        info = ShardInfo(
+            path.name,
+            task.plan.copy,
+            task.samples.num_rows,
+            len(boxes_xyxy),
+            path.stat().st_size,
+            sha256_file(path),
+        )
+    except _BadImages:
+        pass
+    return BuiltShard(
+        info=info,
+        problems=tuple(problems),
+        counts=found.counts(),
+        backgrounds=int((np.diff(offsets) == 0).sum()),
+        label_bytes=sum(part.nbytes for row in labels for label in row for part in label)
+        + boxes_xyxy.nbytes
+        + 2 * len(classes),
+        boxes_per_class=np.bincount(classes, minlength=task.num_classes),
+        positives=np.array([np.bincount(s.cell[s.wins] % 3, minlength=3) for s in found.scales]),
+        listed=np.array([len(scale.slot_box) for scale in found.scales]),
+    )
+
+
+def _geometry(task: ShardTask) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], Any, npt.NDArray[np.int64]]:
+    """Source-to-input matrices (R, 2, 3), boxes (M, 4) in input pixels, classes (M,), offsets (R + 1,)."""
+    samples, size = task.samples, task.precompute.input_size
+    frames_wh = zip(samples["frame_width"].to_pylist(), samples["frame_height"].to_pylist(), strict=True)
+    letterboxes = [letterbox_matrix(frame_wh, size) for frame_wh in frames_wh]
+    to_frame = samples["matrix"].combine_chunks().flatten().to_numpy().reshape(-1, 2, 3)
+    matrices = np.array([compose(a, b) for a, b in zip(to_frame, letterboxes, strict=True)]).reshape(-1, 2, 3)
+    boxes, classes, offsets = split_boxes(samples)
+    moved = [
+        transform_boxes(letterbox, boxes[offsets[i] : offsets[i + 1]]) for i, letterbox in enumerate(letterboxes)
+    ]
+    inside = np.clip(np.concatenate(moved), 0, size)  # takes off what rounding adds
+    return matrices, inside.astype(np.float32), classes, offsets
+
+
+def _rows(
+    task: ShardTask,
+    matrices: npt.NDArray[np.float64],
+    boxes_xyxy: npt.NDArray[np.float32],
+    classes: npt.NDArray[np.uint16],
+    offsets: npt.NDArray[np.int64],
+    labels: list[list[ScaleLabel]],
+    problems: list[Problem],
+) -> Iterator[Row]:
+    """The rows, one at a time: memory is one row group, whatever the shard's length."""
+    encode = _encoder(task.precompute)
+    for index, sample in enumerate(_records(task.samples)):
+        try:
+            pixels = _sample_pixels(sample, matrices[index], task.precompute.input_size)
+        except ImageError as error:
+            problems.append(Problem(sample["image"], 0, 0, error.rule, error.message, sample["image"]))
+            continue
+        if problems:
+            continue  # nothing will be kept: only look for more
+        ours = slice(offsets[index], offsets[index + 1])
+        yield Row(
+            path=sample["image"],
+            copy=task.plan.copy,
+            image=encode(pixels),
+            source_wh=(sample["width"], sample["height"]),
+            matrix=matrices[index],
+            boxes_xyxy=boxes_xyxy[ours],
+            classes=classes[ours],
+            labels=(labels[index][0], labels[index][1], labels[index][2]),
+        )
+
+
+def _records(samples: pa.Table) -> Iterator[dict[str, Any]]:
+    names = ["image", "width", "height", "orientation", "hue", "saturation", "value"]
+    names += ["frame_width", "frame_height", "visible_xyxy"]
+    return iter(samples.select(names).to_pylist())
+
+
+def _sample_pixels(sample: dict[str, Any], matrix: npt.NDArray[np.float64], size: int) -> Pixels:
+    image = read_image(sample["image"], sample["orientation"])
+    height, width = image.shape[:2]
+    if (width, height) != (sample["width"], sample["height"]):
+        raise ImageError(
+            "changed-image",
+            f"it is {width}x{height} now, parse saw {sample['width']}x{sample['height']}; run: dvc repro",
+        )
+    pixels = warp(image, matrix, size)
+    coloured = apply_colour(pixels, [sample["hue"], sample["saturation"], sample["value"]])
+    if coloured is not pixels:  # the grey around the picture is the same in every sample
+        letterbox = letterbox_matrix((sample["frame_width"], sample["frame_height"]), size)
+        fill_outside(coloured, transform_boxes(letterbox, [sample["visible_xyxy"]])[0])
+    return coloured
+
+
+def _encoder(params: Precompute) -> Callable[[Pixels], bytes]:
+    """RGB pixels to bytes.  JPEG is 4:2:0, baseline, without metadata: the same bytes for the same pixels."""
+    import cv2
+
+    if params.encoding == "raw":
+        return lambda pixels: pixels.tobytes()
+    suffix, options = ".png", [cv2.IMWRITE_PNG_COMPRESSION, 6]
+    if params.encoding == "jpeg":
+        suffix, options = ".jpg", [cv2.IMWRITE_JPEG_QUALITY, params.jpeg_quality]
+
+    def encode(pixels: Pixels) -> bytes:
+        good, encoded = cv2.imencode(suffix, pixels[..., ::-1], options)
+        if not good:
+            raise YolopipeError(f"OpenCV could not encode a {pixels.shape} image as {suffix}")
+        return encoded.tobytes()
+
+    return encode

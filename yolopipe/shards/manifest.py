@@ -1,0 +1,208 @@
+"""``manifest.json``: what the shards hold, how they were made, and what proves that they are whole.
+
+A TFRecord file cut between two records reads short without an error, and Parquet returns flipped bits unless asked
+not to; so counts and checksums live here.  The manifest is written last and holds nothing of machine, time or path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from yolopipe.errors import ShardError
+from yolopipe.files import sha256_file, write_json
+from yolopipe.shards.schema import SCHEMA_VERSION
+
+__all__ = ["Manifest", "ShardInfo", "SplitInfo", "load_manifest", "verify_shards", "write_manifest"]
+
+FILE = "manifest.json"
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """One file: its name, the augmented copy it belongs to, and what proves that it is whole."""
+
+    name: str
+    copy: int
+    rows: int
+    boxes: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """Train or val.
+
+    Args:
+        rows: samples, all copies together.
+        copies: augmented copies of each image; 1 for val.
+        boxes: boxes in all rows.
+        backgrounds: rows without boxes.
+        boxes_per_class: in the order of the class names.
+        positives: per stride (as text) the number of positives of each anchor.
+        listed: per stride the number of boxes in its list.
+        overwritten: boxes with no positive left, a later box took their places.
+        partly_overwritten: boxes that lost some of their places.
+        forced: boxes that no anchor fits above the threshold; their best anchor was taken.
+        past_list_end: boxes pushed out of a scale's list.
+        label_bytes: bytes of the sparse labels before compression.
+        shards: the files, in order of copy and name.
+    """
+
+    rows: int
+    copies: int
+    boxes: int
+    backgrounds: int
+    boxes_per_class: tuple[int, ...]
+    positives: Mapping[str, tuple[int, ...]]
+    listed: Mapping[str, int]
+    overwritten: int
+    partly_overwritten: int
+    forced: int
+    past_list_end: int
+    label_bytes: int
+    shards: tuple[ShardInfo, ...]
+
+    @property
+    def rows_per_copy(self) -> int:
+        """Samples an epoch reads."""
+        return self.rows // self.copies
+
+    def of_copy(self, copy: int | None) -> tuple[ShardInfo, ...]:
+        """The files of one copy, or all of them for ``None``."""
+        return tuple(shard for shard in self.shards if copy is None or shard.copy == copy)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything a reader must know before it opens a shard."""
+
+    format: str
+    encoding: str
+    jpeg_quality: int
+    input_size: int
+    strides: tuple[int, ...]
+    anchors: tuple[tuple[tuple[float, float], ...], ...]
+    iou_threshold: float
+    max_bbox_per_scale: int
+    class_names: tuple[str, ...]
+    splits: Mapping[str, SplitInfo]
+
+    @property
+    def anchors_px(self) -> npt.NDArray[np.float64]:
+        """(3, 3, 2) width and height in pixels of the network input, small stride first."""
+        return np.array(self.anchors, np.float64)
+
+    @property
+    def anchors_in_strides(self) -> npt.NDArray[np.float64]:
+        """(3, 3, 2) width and height in units of the stride, as the notes hold them."""
+        return np.divide(self.anchors_px, np.array(self.strides, np.float64)[:, np.newaxis, np.newaxis])
+
+
+def write_manifest(directory: str | Path, manifest: Manifest) -> None:
+    """Write ``manifest.json`` into ``directory``."""
+    write_json(Path(directory) / FILE, {"schema_version": SCHEMA_VERSION, **asdict(manifest)})
+
+
+def load_manifest(directory: str | Path) -> Manifest:
+    """Read the manifest and check that every file it names is there with the right length.
+
+    Args:
+        directory: the folder of shards.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ShardError: no manifest, another schema version, a damaged manifest, a missing or cut shard.
+    """
+    folder = Path(directory)
+    tree = _read(folder)
+    version = tree.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ShardError(
+            f"{folder / FILE}: shards of schema version {version}; this yolopipe reads version {SCHEMA_VERSION}",
+            hint="make them again: dvc repro -f precompute",
+        )
+    try:
+        manifest = _from_json(tree)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ShardError(
+            f"{folder / FILE}: not a complete manifest ({error!r})", hint="make it again: dvc repro -f precompute"
+        ) from None
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            _check_length(folder, shard)
+    return manifest
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    file = folder / FILE
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ShardError(
+            f"no shards here: {file} is missing", hint="yolopipe precompute   (or all at once: dvc repro)"
+        ) from None
+    except ValueError as error:
+        raise ShardError(f"{file}: not JSON: {error}", hint="make it again: dvc repro -f precompute") from None
+    return tree if isinstance(tree, dict) else {}
+
+
+def _from_json(tree: dict[str, Any]) -> Manifest:
+    known = {key: value for key, value in tree.items() if key in Manifest.__dataclass_fields__}
+    splits = {name: _split_from_json(split) for name, split in known.pop("splits").items()}
+    anchors = tuple(tuple((float(w), float(h)) for w, h in scale) for scale in known.pop("anchors"))
+    for name in ("strides", "class_names"):
+        known[name] = tuple(known[name])
+    return Manifest(**known, anchors=anchors, splits=splits)
+
+
+def _split_from_json(tree: dict[str, Any]) -> SplitInfo:
+    shards = tuple(ShardInfo(**shard) for shard in tree["shards"])
+    positives = {stride: tuple(counts) for stride, counts in tree["positives"].items()}
+    return SplitInfo(
+        **{**tree, "shards": shards, "positives": positives, "boxes_per_class": tuple(tree["boxes_per_class"])}
+    )
+
+
+def _check_length(folder: Path, shard: ShardInfo) -> None:
+    path = folder / shard.name
+    found = path.stat().st_size if path.is_file() else None
+    if found != shard.bytes:
+        state = "is missing" if found is None else f"has {found:,} bytes, the manifest says {shard.bytes:,}"
+        raise ShardError(f"shard {path} {state}", hint="make the shards again: dvc repro -f precompute")
+
+
+def verify_shards(directory: str | Path, manifest: Manifest, splits: tuple[str, ...] | None = None) -> int:
+    """Compare the SHA-256 of every shard with the manifest (about 1.8 GB/s).
+
+    Args:
+        directory: the folder of shards.
+        manifest: from :func:`load_manifest`.
+        splits: which; all by default.
+
+    Returns:
+        Bytes that were checked.
+
+    Raises:
+        ShardError: naming the first shard that differs.
+    """
+    checked = 0
+    for name in splits or tuple(manifest.splits):
+        for shard in manifest.splits[name].shards:
+            path = Path(directory) / shard.name
+            if sha256_file(path) != shard.sha256:
+                raise ShardError(
+                    f"shard {path}: its bytes are not those the manifest was written for (SHA-256 differs)",
+                    hint="a damaged disk or a hand-made edit; make it again: dvc repro -f precompute",
+                )
+            checked += shard.bytes
+    return checked

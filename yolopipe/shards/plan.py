@@ -1,0 +1,65 @@
+"""Which sample lies in which shard: decided from names alone, before any work starts.
+
+So the bytes of a shard do not depend on workers, retries or arrival.  Samples of one augmented copy share shards (an
+epoch reads one copy), in the order of a hash, so that neighbours in the annotation text (often one scene, one class)
+are spread and a bounded shuffle buffer is enough.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["PlannedShard", "plan_shards"]
+
+FEW_SHARDS, FEW_ROWS = 4, 32
+"""A small split still gets up to this many shards of at least so many rows: work for each core."""
+
+
+@dataclass(frozen=True)
+class PlannedShard:
+    """One shard to write.
+
+    Args:
+        name: file name without suffix, e.g. ``train-c00-00001-of-00004``.
+        copy: augmented copy.
+        samples: (R,) rows of the sample table, in the order to write.
+    """
+
+    name: str
+    copy: int
+    samples: npt.NDArray[np.int64]
+
+
+def plan_shards(split: str, images: Sequence[str], copies: Sequence[int], shard_rows: int) -> list[PlannedShard]:
+    """Deal the samples of a split into shards.
+
+    Args:
+        split: ``train`` or ``val``, the start of every name.
+        images: path of each sample's image.
+        copies: copy number of each sample.
+        shard_rows: the most rows a shard may have.
+
+    Returns:
+        Shards in order of name; every sample is in exactly one.
+
+    >>> [(s.name, len(s.samples)) for s in plan_shards("val", ["a", "b", "c"], [0, 0, 0], 2)]
+    [('val-c00-00000-of-00002', 2), ('val-c00-00001-of-00002', 1)]
+    """
+    copy_of = np.asarray(copies, np.int64)
+    digests = [hashlib.sha256(image.encode()).digest() for image in images]
+    order = np.array(sorted(range(len(images)), key=digests.__getitem__), np.int64)
+    plan: list[PlannedShard] = []
+    for copy in np.unique(copy_of).tolist():
+        samples = order[copy_of[order] == copy]
+        count = max(math.ceil(len(samples) / shard_rows), min(FEW_SHARDS, len(samples) // FEW_ROWS), 1)
+        plan += [
+            PlannedShard(f"{split}-c{copy:02}-{index:05}-of-{count:05}", copy, part)
+            for index, part in enumerate(np.array_split(samples, count))
+        ]
+    return plan

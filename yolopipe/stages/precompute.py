@@ -1,0 +1,149 @@
+"""precompute: tables of samples and source images become shards of pixels and sparse labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from yolopipe import console, paths
+from yolopipe.config import STRIDES, Config
+from yolopipe.errors import Problem, ProblemsError
+from yolopipe.files import atomic_directory
+from yolopipe.shards.build import BuiltShard, ShardTask, build_shard
+from yolopipe.shards.manifest import Manifest, SplitInfo, write_manifest
+from yolopipe.shards.plan import plan_shards
+from yolopipe.stages import StageResult
+from yolopipe.tables import read_table
+from yolopipe.workers import map_unordered
+
+__all__ = ["run"]
+
+
+def run(config: Config, *, workers: int = 1) -> StageResult:
+    """Write ``data/shards``: shards first, ``manifest.json`` last, all of it under its final name at once.
+
+    Args:
+        config: reads ``precompute`` and ``assignment``.
+        workers: processes; the result does not depend on it.
+
+    Returns:
+        What the shards hold, and what the labels lost.
+
+    Raises:
+        ProblemsError: images that cannot be read, all of them; nothing is then left under ``data/shards``.
+    """
+    with atomic_directory(paths.SHARDS) as folder:
+        tasks, class_names = _tasks(config, folder)
+        built = _build(tasks, workers)
+        problems = [problem for shard in built for problem in shard.problems]
+        if problems:
+            raise _unreadable(problems)
+        splits = {
+            split: _split_info([b for t, b in zip(tasks, built, strict=True) if t.plan.name.startswith(f"{split}-")])
+            for split in ("train", "val")
+        }
+        manifest = _manifest(config, class_names, splits)
+        write_manifest(folder, manifest)
+    return _result(manifest)
+
+
+def _tasks(config: Config, folder: Path) -> tuple[list[ShardTask], tuple[str, ...]]:
+    tasks: list[ShardTask] = []
+    class_names: tuple[str, ...] = ()
+    for split in ("train", "val"):
+        table, class_names = read_table(paths.AUGMENTED / f"{split}.parquet", made_by="augment")
+        plan = plan_shards(split, table["image"].to_pylist(), table["copy"].to_pylist(), config.precompute.shard_rows)
+        tasks += [
+            ShardTask(
+                shard, table.take(shard.samples), folder, config.precompute, config.assignment, len(class_names)
+            )
+            for shard in plan
+        ]
+    return tasks, class_names
+
+
+def _build(tasks: Sequence[ShardTask], workers: int) -> list[BuiltShard]:
+    total = sum(task.samples.num_rows for task in tasks)
+    built: dict[int, BuiltShard] = {}
+    with console.progress("precompute", total) as advance:
+        for index, shard in map_unordered(build_shard, tasks, workers=workers, name=lambda task: task.plan.name):
+            built[index] = shard
+            advance(tasks[index].samples.num_rows)
+    return [built[index] for index in range(len(tasks))]
+
+
+def _unreadable(problems: list[Problem]) -> ProblemsError:
+    unique = sorted({str(problem): problem for problem in problems}.values(), key=str)
+    count = f"{len(unique)} image{'s' if len(unique) > 1 else ''}"
+    return ProblemsError(
+        f"{count} cannot be read; no shard was written",
+        unique,
+        hint="mend them, or take them out of the annotation text; then: dvc repro",
+    )
+
+
+def _split_info(built: Sequence[BuiltShard]) -> SplitInfo:
+    shards = tuple(shard.info for shard in built if shard.info is not None)
+    positives = np.sum([shard.positives for shard in built], axis=0)
+    listed = np.sum([shard.listed for shard in built], axis=0)
+    counts = {name: sum(shard.counts[name] for shard in built) for name in built[0].counts}
+    return SplitInfo(
+        rows=sum(shard.rows for shard in shards),
+        copies=len({shard.copy for shard in shards}),
+        boxes=sum(shard.boxes for shard in shards),
+        backgrounds=sum(shard.backgrounds for shard in built),
+        boxes_per_class=tuple(np.sum([shard.boxes_per_class for shard in built], axis=0).tolist()),
+        positives={str(stride): tuple(positives[i].tolist()) for i, stride in enumerate(STRIDES)},
+        listed={str(stride): int(listed[i]) for i, stride in enumerate(STRIDES)},
+        label_bytes=sum(shard.label_bytes for shard in built),
+        shards=shards,
+        **counts,
+    )
+
+
+def _manifest(config: Config, class_names: tuple[str, ...], splits: dict[str, SplitInfo]) -> Manifest:
+    params, assignment = config.precompute, config.assignment
+    return Manifest(
+        format=params.format,
+        encoding=params.encoding,
+        jpeg_quality=params.jpeg_quality,
+        input_size=params.input_size,
+        strides=STRIDES,
+        anchors=tuple(tuple((float(w), float(h)) for w, h in scale) for scale in assignment.anchors_px),
+        iou_threshold=assignment.iou_threshold,
+        max_bbox_per_scale=assignment.max_bbox_per_scale,
+        class_names=class_names,
+        splits=splits,
+    )
+
+
+def _result(manifest: Manifest) -> StageResult:
+    rows: dict[str, object] = {}
+    report: dict[str, Any] = {}
+    for name, split in manifest.splits.items():
+        size = sum(shard.bytes for shard in split.shards)
+        report[name] = {
+            **{key: getattr(split, key) for key in ("rows", "copies", "boxes", "backgrounds", "label_bytes")},
+            **{key: getattr(split, key) for key in ("overwritten", "partly_overwritten", "forced", "past_list_end")},
+            "positives": {stride: list(counts) for stride, counts in split.positives.items()},
+            "shards": len(split.shards),
+            "bytes": size,
+        }
+        rows[name] = f"{split.rows:,} rows in {len(split.shards)} shards, {size / 1e6:,.1f} MB; {split.boxes:,} boxes"
+        rows[f"{name} positives"] = " · ".join(
+            f"stride {stride}: {sum(counts):,} ({', '.join(f'{count:,}' for count in counts)})"
+            for stride, counts in split.positives.items()
+        )
+        rows[f"{name} losses"] = (
+            f"{split.overwritten:,} boxes overwritten, {split.partly_overwritten:,} in part; "
+            f"{split.forced:,} forced to their best anchor; {split.past_list_end:,} past a list's end"
+        )
+    per_box = sum(s.label_bytes for s in manifest.splits.values()) / max(
+        1, sum(s.boxes for s in manifest.splits.values())
+    )
+    rows["labels"] = f"{per_box:.1f} bytes a box (sparse)"
+    title = f"{manifest.input_size} px, {manifest.format}, {manifest.encoding}"
+    return StageResult(title, rows, report, "yolopipe train   (or look first: yolopipe inspect-labels)")
