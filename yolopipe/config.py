@@ -255,7 +255,7 @@ def load_config(path: str | Path = "params.yaml", *, stage: str | None = None) -
     try:
         config = Config.model_validate(_plain(tree))
     except ValidationError as error:
-        lines = [f"{_place(file, tree, e['loc'])}: {_sentence(e)}" for e in error.errors()]
+        lines = [f"{_place(file, tree, e['loc'], of_key=_is_key(e))}: {_sentence(e)}" for e in error.errors()]
         count = f"{len(lines)} mistake" + ("s" if len(lines) > 1 else "")
         raise ConfigError("\n".join([*lines, f"{count} in {file}; nothing was run"])) from None
     if stage is not None:
@@ -298,17 +298,22 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _place(file: Path, tree: Any, location: tuple[int | str, ...]) -> str:
-    """``file:line:column`` of the deepest part of ``location`` that the file has."""
+def _place(file: Path, tree: Any, location: tuple[int | str, ...], *, of_key: bool = False) -> str:
+    """``file:line:column`` of the value (or key) at ``location``, or as deep towards it as the file goes."""
     node, place = tree, str(file)
     for key in location:
         marks = getattr(getattr(node, "lc", None), "data", None) or {}
         if key not in marks:
             break
-        line, column = marks[key][:2]
+        line, column = marks[key][:2] if of_key or isinstance(node[key], dict) else marks[key][-2:]
         place = f"{file}:{line + 1}:{column + 1}"
         node = node[key]
     return place
+
+
+def _is_key(error: Any) -> bool:
+    """Is it the key that is wrong, and not its value?"""
+    return bool(error["type"] == "extra_forbidden")
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
@@ -323,7 +328,7 @@ def _sentence(error: Any) -> str:
     location = error["loc"]
     name = ".".join(str(part) for part in location)
     kind, value = error["type"], error.get("input")
-    if kind == "extra_forbidden":
+    if _is_key(error):
         known = _known_keys(location)
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         prefix = "".join(f"{part}." for part in location[:-1])

@@ -64,7 +64,7 @@ def letterbox_matrix(size_wh: tuple[float, float], input_size: int) -> Affine:
     """
     width, height = size_wh
     scale = min(input_size / width, input_size / height)
-    left, top = (math.floor((input_size - scale * side) / 2) for side in (width, height))
+    left, top = (max(0, math.floor((input_size - scale * side) / 2)) for side in (width, height))
     return np.array([[scale, 0.0, left], [0.0, scale, top]])
 
 

@@ -1,0 +1,111 @@
+"""What holds the parts together: the same five names everywhere, layers that do not leak, outputs declared once."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from ruamel.yaml import YAML
+
+import yolopipe
+from yolopipe import paths
+from yolopipe.config import STAGE_PARAMS, STAGES, STRIDES, Config
+
+
+@pytest.fixture(scope="module")
+def pipeline(repo):
+    return YAML(typ="safe").load((repo / "dvc.yaml").read_text())["stages"]
+
+
+def test_stages_have_one_name(repo, pipeline):
+    modules = {path.stem for path in (repo / "yolopipe/stages").glob("*.py")} - {"__init__", "sample"}
+    assert tuple(pipeline) == STAGES
+    assert modules == set(STAGES)
+    assert set(STAGES) <= set(Config.model_fields)
+    for name, stage in pipeline.items():
+        assert stage["cmd"] == f"python -m yolopipe {name}"
+        assert stage["params"] == list(STAGE_PARAMS[name])
+
+
+def test_the_sample_has_its_own_pipeline(repo):
+    stage = YAML(typ="safe").load((repo / "data/sample/dvc.yaml").read_text())["stages"]["sample"]
+    assert stage["cmd"] == "python -m yolopipe sample"
+    assert stage["params"] == list(STAGE_PARAMS["sample"])
+
+
+def test_a_stage_reads_no_section_that_it_does_not_declare(repo):
+    """``config.X`` in a stage's module names a declared section: else a change would not re-run the stage."""
+    for stage, names in STAGE_PARAMS.items():
+        allowed = {name.split(".")[0] for name in names} - {"algorithm"}
+        tree = ast.parse((repo / f"yolopipe/stages/{stage}.py").read_text())
+        read = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "config"
+        }
+        assert read <= allowed, f"stage {stage} reads {read - allowed}"
+
+
+def test_outputs_are_declared_and_ignored_by_git(repo, pipeline):
+    outs = {out for stage in pipeline.values() for out in stage["outs"]}
+    assert outs == {
+        str(path)
+        for path in (
+            *(paths.PARSED, paths.AUGMENTED, paths.SHARDS),
+            *(paths.BEST_WEIGHTS, paths.LAST_WEIGHTS, paths.MODEL_CARD, paths.TRAIN_PLOTS),
+            *(paths.EVAL_PLOTS, paths.PREDICTIONS),
+        )
+    }
+    metrics = {
+        name: options for stage in pipeline.values() for m in stage.get("metrics", []) for name, options in m.items()
+    }
+    assert metrics == {str(path): {"cache": False} for path in (paths.TRAIN_METRICS, paths.EVAL_METRICS)}
+    ignored = subprocess.run(
+        ["git", "check-ignore", *outs, *metrics], cwd=repo, capture_output=True, text=True, check=False
+    ).stdout.split()
+    assert set(ignored) == outs, "outputs are DVC's, metrics are git's"
+
+
+def test_public_names():
+    assert yolopipe.__all__ == sorted(yolopipe.__all__)
+    for name in yolopipe.__all__:
+        assert getattr(yolopipe, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'preprocess'"):
+        _ = yolopipe.preprocess
+
+
+HEAVY = ("tensorflow", "keras", "sklearn", "faster_coco_eval")
+
+
+@pytest.mark.parametrize(
+    "modules",
+    ["yolopipe", "yolopipe.cli", "yolopipe.stages.parse,yolopipe.stages.augment,yolopipe.stages.precompute"],
+)
+def test_importing_is_cheap(modules):
+    """TensorFlow costs 4 s and half a gigabyte: whoever only parses or inspects must not pay them."""
+    code = f"import sys, {modules}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_layers(repo):
+    """Maths knows neither files nor terminal; rich and typer each have one home."""
+    for path in (repo / "yolopipe").rglob("*.py"):
+        imported = {
+            alias.name if isinstance(node, ast.Import) else node.module
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        }
+        roots = {name.split(".")[0] for name in imported if name}
+        where = path.relative_to(repo / "yolopipe").as_posix()
+        assert "rich" not in roots or where == "console.py"
+        assert "typer" not in roots or where == "cli.py"
+        if where.startswith("labels/") or where in ("geometry.py", "augmentation.py"):
+            assert not roots & {"os", "pathlib", "pandas", "pyarrow", "tensorflow", "keras"}, where
+        if where.startswith("model/"):
+            assert "tensorflow" not in roots, where
+
+
+def test_strides_of_columns():
+    assert STRIDES == (8, 16, 32)
