@@ -69,11 +69,11 @@ def _project(
             raise UsageError(f"-C {directory}: {error.strerror}") from None
 
 
-def _show(command: str, result: StageResult, as_json: bool) -> None:
+def _show(result: StageResult, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result.report, indent=2, ensure_ascii=False))
     else:
-        console.summary(f"{command}: {result.title}", result.rows, next_step=result.next_step)
+        console.summary(result.title, result.rows, next_step=result.next_step)
 
 
 def _add_stage(name: str, help_text: str) -> None:
@@ -81,7 +81,7 @@ def _add_stage(name: str, help_text: str) -> None:
         count = worker_count(workers)
         config = load_config(params, stage=name)
         stage = import_module(f"yolopipe.stages.{name}")  # late: only two stages need TensorFlow (4 s)
-        _show(name, stage.run(config, workers=count), as_json)
+        _show(stage.run(config, workers=count), as_json)
 
     command.__doc__ = help_text
     app.command(name)(command)
@@ -114,7 +114,7 @@ def _inspect_labels(
     from yolopipe.inspection.command import run
 
     result = run(shards=shards, image=image, split=split, copy=copy, out=out)
-    _show("inspect-labels", result, as_json)
+    _show(result, as_json)
 
 
 @import_app.command("voc")
@@ -127,7 +127,7 @@ def _import_voc(
     """Pascal VOC XML to annotation text; images are referenced, not copied."""
     from yolopipe.importing import import_voc
 
-    _show("import voc", import_voc(source, out, classes=classes), as_json)
+    _show(import_voc(source, out, classes=classes), as_json)
 
 
 def main() -> None:

@@ -54,6 +54,10 @@ def _pace(done: float, total: float, seconds: float, unit: str) -> str:
     return f"{shown} {unit}/s  {clock(left)} left"
 
 
+def _pace_at_end(done: float, seconds: float, unit: str) -> str:
+    return f"{done / max(seconds, 1e-9):,.0f} {unit}/s  in {clock(seconds)}"
+
+
 class _Pace(ProgressColumn):
     """Rate and time left over the whole run, not the last second: steadier, and honest about start-up."""
 
@@ -63,8 +67,7 @@ class _Pace(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         if task.finished:
-            seconds = task.finished_time or 0.0
-            return Text(f"{task.completed / max(seconds, 1e-9):,.0f} {self.unit}/s  in {clock(seconds)}")
+            return Text(_pace_at_end(task.completed, task.finished_time or 0.0, self.unit))
         return Text(_pace(task.completed, task.total or 0, task.elapsed or 0.0, self.unit))
 
 
@@ -99,20 +102,19 @@ def _plain(title: str, total: int, unit: str) -> Iterator[Advance]:
     start = last = time.monotonic()
     done, shown = 0, ""
 
-    def line(seconds: float) -> None:
-        pace = _pace(done, total, seconds, unit)
+    def line(pace: str) -> None:
         print(f"{title}  {done:,}/{total:,} {unit}  {pace}  {shown}".rstrip(), file=sys.stderr, flush=True)
 
     def advance(step: int = 1, text: str = "") -> None:
         nonlocal done, last, shown
         done, shown = done + step, text or shown
         now = time.monotonic()
-        if now - last >= PLAIN_EVERY_SECONDS:
+        if now - last >= PLAIN_EVERY_SECONDS and done < total:
             last = now
-            line(now - start)
+            line(_pace(done, total, now - start, unit))
 
     yield advance
-    line(time.monotonic() - start)
+    line(_pace_at_end(done, time.monotonic() - start, unit))
 
 
 def note(text: str) -> None:
@@ -131,7 +133,7 @@ def error(text: str) -> None:
 
 def summary(title: str, rows: Mapping[str, object], *, next_step: str | None = None) -> None:
     """One screen of what a stage did: a title, name and value a line, and what to type next."""
-    console = _stdout()
+    console = Console(highlight=False, soft_wrap=True)
     console.print(Text(title, style="bold"))
     width = max((len(name) for name in rows), default=0)
     for name, value in rows.items():

@@ -131,7 +131,7 @@ def _facts(parsed: pa.Table, table: pa.Table) -> dict[str, Any]:
 
 
 def _title(report: dict[str, Any]) -> str:
-    return " · ".join(f"{split} {facts['samples']:,} samples" for split, facts in report.items())
+    return "augment: " + ", ".join(f"{facts['samples']:,} {split} samples" for split, facts in report.items())
 
 
 def _rows(report: dict[str, Any]) -> dict[str, object]:

@@ -145,5 +145,5 @@ def _result(manifest: Manifest) -> StageResult:
         1, sum(s.boxes for s in manifest.splits.values())
     )
     rows["labels"] = f"{per_box:.1f} bytes a box (sparse)"
-    title = f"{manifest.input_size} px, {manifest.format}, {manifest.encoding}"
+    title = f"precompute: {manifest.input_size} px, {manifest.format}, {manifest.encoding}"
     return StageResult(title, rows, report, "yolopipe train   (or look first: yolopipe inspect-labels)")
