@@ -79,7 +79,12 @@ HEAVY = ("tensorflow", "keras", "sklearn", "faster_coco_eval")
 
 @pytest.mark.parametrize(
     "modules",
-    ["yolopipe", "yolopipe.cli", "yolopipe.stages.parse,yolopipe.stages.augment,yolopipe.stages.precompute"],
+    [
+        "yolopipe",
+        "yolopipe.cli",
+        "yolopipe.stages.parse,yolopipe.stages.augment,yolopipe.stages.precompute",
+        "yolopipe.inspection.command",
+    ],
 )
 def test_importing_is_cheap(modules):
     """TensorFlow costs 4 s and half a gigabyte: whoever only parses or inspects must not pay them."""

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -114,7 +115,9 @@ def _inspect_labels(
     from yolopipe.inspection.command import run
 
     result = run(shards=shards, image=image, split=split, copy=copy, out=out)
-    _show(result, as_json)
+    if not as_json:
+        print(result.text)
+    _show(replace(result, title=""), as_json)
 
 
 @import_app.command("voc")

@@ -134,7 +134,8 @@ def error(text: str) -> None:
 def summary(title: str, rows: Mapping[str, object], *, next_step: str | None = None) -> None:
     """One screen of what a stage did: a title, name and value a line, and what to type next."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(title, style="bold"))
+    if title:
+        console.print(Text(title, style="bold"))
     width = max((len(name) for name in rows), default=0)
     for name, value in rows.items():
         console.print(Text(f"  {name:<{width}}  ", style="dim").append(str(value), style="default"))

@@ -1,0 +1,1 @@
+"""How good the detector is: suppression of doubles, COCO scores, pictures of hits and misses."""

@@ -1,0 +1,1 @@
+"""What the network is taught, shown from the stored shards: as text, as JSON, as a picture."""

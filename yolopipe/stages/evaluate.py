@@ -1,0 +1,200 @@
+"""evaluate: model and val shards become COCO scores, curves, a predictions table and a sheet of pictures."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from yolopipe import console, paths
+from yolopipe.config import Config, Evaluate
+from yolopipe.errors import DataError
+from yolopipe.evaluation.nms import ImageDetections, detect_batch
+from yolopipe.evaluation.pictures import Example, evenly_spread
+from yolopipe.evaluation.report import Found, class_rows, metrics, predictions_table, write_plots
+from yolopipe.evaluation.scores import Scores, coco_scores
+from yolopipe.files import write_json
+from yolopipe.geometry import invert_affine, transform_boxes
+from yolopipe.shards.manifest import Manifest, load_manifest
+from yolopipe.shards.reader import read_rows
+from yolopipe.shards.schema import Row, decode_pixels
+from yolopipe.stages import StageResult
+from yolopipe.tables import write_table
+
+if TYPE_CHECKING:
+    from yolopipe.model.card import ModelCard
+
+__all__ = ["run"]
+
+Predict = Callable[[Any], list[npt.NDArray[np.float32]]]
+
+
+def run(config: Config, *, workers: int = 1) -> StageResult:
+    """Write ``metrics/eval.json``, ``plots/evaluate`` and ``predictions/val.parquet``.
+
+    Args:
+        config: reads ``evaluate``.
+        workers: not used; the device does the work, and suppression runs beside it.
+
+    Returns:
+        The scores.
+
+    Raises:
+        ShardError: shards missing or damaged.
+        DataError: model missing or not of these shards, or no annotated box in val.
+    """
+    manifest = load_manifest(paths.SHARDS)
+    if not sum(manifest.splits["val"].boxes_per_class):
+        raise DataError(
+            "the val split has no boxes: there is nothing to score against",
+            hint="put annotated images into the text that data.val names",
+        )
+    found = _predict_val(config.evaluate, manifest)
+    scores = coco_scores(found.truth(), found.detections(), num_classes=len(manifest.class_names))
+    write_json(paths.EVAL_METRICS, metrics(scores, found, manifest.class_names))
+    write_plots(paths.EVAL_PLOTS, scores, found, manifest.class_names, picture_score=config.evaluate.picture_score)
+    write_table(paths.PREDICTIONS, predictions_table(found, manifest.class_names), manifest.class_names)
+    return _result(scores, found, manifest.class_names)
+
+
+def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
+    from yolopipe.model.card import load_model
+
+    model, card = load_model(paths.MODEL_CARD, paths.BEST_WEIGHTS)
+    _check_same_data(card, manifest)
+    total = manifest.splits["val"].rows
+    pictured = set(evenly_spread(total, params.picture_images))
+    found = Found()
+    rows = read_rows(paths.SHARDS, manifest, "val")
+    detections = _detections(params, manifest, _predictor(model, card))
+    with console.progress("evaluate", total) as advance:
+        for number, (row, image) in enumerate(zip(rows, detections, strict=True)):
+            _add(found, row, image)
+            if number in pictured:
+                found.examples.append(_example(row, image, manifest, params.picture_score))
+            advance(1)
+    return found
+
+
+def _check_same_data(card: ModelCard, manifest: Manifest) -> None:
+    """A model of other classes or another size would be scored, and wrongly."""
+    hint = "make both from one params.yaml: dvc repro"
+    if card.class_names != manifest.class_names:
+        raise DataError(
+            f"{paths.MODEL_CARD} is of a model for the classes {_few(card.class_names)}, "
+            f"but the shards hold {_few(manifest.class_names)}",
+            hint=hint,
+        )
+    if card.input_size != manifest.input_size:
+        raise DataError(
+            f"{paths.MODEL_CARD} is of a model trained at {card.input_size} px, "
+            f"but the shards hold images of {manifest.input_size} px",
+            hint=hint,
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f", ... ({len(names)} in all)" if len(names) > 5 else "")
+
+
+def _predictor(model: Any, card: ModelCard) -> Predict:
+    import tensorflow as tf
+
+    from yolopipe.model.decode import decode
+
+    def decoded(image: Any) -> list[Any]:
+        raw = model(tf.cast(image, tf.float32) / 255.0, training=False)
+        return [
+            decode(output, anchors, stride)
+            for output, anchors, stride in zip(raw, card.anchors, card.strides, strict=True)
+        ]
+
+    compiled = tf.function(decoded, reduce_retracing=True)
+    return lambda image: [scale.numpy() for scale in compiled(image)]
+
+
+def _detections(params: Evaluate, manifest: Manifest, predict: Predict) -> Iterator[ImageDetections]:
+    """Detections of each val row in shard order, network-input pixels."""
+    from yolopipe.shards.tfdata import batches
+
+    def suppress(scales: list[npt.NDArray[np.float32]]) -> list[ImageDetections]:
+        return detect_batch(
+            scales,
+            score_threshold=params.score_threshold,
+            nms_iou=params.nms_iou,
+            max_detections=params.max_detections,
+        )
+
+    dataset = batches(paths.SHARDS, manifest, "val", batch_size=params.batch_size)
+    predicted = (predict(batch["image"]) for batch in dataset)
+    yield from _one_ahead(suppress, predicted)
+
+
+def _one_ahead(function: Callable[[Any], list[ImageDetections]], inputs: Iterable[Any]) -> Iterator[ImageDetections]:
+    """Suppression of a batch runs in a thread while the device works on the next."""
+    waiting: deque[Future[list[ImageDetections]]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        for value in inputs:
+            waiting.append(pool.submit(function, value))
+            if len(waiting) > 1:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _add(found: Found, row: Row, image: ImageDetections) -> None:
+    boxes_xyxy = _to_source(row, image.boxes_xyxy)
+    inside = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
+    found.images.append(row.path)
+    found.annotated.append((_to_source(row, row.boxes_xyxy), row.classes.astype(np.int64)))
+    found.detected.append(
+        ImageDetections(boxes_xyxy[inside].astype(np.float32), image.scores[inside], image.classes[inside])
+    )
+    found.outside += int((~inside).sum())
+
+
+def _to_source(row: Row, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Boxes of the network input in source pixels, clipped to the image."""
+    width, height = row.source_wh
+    return np.clip(transform_boxes(invert_affine(row.matrix), boxes_xyxy), 0, [width, height, width, height])
+
+
+def _example(row: Row, image: ImageDetections, manifest: Manifest, score: float) -> Example:
+    shown = image.scores >= score
+    return Example(
+        name=row.path,
+        pixels=decode_pixels(row.image, encoding=manifest.encoding, input_size=manifest.input_size),
+        truth_xyxy=row.boxes_xyxy,
+        truth_classes=row.classes,
+        boxes_xyxy=image.boxes_xyxy[shown],
+        scores=image.scores[shown],
+        classes=image.classes[shown],
+    )
+
+
+def _result(scores: Scores, found: Found, class_names: Sequence[str]) -> StageResult:
+    untested = [name for name, boxes in zip(class_names, scores.boxes, strict=True) if not boxes]
+    if untested:
+        console.note(f"warning: no val box of {', '.join(untested)}: no AP for it, and it does not count in mAP")
+    rows: dict[str, object] = {
+        "mAP@[.5:.95]": f"{scores.mean_ap:.4f}",
+        "mAP@.5": f"{scores.mean_ap50:.4f}",
+        "mAP@.75": f"{scores.mean_ap75:.4f}",
+        **class_rows(scores, class_names),
+        "written": f"{paths.EVAL_METRICS}, {paths.EVAL_PLOTS}, {paths.PREDICTIONS}",
+    }
+    detections = sum(len(image.scores) for image in found.detected)
+    if found.outside:
+        rows["left out"] = f"{found.outside:,} detections that lie wholly in the grey border"
+    report = {
+        **metrics(scores, found, class_names),
+        "detections": detections,
+        "detections_outside_image": found.outside,
+        "classes_without_truth": untested,
+    }
+    title = f"{len(found.images):,} images, {sum(scores.boxes):,} boxes, {detections:,} detections"
+    return StageResult(title, rows, report, f"look at {paths.EVAL_PLOTS / 'predictions.png'}; dvc metrics diff")
