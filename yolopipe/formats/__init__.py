@@ -1,0 +1,1 @@
+"""Readers and writers of what people hand in: annotation text, class names, Pascal VOC."""

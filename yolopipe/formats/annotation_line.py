@@ -1,0 +1,125 @@
+"""What one line of annotation text is made of: path, boxes, and what should have been a box."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+__all__ = ["BLANKS", "Line", "is_comment", "number_text", "split_line", "why_no_box"]
+
+# Possessive quantifiers: a long wrong number costs one pass, not its square.
+_NUMBER = r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?"
+_BOX_TEXT = rf"({_NUMBER}),({_NUMBER}),({_NUMBER}),({_NUMBER}),([+-]?\d{{1,9}}(?:\.0*+)?)"
+_BOX = re.compile(_BOX_TEXT, re.ASCII)
+# ASCII blanks only: file names of screenshots hold U+202F, which is a blank to str.split.
+_FIRST_BOX = re.compile(rf"(?<=[ \t]){_BOX_TEXT}(?=[ \t]|$)", re.ASCII)
+_TOKEN = re.compile(r"[^ \t]+")
+_IMAGE_END = re.compile(r"\.(?:jpe?g|png|bmp|webp|tiff?|gif|jfif|heic|avif)$", re.IGNORECASE)
+BLANKS = " \t\v\f"
+
+
+class Line(NamedTuple):
+    """One line, taken apart.
+
+    Args:
+        path: as written, without blanks around it; empty where the line starts with a box.
+        boxes: 0-based column and five number texts of each well-formed box.
+        bad: 0-based column and text of each token that should be a box and is not.
+    """
+
+    path: str
+    boxes: list[tuple[int, tuple[str, ...]]]
+    bad: list[tuple[int, str]]
+
+
+def split_line(line: str) -> Line:
+    """Take a line apart; every token of it ends up in path, boxes or bad.
+
+    >>> split_line("my dir/a.jpg 1,2,3,4,0 5,6")
+    Line(path='my dir/a.jpg', boxes=[(13, ('1', '2', '3', '4', '0'))], bad=[(23, '5,6')])
+    """
+    first = _FIRST_BOX.search(line)
+    start = first.start() if first else len(line)
+    path = line[:start].strip(BLANKS)
+    bad: list[tuple[int, str]] = []
+    if _IMAGE_END.search(path) is None:
+        path, bad = _split_path(line[:start])
+    boxes = []
+    for token in _TOKEN.finditer(line, start):
+        box = _BOX.fullmatch(token[0])
+        if box is None:
+            bad.append((token.start(), token[0]))
+        else:
+            boxes.append((token.start(), box.groups()))
+    return Line(path, boxes, bad)
+
+
+def _split_path(text: str) -> tuple[str, list[tuple[int, str]]]:
+    """Cut what is no path off the end of ``text``: all behind the last image name, or from what looks like a box."""
+    tokens = [(match.start(), match[0]) for match in _TOKEN.finditer(text.rstrip(BLANKS))]
+    ends = [i + 1 for i, (_, token) in enumerate(tokens) if _IMAGE_END.search(token)]
+    likes = [i for i, (_, token) in enumerate(tokens) if _looks_like_box(token)]
+    cut = ends[-1] if ends else likes[0] if likes else len(tokens)
+    bad = tokens[cut:]
+    return text[: bad[0][0] if bad else None].strip(BLANKS), bad
+
+
+def _looks_like_box(token: str) -> bool:
+    separators = token.count(",") + token.count(";")
+    return separators >= 2 and "/" not in token and "\\" not in token
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line is for people only.
+
+    >>> is_comment("  # night shots below"), is_comment("a#1.jpg")
+    (True, False)
+    """
+    return line.lstrip(BLANKS).startswith("#")
+
+
+def number_text(value: float) -> str:
+    """A number as annotation text writes it: the shortest text that reads back as the same float64.
+
+    >>> number_text(12.0), number_text(0.1)
+    ('12', '0.1')
+    """
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def why_no_box(token: str) -> str:
+    """Say what is wrong with a token that should be a box.
+
+    Args:
+        token: a token that :func:`split_line` found bad, or whose numbers are not finite.
+
+    Returns:
+        A sentence for people.
+
+    >>> why_no_box("12,13,abc,4,0")
+    "box 12,13,abc,4,0: 'abc' is not a number; expected x1,y1,x2,y2,class"
+    """
+    fields = token.split(",")
+    if ";" in token:
+        reason = "numbers are separated by commas, not semicolons"
+    elif len(fields) != 5:
+        reason = f"{len(fields)} value{'s' if len(fields) > 1 else ''} where 5 are needed"
+    else:
+        reason = next(filter(None, map(_why_no_number, fields)), "") or _why_no_class(fields[4])
+    shown = token if len(token) <= 60 else token[:57] + "..."
+    return f"box {shown}: {reason}; expected x1,y1,x2,y2,class"
+
+
+def _why_no_number(field: str) -> str:
+    if re.fullmatch(_NUMBER, field, re.ASCII):
+        return "" if math.isfinite(float(field)) else f"{field} is too large"
+    if field.strip("+-").lower() in ("nan", "inf", "infinity"):
+        return f"{field} is not a finite number"
+    return f"{field!r} is not a number" if field else "a number is missing"
+
+
+def _why_no_class(field: str) -> str:
+    if len(field.strip("+-")) > 9 and field.strip("+-").isdigit():
+        return f"class {field} is too large"
+    return f"class {field} is not a whole number"

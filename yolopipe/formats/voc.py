@@ -1,0 +1,227 @@
+"""Pascal VOC: one XML file an image, lists of image names for the splits.
+
+    Annotations/NAME.xml   JPEGImages/NAME.jpg   ImageSets/Main/{train,val,...}.txt
+
+Only elements that stand where VOC puts them count: the ``part`` of an object (a head, a hand) is no object.  A file
+that declares a document type is refused: VOC never does, and entities are the one way an XML file can harm.
+"""
+
+from __future__ import annotations
+
+import math
+import xml.parsers.expat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from yolopipe.errors import DataError, Problem
+from yolopipe.formats.text_lines import read_lines
+
+__all__ = ["VocImage", "VocObject", "read_voc_splits", "read_voc_xml"]
+
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_OBJECT = ("annotation", "object")
+_WANTED = {
+    ("annotation", "filename"),
+    (*_OBJECT, "name"),
+    (*_OBJECT, "difficult"),
+    *((*_OBJECT, "bndbox", corner) for corner in CORNERS),
+}
+
+
+class VocObject(NamedTuple):
+    """One labelled object.
+
+    Args:
+        name: its class.
+        box_xyxy: corners as written, not shifted by VOC's count from 1.
+        difficult: VOC's mark for objects that scores leave out.
+        line: where its element starts.
+    """
+
+    name: str
+    box_xyxy: tuple[float, float, float, float]
+    difficult: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class VocImage:
+    """One XML file.
+
+    Args:
+        filename: what it says the image is called; often wrong after a copy, so the XML's own name goes first.
+        objects: those that could be read, in the order of the file.
+        problems: those that could not.
+    """
+
+    filename: str
+    objects: list[VocObject]
+    problems: list[Problem]
+
+
+class _NotVoc(Exception):
+    """The file is refused; the message says why."""
+
+
+@dataclass(slots=True)
+class _Element:
+    """Texts of one object, and where each stands."""
+
+    line: int
+    texts: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+
+
+class _Handler:
+    """Follows the path through the elements and keeps the texts that VOC defines."""
+
+    def __init__(self, parser: xml.parsers.expat.XMLParserType) -> None:
+        self.parser = parser
+        self.path: list[str] = []
+        self.text: list[str] = []
+        self.filename = ""
+        self.objects: list[_Element] = []
+        parser.buffer_text = True
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
+        parser.CharacterDataHandler = self.text.append
+        parser.StartDoctypeDeclHandler = self.refuse
+
+    def refuse(self, *_: object) -> None:
+        raise _NotVoc("declares a document type (DTD), which VOC files never do; refused")
+
+    def start(self, tag: str, _: dict[str, str]) -> None:
+        if not self.path and tag != "annotation":
+            raise _NotVoc(f"expected <annotation> at the top, found <{tag}>")
+        self.path.append(tag)
+        self.text.clear()
+        if tuple(self.path) == _OBJECT:
+            self.objects.append(_Element(self.parser.CurrentLineNumber))
+
+    def end(self, tag: str) -> None:
+        path = tuple(self.path)
+        if path in _WANTED:
+            text = "".join(self.text).strip()
+            if path == ("annotation", "filename"):
+                self.filename = text
+            else:
+                self.objects[-1].texts[tag] = text
+                self.objects[-1].lines[tag] = self.parser.CurrentLineNumber
+        self.path.pop()
+        self.text.clear()
+
+
+def read_voc_xml(path: str | Path) -> VocImage:
+    """Read one Pascal VOC annotation.
+
+    Args:
+        path: the XML file.
+
+    Returns:
+        Its objects, and as problems with line whatever is broken: ``bad-xml``, ``no-class-name``, ``bad-box``.
+
+    Raises:
+        DataError: the file cannot be opened.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "a.xml"
+    ...     _ = file.write_text("<annotation><object><name>cat</name><bndbox><xmin>1</xmin><ymin>2.5</ymin>"
+    ...                         "<xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>")
+    ...     read_voc_xml(file).objects
+    [VocObject(name='cat', box_xyxy=(1.0, 2.5, 30.0, 40.0), difficult=False, line=1)]
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    parser = xml.parsers.expat.ParserCreate()
+    handler = _Handler(parser)
+    try:
+        parser.Parse(content, True)
+    except xml.parsers.expat.ExpatError as error:
+        reason = xml.parsers.expat.ErrorString(error.code)
+        problem = Problem(str(path), error.lineno, error.offset + 1, "bad-xml", f"not well-formed XML: {reason}")
+        return VocImage("", [], [problem])
+    except _NotVoc as error:
+        line = parser.CurrentLineNumber
+        return VocImage("", [], [Problem(str(path), line, 0, "bad-xml", str(error))])
+    return _collect(str(path), handler)
+
+
+def _collect(file: str, handler: _Handler) -> VocImage:
+    image = VocImage(handler.filename, [], [])
+    for element in handler.objects:
+        found = _problems_of(file, element)
+        image.problems.extend(found)
+        if not found:
+            x1, y1, x2, y2 = (float(element.texts[corner]) for corner in CORNERS)
+            difficult = element.texts.get("difficult", "0") not in ("", "0")
+            image.objects.append(VocObject(element.texts["name"], (x1, y1, x2, y2), difficult, element.line))
+    return image
+
+
+def _problems_of(file: str, element: _Element) -> list[Problem]:
+    found = []
+    name = element.texts.get("name", "")
+    if not name or "\n" in name or "\r" in name:
+        line = element.lines.get("name", element.line)
+        found.append(Problem(file, line, 0, "no-class-name", "an <object> needs a <name> of one line"))
+    for corner in CORNERS:
+        text = element.texts.get(corner)
+        line = element.lines.get(corner, element.line)
+        if text is None:
+            found.append(Problem(file, line, 0, "bad-box", f"the <bndbox> of this <object> has no <{corner}>"))
+        elif not _is_number(text):
+            found.append(Problem(file, line, 0, "bad-box", f"<{corner}> should be a number, found {text!r}"))
+    return found
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text)) and "_" not in text
+    except ValueError:
+        return False
+
+
+def read_voc_splits(source: str | Path) -> Mapping[str, list[tuple[int, str]]]:
+    """Read the lists of images in ``ImageSets/Main``.
+
+    Lists of one class (``car_train.txt``: names with 1, 0 or -1) are no splits and are left out.
+
+    Args:
+        source: the VOC folder.
+
+    Returns:
+        Split name to (1-based line, image name), sorted by split name; empty where there are no lists.
+
+    Raises:
+        DataError: a list is not UTF-8 text.
+
+    >>> dict(read_voc_splits("nowhere"))
+    {}
+    """
+    splits = {}
+    for file in sorted((Path(source) / "ImageSets" / "Main").glob("*.txt")):
+        names = []
+        for number, line in enumerate(read_lines(file), start=1):
+            if line is None:
+                raise DataError(f"{file}:{number}: not UTF-8 text")
+            if line.strip():
+                names.append((number, line.strip()))
+        if not _is_class_list(names, Path(source) / "Annotations"):
+            splits[file.stem] = names
+    return splits
+
+
+def _is_class_list(names: Sequence[tuple[int, str]], annotations: Path) -> bool:
+    """Every line ends in a mark, and that mark is no part of an image's name."""
+    if not names or not all(_is_class_mark(name) for _, name in names):
+        return False
+    return not (annotations / f"{names[0][1]}.xml").is_file()
+
+
+def _is_class_mark(name: str) -> bool:
+    return name.rpartition(" ")[0].strip() != "" and name.rpartition(" ")[2] in ("-1", "0", "1")

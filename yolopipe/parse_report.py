@@ -1,0 +1,134 @@
+"""What the user of ``parse`` is told: how much there is, and everything that was lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from yolopipe import paths
+from yolopipe.findings import Kept, SplitFindings, count_by_rule
+from yolopipe.stages import StageResult
+
+__all__ = ["ParsedSplit", "counts_of", "summary_of"]
+
+MANY_CLASSES = 24
+"""More are not listed one a line."""
+
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedSplit:
+    """A split after the policy, in the order of the text.
+
+    Args:
+        split: all that was read, and what was found.
+        kept: what is left of it.
+    """
+
+    split: SplitFindings
+    kept: Kept
+
+    @property
+    def boxes(self) -> int:
+        """How many boxes are kept."""
+        return int(self.kept.boxes.sum())
+
+    @property
+    def images(self) -> int:
+        """How many images are kept."""
+        return int(self.kept.images.sum())
+
+
+def counts_of(parsed: Mapping[str, ParsedSplit], names: Sequence[str], policy: str) -> dict[str, Any]:
+    """The facts of a run, as plain JSON: what ``data/parsed/counts.json`` holds.
+
+    Args:
+        parsed: what is left, by split.
+        names: class names in order.
+        policy: ``parse.on_bad``.
+
+    Returns:
+        Images, backgrounds, boxes, boxes by class, and problems by rule and action, for each split.
+    """
+    return {
+        "on_bad": policy,
+        "classes": list(names),
+        "splits": {name: _split_counts(part, names) for name, part in parsed.items()},
+    }
+
+
+def _split_counts(part: ParsedSplit, names: Sequence[str]) -> dict[str, Any]:
+    text, kept = part.split.text, part.kept
+    per_class = np.bincount(text.classes[kept.boxes], minlength=len(names)).tolist()
+    filled = np.unique(text.box_image[kept.boxes]).size
+    per_rule: dict[str, dict[str, int]] = {}
+    for rule, action, n in count_by_rule(kept.problems):
+        per_rule.setdefault(rule, {})[action] = n
+    unread = Counter(fault.problem.rule for fault in text.faults)
+    return {
+        "images": part.images,
+        "backgrounds": part.images - filled,
+        "boxes": part.boxes,
+        "boxes_per_class": dict(zip(names, per_class, strict=True)),
+        "orientations_fixed": int((part.split.orientation[kept.images] != 1).sum()),
+        "images_read": len(text.image_paths) + unread["not-utf8"] + unread["no-image-path"],
+        "boxes_read": len(text.classes) + unread["bad-box-text"],
+        "problems": per_rule,
+    }
+
+
+def summary_of(counts: dict[str, Any], names: Sequence[str]) -> StageResult:
+    """The same facts for people, on one screen.
+
+    Args:
+        counts: from :func:`counts_of`.
+        names: class names in order.
+
+    Returns:
+        Title, rows, and ``counts`` as report.
+    """
+    splits = counts["splits"]
+    images = sum(split["images"] for split in splits.values())
+    boxes = sum(split["boxes"] for split in splits.values())
+    rows: dict[str, object] = {}
+    for name, split in splits.items():
+        backgrounds = f" ({split['backgrounds']:,} without boxes)" if split["backgrounds"] else ""
+        rows[name] = f"{split['images']:,} images{backgrounds}, {split['boxes']:,} boxes"
+    rows |= _class_rows(splits, names)
+    rows |= _loss_rows(splits)
+    empty = [name for name in names if splits["train"]["boxes_per_class"][name] == 0]
+    if empty:
+        rows["warning"] = f"no box in train of: {', '.join(empty)}"
+    rows["written"] = f"{paths.PARSED}/{{train,val}}.parquet, problems.csv, counts.json"
+    title = f"parse: {images:,} images, {boxes:,} boxes, {len(names):,} class{'es' if len(names) > 1 else ''}"
+    return StageResult(title, rows, counts, next_step="yolopipe augment")
+
+
+def _class_rows(splits: dict[str, Any], names: Sequence[str]) -> dict[str, str]:
+    train, val = (splits[name]["boxes_per_class"] for name in SPLITS)
+    shown = sorted(names, key=train.__getitem__)[:MANY_CLASSES] if len(names) > MANY_CLASSES else names
+    rows = {f"class {name}": f"{train[name]:,} boxes in train, {val[name]:,} in val" for name in shown}
+    if len(names) > MANY_CLASSES:
+        rows["classes"] = f"above: the {MANY_CLASSES} rarest of {len(names)}; all of them: {paths.PARSED}/counts.json"
+    return rows
+
+
+def _loss_rows(splits: dict[str, Any]) -> dict[str, str]:
+    turned = sum(split["orientations_fixed"] for split in splits.values())
+    rows = {"EXIF": f"{turned:,} images turned upright"} if turned else {}
+    totals: Counter[tuple[str, str]] = Counter()
+    for split in splits.values():
+        for rule, actions in split["problems"].items():
+            totals.update({(action, rule): n for action, n in actions.items()})
+    for (action, rule), n in sorted(totals.items()):
+        rows[f"{action} {rule}"] = f"{n:,} ({paths.PARSED}/problems.csv)"
+    lost = sum(split["boxes_read"] - split["boxes"] for split in splits.values())
+    gone = sum(split["images_read"] - split["images"] for split in splits.values())
+    if lost or gone:
+        rows["lost"] = f"{gone:,} images and {lost:,} boxes of those read"
+    return rows

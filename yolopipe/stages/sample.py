@@ -1,0 +1,159 @@
+"""The embedded data: writes scenes of handwriting, their annotation text and the class names.
+
+What a user's own data would be; see :mod:`yolopipe.sample` for how a scene is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from yolopipe import console, paths
+from yolopipe.config import Config
+from yolopipe.config import Sample as SampleConfig
+from yolopipe.errors import YolopipeError
+from yolopipe.files import atomic_directory, atomic_file
+from yolopipe.formats.annotation_text import format_annotation
+from yolopipe.formats.class_names import write_class_names
+from yolopipe.sample import CLASS_NAMES, Scene, compose_scene, split_handwriting
+from yolopipe.stages import StageResult
+from yolopipe.workers import map_unordered
+
+__all__ = ["load_handwriting", "run"]
+
+IMAGES = paths.SAMPLE / "images"
+CLASSES = paths.SAMPLE / "classes.names"
+SPLITS = ("train", "val")
+JPEG_QUALITY = 95
+CHUNK_SCENES = 100
+
+
+class _Task(NamedTuple):
+    """Scenes ``first`` to ``last`` (1-based, both included) of a split, and the handwriting for them."""
+
+    split: str
+    first: int
+    last: int
+    folder: Path
+    config: SampleConfig
+    glyphs: npt.NDArray[np.uint8]
+    digits: npt.NDArray[np.int64]
+
+
+class _Done(NamedTuple):
+    """The annotation lines of a task, and how many boxes of each class they hold."""
+
+    lines: list[str]
+    per_class: npt.NDArray[np.int64]
+    backgrounds: int
+
+
+def run(config: Config, *, workers: int = 1) -> StageResult:
+    """Write ``data/sample``: images, ``train.txt``, ``val.txt``, ``classes.names``.
+
+    Scene k of a split depends on (seed, split, k) alone; train and val share no handwriting.
+
+    Args:
+        config: reads ``sample``.
+        workers: processes; changes nothing but the time (some 4 ms a scene).
+
+    Returns:
+        What was written.
+
+    Raises:
+        YolopipeError: a scene could not be written.
+    """
+    with atomic_directory(IMAGES) as folder:
+        for split in SPLITS:
+            (folder / split).mkdir()
+        done = _compose(list(_tasks(config.sample, folder)), workers)
+    for split in SPLITS:
+        with atomic_file(paths.SAMPLE / f"{split}.txt") as partial:
+            lines = [line for task, part in done for line in part.lines if task.split == split]
+            partial.write_bytes("".join(f"{line}\n" for line in lines).encode())
+    write_class_names(CLASSES, CLASS_NAMES)
+    return _result(done)
+
+
+def _tasks(config: SampleConfig, folder: Path) -> Iterator[_Task]:
+    glyphs, digits = load_handwriting()  # here, not in each worker: importing scikit-learn takes seconds
+    shares = split_handwriting(digits, config.seed)
+    for split, count, own in zip(SPLITS, (config.train_images, config.val_images), shares, strict=True):
+        for first in range(1, count + 1, CHUNK_SCENES):
+            last = min(first + CHUNK_SCENES - 1, count)
+            yield _Task(split, first, last, folder, config, glyphs[own], digits[own])
+
+
+def _compose(tasks: Sequence[_Task], workers: int) -> list[tuple[_Task, _Done]]:
+    done: dict[int, _Done] = {}
+    with console.progress("sample", sum(task.last - task.first + 1 for task in tasks)) as advance:
+        for index, result in map_unordered(_compose_chunk, tasks, workers=workers, name=_name_of):
+            done[index] = result
+            advance(len(result.lines))
+    return [(task, done[index]) for index, task in enumerate(tasks)]
+
+
+def _name_of(task: _Task) -> str:
+    return f"{task.split} scenes {task.first} to {task.last}"
+
+
+def load_handwriting() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The digits that come with scikit-learn: (1797, 8, 8) uint8 ink from 0 to 16, and what each shows.
+
+    >>> glyphs, digits = load_handwriting()
+    >>> glyphs.shape, int(glyphs.max()), digits[:4].tolist()
+    ((1797, 8, 8), 16, [0, 1, 2, 3])
+    """
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return found.images.astype(np.uint8), found.target.astype(np.int64)
+
+
+def _compose_chunk(task: _Task) -> _Done:
+    glyphs = (task.glyphs / 16).astype(np.float32)
+    done = _Done([], np.zeros(len(CLASS_NAMES), np.int64), 0)
+    for number in range(task.first, task.last + 1):
+        random = np.random.default_rng([task.config.seed, SPLITS.index(task.split), number])
+        scene = compose_scene(glyphs, task.digits, random, size=task.config.size, max_digits=task.config.max_digits)
+        name = f"{task.split}/{number:06}.jpg"
+        _save(task.folder / name, scene)
+        boxes = np.column_stack([scene.boxes_xyxy, scene.classes])
+        done.lines.append(format_annotation((IMAGES / name).as_posix(), boxes))
+        done = done._replace(
+            per_class=done.per_class + np.bincount(scene.classes, minlength=len(CLASS_NAMES)),
+            backgrounds=done.backgrounds + (len(scene.classes) == 0),
+        )
+    return done
+
+
+def _save(file: Path, scene: Scene) -> None:
+    ok, encoded = cv2.imencode(".jpg", scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not ok:
+        raise YolopipeError(f"OpenCV could not encode {file.name}")
+    file.write_bytes(encoded.tobytes())
+
+
+def _result(done: Sequence[tuple[_Task, _Done]]) -> StageResult:
+    report: dict[str, dict[str, object]] = {}
+    rows: dict[str, object] = {}
+    for split in SPLITS:
+        parts = [part for task, part in done if task.split == split]
+        images, backgrounds = sum(len(part.lines) for part in parts), sum(part.backgrounds for part in parts)
+        per_class = np.sum([part.per_class for part in parts], axis=0)
+        report[split] = {
+            "images": images,
+            "backgrounds": backgrounds,
+            "boxes": int(per_class.sum()),
+            "boxes_per_class": dict(zip(CLASS_NAMES, per_class.tolist(), strict=True)),
+        }
+        rows[split] = f"{images:,} scenes, {backgrounds:,} of them without digits, {per_class.sum():,} digits"
+    rows["handwriting"] = "train and val share none (scikit-learn's digits, parted by seed)"
+    rows["written"] = f"{paths.SAMPLE}/{{images/, train.txt, val.txt, classes.names}}"
+    total = sum(len(part.lines) for _, part in done)
+    return StageResult(f"sample: {total:,} scenes of handwriting", rows, report, next_step="yolopipe parse")
