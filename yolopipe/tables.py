@@ -80,7 +80,7 @@ AUGMENTED_SCHEMA = pa.schema(
 )
 
 
-def list_column(values: npt.NDArray[Any], lengths: Sequence[int], kind: pa.DataType) -> pa.Array:
+def list_column(values: npt.NDArray[Any], lengths: npt.ArrayLike, kind: pa.DataType) -> pa.Array:
     """A list column from flat values and the length of each row's list.
 
     >>> list_column(np.array([1, 2, 3]), [2, 0, 1], pa.int32()).to_pylist()
@@ -90,7 +90,7 @@ def list_column(values: npt.NDArray[Any], lengths: Sequence[int], kind: pa.DataT
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, kind))
 
 
-def box_column(boxes_xyxy: npt.ArrayLike, lengths: Sequence[int]) -> pa.Array:
+def box_column(boxes_xyxy: npt.ArrayLike, lengths: npt.ArrayLike) -> pa.Array:
     """A column of box lists from all boxes in order and the number of boxes of each row.
 
     >>> box_column([[0, 0, 2, 2], [1, 1, 3, 3]], [0, 2]).to_pylist()

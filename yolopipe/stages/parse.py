@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from yolopipe import console, paths
 from yolopipe.config import Config
@@ -32,11 +30,10 @@ from yolopipe.images import read_header
 from yolopipe.parse_report import ParsedSplit, counts_of, summary_of
 from yolopipe.parsing import BoxChecker, guess_format
 from yolopipe.stages import StageResult
+from yolopipe.tables import PARSED_SCHEMA, box_column, list_column, write_table
 from yolopipe.workers import map_unordered
 
-__all__ = ["FAILED_PROBLEMS", "SCHEMA_VERSION", "run"]
-
-SCHEMA_VERSION = 1
+__all__ = ["FAILED_PROBLEMS", "run"]
 
 FAILED_PROBLEMS = paths.SIDE / "parse-problems.csv"
 """The whole list of a run that failed."""
@@ -197,30 +194,27 @@ def _way_out(splits: dict[str, SplitFindings], policy: str) -> str:
 def _write(parsed: dict[str, ParsedSplit], names: Sequence[str], counts: dict[str, Any]) -> None:
     with atomic_directory(paths.PARSED) as folder:
         for name, part in parsed.items():
-            pq.write_table(_table(part, names), folder / f"{name}.parquet", compression="zstd")
+            write_table(folder / f"{name}.parquet", _table(part), names)
         _write_problems(folder / "problems.csv", [p for part in parsed.values() for p in part.kept.problems])
         write_json(folder / "counts.json", counts)
 
 
-def _table(part: ParsedSplit, names: Sequence[str]) -> pa.Table:
+def _table(part: ParsedSplit) -> pa.Table:
     text, split, kept = part.split.text, part.split, part.kept
     size = split.size_wh[kept.images]
     limits = np.tile(split.size_wh[text.box_image[kept.boxes]], 2)
     boxes = np.clip(split.boxes_xyxy[kept.boxes], 0, limits).astype(np.float32)  # takes back the checker's slack
     per_image = np.bincount(text.box_image[kept.boxes], minlength=len(text.image_paths))[kept.images]
-    offsets = pa.array(np.concatenate([[0], np.cumsum(per_image)]), pa.int32())
-    corners = pa.FixedSizeListArray.from_arrays(pa.array(boxes.reshape(-1), pa.float32()), 4)
     columns = {
         "image": pa.array([text.image_paths[i] for i in np.flatnonzero(kept.images)], pa.string()),
         "line": pa.array(text.lines[kept.images], pa.int32()),
         "width": pa.array(size[:, 0], pa.int32()),
         "height": pa.array(size[:, 1], pa.int32()),
         "orientation": pa.array(split.orientation[kept.images], pa.int32()),
-        "boxes_xyxy": pa.ListArray.from_arrays(offsets, corners),
-        "classes": pa.ListArray.from_arrays(offsets, pa.array(text.classes[kept.boxes], pa.int32())),
+        "boxes_xyxy": box_column(boxes, per_image),
+        "classes": list_column(text.classes[kept.boxes], per_image, pa.int32()),
     }
-    about = json.dumps({"schema": SCHEMA_VERSION, "classes": list(names)}, ensure_ascii=False)
-    return pa.table(columns).replace_schema_metadata({b"yolopipe": about.encode()})
+    return pa.table([columns[name] for name in PARSED_SCHEMA.names], schema=PARSED_SCHEMA)
 
 
 def _write_problems(file: Path, problems: Sequence[Problem]) -> None:
