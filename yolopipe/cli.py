@@ -94,7 +94,7 @@ _HELP = {
     "augment": "Draw variants of each training image, as a table.",
     "precompute": "Write shards: pixels of the network input and sparse three-scale labels.",
     "train": "Train YOLOv3 on the shards.",
-    "evaluate": "Score the best weights on the validation shards (COCO mAP).",
+    "evaluate": "Score the model on the validation shards (COCO mAP).",
 }
 for _stage in ("sample", *STAGES):
     _add_stage(_stage, _HELP[_stage])

@@ -198,6 +198,7 @@ class Train(Section):
 class Evaluate(Section):
     """Decoding, non-maximum suppression and scores."""
 
+    weights: Literal["last", "best"] = "last"
     score_threshold: Probability = 0.001
     nms_iou: Probability = 0.5
     max_detections: Int = Field(300, ge=1)

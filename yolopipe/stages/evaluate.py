@@ -62,9 +62,13 @@ def run(config: Config, *, workers: int = 1) -> StageResult:
 
 
 def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
+    from yolopipe.training.device import import_tensorflow
+
+    import_tensorflow()  # before anything else does: this one is quiet, and leaves memory on the GPU to others
     from yolopipe.model.card import load_model
 
-    model, card = load_model(paths.MODEL_CARD, paths.BEST_WEIGHTS)
+    weights = {"last": paths.LAST_WEIGHTS, "best": paths.BEST_WEIGHTS}[params.weights]
+    model, card = load_model(paths.MODEL_CARD, weights)
     _check_same_data(card, manifest)
     total = manifest.splits["val"].rows
     pictured = set(evenly_spread(total, params.picture_images))

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe import console, paths
-from yolopipe.config import Config
-from yolopipe.config import Sample as SampleConfig
+from yolopipe.config import Config, Sample
 from yolopipe.errors import YolopipeError
 from yolopipe.files import atomic_directory, atomic_file
 from yolopipe.formats.annotation_text import format_annotation
@@ -40,7 +39,7 @@ class _Task(NamedTuple):
     first: int
     last: int
     folder: Path
-    config: SampleConfig
+    params: Sample
     glyphs: npt.NDArray[np.uint8]
     digits: npt.NDArray[np.int64]
 
@@ -80,13 +79,13 @@ def run(config: Config, *, workers: int = 1) -> StageResult:
     return _result(done)
 
 
-def _tasks(config: SampleConfig, folder: Path) -> Iterator[_Task]:
+def _tasks(params: Sample, folder: Path) -> Iterator[_Task]:
     glyphs, digits = load_handwriting()  # here, not in each worker: importing scikit-learn takes seconds
-    shares = split_handwriting(digits, config.seed)
-    for split, count, own in zip(SPLITS, (config.train_images, config.val_images), shares, strict=True):
+    shares = split_handwriting(digits, params.seed)
+    for split, count, own in zip(SPLITS, (params.train_images, params.val_images), shares, strict=True):
         for first in range(1, count + 1, CHUNK_SCENES):
             last = min(first + CHUNK_SCENES - 1, count)
-            yield _Task(split, first, last, folder, config, glyphs[own], digits[own])
+            yield _Task(split, first, last, folder, params, glyphs[own], digits[own])
 
 
 def _compose(tasks: Sequence[_Task], workers: int) -> list[tuple[_Task, _Done]]:
@@ -119,8 +118,8 @@ def _compose_chunk(task: _Task) -> _Done:
     glyphs = (task.glyphs / 16).astype(np.float32)
     done = _Done([], np.zeros(len(CLASS_NAMES), np.int64), 0)
     for number in range(task.first, task.last + 1):
-        random = np.random.default_rng([task.config.seed, SPLITS.index(task.split), number])
-        scene = compose_scene(glyphs, task.digits, random, size=task.config.size, max_digits=task.config.max_digits)
+        random = np.random.default_rng([task.params.seed, SPLITS.index(task.split), number])
+        scene = compose_scene(glyphs, task.digits, random, size=task.params.size, max_digits=task.params.max_digits)
         name = f"{task.split}/{number:06}.jpg"
         _save(task.folder / name, scene)
         boxes = np.column_stack([scene.boxes_xyxy, scene.classes])
