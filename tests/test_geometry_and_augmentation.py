@@ -6,9 +6,17 @@ from hypothesis import strategies as st
 
 from yolopipe.augmentation import apply_colour, augment_sample, sample_generator
 from yolopipe.config import Augment
-from yolopipe.geometry import compose, flip_matrix, invert_affine, letterbox_matrix, transform_boxes, warp
+from yolopipe.geometry import (
+    compose,
+    flip_matrix,
+    flip_vertical_matrix,
+    invert_affine,
+    letterbox_matrix,
+    transform_boxes,
+    warp,
+)
 
-ALL = Augment(flip=1.0, crop=1.0, translate=1.0, hue=0.1, saturation=0.5, value=0.4)
+ALL = Augment(flip=1.0, flip_vertical=1.0, crop=1.0, translate=1.0, hue=0.1, saturation=0.5, value=0.4)
 
 
 def boxes_in(rng, count, width, height):
@@ -32,7 +40,7 @@ def test_letterbox_keeps_aspect_and_fits(width, height, size):
 
 
 @pytest.mark.parametrize("size_wh", [(64, 64), (128, 64), (50, 90), (400, 300), (1000, 700)])
-@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("flip", [None, "sideways", "upside down"])
 def test_pixels_follow_the_boxes_to_a_tenth_of_a_pixel(size_wh, flip):
     """A white rectangle: its area and its centre of mass after the warp against the transformed box."""
     width, height = size_wh
@@ -40,7 +48,8 @@ def test_pixels_follow_the_boxes_to_a_tenth_of_a_pixel(size_wh, flip):
     image = np.zeros((height, width, 3), np.uint8)
     image[box[1] : box[3], box[0] : box[2]] = 255
     matrix = letterbox_matrix(size_wh, 160)
-    matrix = compose(flip_matrix(width), matrix) if flip else matrix
+    mirrors = {None: np.eye(3)[:2], "sideways": flip_matrix(width), "upside down": flip_vertical_matrix(height)}
+    matrix = compose(mirrors[flip], matrix)
     ((x1, y1, x2, y2),) = transform_boxes(matrix, [box])
     ys, xs = np.mgrid[0:160, 0:160] + 0.5
     near = (abs(xs - (x1 + x2) / 2) < (x2 - x1) / 2 + 5) & (abs(ys - (y1 + y2) / 2) < (y2 - y1) / 2 + 5)
@@ -113,7 +122,7 @@ def test_translation_goes_all_ways():
 
 
 def test_probabilities():
-    params = Augment(flip=0.5, crop=0.25, translate=0.0)
+    params = Augment(flip=0.5, flip_vertical=0.0, crop=0.25, translate=0.0)
     drawn = [augment_sample((99, 99), [], params, sample_generator(3, f"{i}.jpg", 0)).operations for i in range(2000)]
     assert sum("flip" in names for names in drawn) / 2000 == pytest.approx(0.5, abs=0.04)
     assert sum("crop" in names for names in drawn) / 2000 == pytest.approx(0.25, abs=0.04)

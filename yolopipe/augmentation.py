@@ -15,11 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.config import Augment
-from yolopipe.geometry import compose, flip_matrix, transform_boxes, translation_matrix
+from yolopipe.geometry import compose, flip_matrix, flip_vertical_matrix, transform_boxes, translation_matrix
 
-__all__ = ["Variant", "apply_colour", "augment_sample", "identity_sample", "sample_generator"]
+__all__ = ["OPERATIONS", "Variant", "apply_colour", "augment_sample", "identity_sample", "sample_generator"]
 
 Floats = npt.NDArray[np.float64]
+
+
+OPERATIONS = ("flip", "flip_vertical", "crop", "translate")
+"""In the order they are done; each a probability in params and a word in the table's ``operations``."""
 
 
 class Variant(NamedTuple):
@@ -30,7 +34,7 @@ class Variant(NamedTuple):
         frame_wh: width and height of the frame: the cropped image.
         visible_xyxy: the part of the frame that shows the image, frame pixels; the rest is grey.
         colour: (3,) hue shift in turns, saturation gain, value gain; (0, 1, 1) changes nothing.
-        operations: which of ``flip``, ``crop``, ``translate`` were drawn, in this order.
+        operations: which of :data:`OPERATIONS` were drawn, in their order.
     """
 
     matrix: Floats
@@ -84,7 +88,8 @@ def augment_sample(
     ('flip',)
     """
     # All numbers are drawn, used or not: a changed probability leaves the other operations' draws alone.
-    chance = generator.random(3) < (params.flip, params.crop, params.translate)
+    chances = dict(zip(OPERATIONS, generator.random(len(OPERATIONS)), strict=True))
+    drawn = [name for name in OPERATIONS if chances[name] < getattr(params, name)]
     crop_share, move_share, colour_share = (
         generator.random(4),
         generator.uniform(-1, 1, 2),
@@ -94,23 +99,22 @@ def augment_sample(
     variant = identity_sample(size_wh)
     matrix, frame_wh = variant.matrix, variant.frame_wh
     core = _core(boxes_xyxy, frame_wh)
-    if chance[0]:
-        matrix = flip_matrix(frame_wh[0])
-        core = transform_boxes(matrix, core)[0]
+    for name, mirror in (("flip", flip_matrix(frame_wh[0])), ("flip_vertical", flip_vertical_matrix(frame_wh[1]))):
+        if name in drawn:
+            matrix, core = compose(matrix, mirror), transform_boxes(mirror, core)[0]
     visible = variant.visible_xyxy
-    if chance[1]:
+    if "crop" in drawn:
         window = _crop_window(core, frame_wh, crop_share)
         shift = translation_matrix(-window[0], -window[1])
         matrix, core = compose(matrix, shift), transform_boxes(shift, core)[0]
         frame_wh = (float(window[2] - window[0]), float(window[3] - window[1]))
         visible = np.array([0.0, 0.0, *frame_wh])
-    if chance[2]:
+    if "translate" in drawn:
         shift = _translation(core, frame_wh, move_share)
         matrix = compose(matrix, shift)
         visible = np.clip(transform_boxes(shift, visible)[0], 0.0, [*frame_wh, *frame_wh])
-    names = zip(("flip", "crop", "translate"), chance, strict=True)
     colour = np.array([0.0, 1.0, 1.0]) + colour_share * (params.hue, params.saturation, params.value)
-    return Variant(matrix + 0.0, frame_wh, visible, colour, tuple(name for name, drawn in names if drawn))
+    return Variant(matrix + 0.0, frame_wh, visible, colour, tuple(drawn))
 
 
 def _core(boxes_xyxy: npt.ArrayLike, size_wh: tuple[float, float]) -> Floats:

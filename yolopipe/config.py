@@ -114,6 +114,7 @@ class Augment(Section):
 
     copies: Int = Field(4, ge=1, le=1000)
     flip: Probability = 0.5
+    flip_vertical: Probability = 0.0
     crop: Probability = 0.5
     translate: Probability = 0.5
     hue: Probability = 0.0

@@ -17,6 +17,7 @@ __all__ = [
     "compose",
     "fill_outside",
     "flip_matrix",
+    "flip_vertical_matrix",
     "invert_affine",
     "letterbox_matrix",
     "scale_of",
@@ -47,6 +48,15 @@ def flip_matrix(width: float) -> Affine:
     [[-1.0, 0.0, 100.0], [0.0, 1.0, 0.0]]
     """
     return np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]])
+
+
+def flip_vertical_matrix(height: float) -> Affine:
+    """Mirrors top and bottom in an image ``height`` pixels high.
+
+    >>> flip_vertical_matrix(50).tolist()
+    [[1.0, 0.0, 0.0], [0.0, -1.0, 50.0]]
+    """
+    return np.array([[1.0, 0.0, 0.0], [0.0, -1.0, height]])
 
 
 def letterbox_matrix(size_wh: tuple[float, float], input_size: int) -> Affine:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from yolopipe import console, paths
-from yolopipe.augmentation import Variant, augment_sample, identity_sample, sample_generator
+from yolopipe.augmentation import OPERATIONS, Variant, augment_sample, identity_sample, sample_generator
 from yolopipe.config import Augment, Config
 from yolopipe.files import atomic_directory
 from yolopipe.geometry import transform_boxes
@@ -126,7 +126,7 @@ def _facts(parsed: pa.Table, table: pa.Table) -> dict[str, Any]:
         "samples": table.num_rows,
         "boxes": boxes,
         "boxes_lost": len(split_boxes(parsed)[0]) * copies - boxes,
-        **{name: drawn[name] for name in ("flip", "crop", "translate")},
+        **{name: drawn[name] for name in OPERATIONS},
     }
 
 
@@ -138,7 +138,7 @@ def _rows(report: dict[str, Any]) -> dict[str, object]:
     rows: dict[str, object] = {}
     for split, facts in report.items():
         copies = f" × {facts['copies']} copies" if facts["copies"] > 1 else ""
-        drawn = ", ".join(f"{name} {facts[name]:,}" for name in ("flip", "crop", "translate") if facts[name])
+        drawn = ", ".join(f"{name} {facts[name]:,}" for name in OPERATIONS if facts[name])
         rows[split] = f"{facts['images']:,} images{copies} = {facts['samples']:,} samples, {facts['boxes']:,} boxes"
         rows[f"{split} drawn"] = drawn or "nothing: every image as it is"
     rows["boxes lost"] = sum(facts["boxes_lost"] for facts in report.values())
