@@ -71,6 +71,7 @@ def batches(
     dataset = rows.padded_batch(batch_size, padding_values=padding, drop_remainder=drop_remainder)
     options = tf.data.Options()
     options.deterministic = True
+    options.autotune.enabled = False  # its thread holds the end of an epoch up, by up to 8 s, at random
     return dataset.prefetch(2).with_options(options)
 
 

@@ -1,0 +1,170 @@
+"""The train stage on real shards of a dozen drawn images."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from yolopipe import paths
+from yolopipe.config import Config
+from yolopipe.errors import ShardError, YolopipeError
+from yolopipe.files import sha256_file
+from yolopipe.stages import augment, parse, precompute, train
+
+OUTPUTS = (
+    paths.BEST_WEIGHTS,
+    paths.LAST_WEIGHTS,
+    paths.MODEL_CARD,
+    paths.TRAIN_METRICS,
+    paths.TRAIN_PLOTS / "curves.csv",
+)
+
+
+def draw(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir()
+    for split, count in (("train", 10), ("val", 3)):
+        lines = []
+        for index in range(count):
+            image, kind = rng.integers(90, 130, (80, 64, 3)).astype(np.uint8), index % 2
+            x, y = (int(v) for v in rng.integers(0, 40, 2))
+            image[y : y + 22, x : x + 22] = (30, 220, 30) if kind else (30, 30, 220)
+            cv2.imwrite(str(folder / f"images/{split}{index}.png"), image)
+            box = f" {x},{y},{x + 22},{y + 22},{kind}" if index else ""
+            lines.append(f"images/{split}{index}.png{box}\n")
+        (folder / f"{split}.txt").write_text("".join(lines))
+    (folder / "classes.names").write_text("red\ngreen\n")
+
+
+def config(seed: int = 1, **train_params: Any) -> Config:
+    return Config.model_validate(
+        {
+            "seed": seed,
+            "data": {"train": "train.txt", "val": "val.txt", "classes": "classes.names", "images": "images"},
+            "augment": {"copies": 2},
+            "precompute": {"input_size": 64, "shard_rows": 4},
+            "model": {"width": 0.125, "depth": 0.1},
+            "train": {"epochs": 2, "batch_size": 4, "warmup_epochs": 1, "lr_init": 1e-3, **train_params},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    draw(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for stage in (parse, augment, precompute):
+            stage.run(config())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two_runs(project: Path) -> tuple[Path, list[dict[Path, str]], Any]:
+    """Hashes of all outputs of two runs of one configuration, and what the second said."""
+    hashes = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        patch.delenv("DVC_ROOT", raising=False)
+        patch.delenv("DVC_EXP_NAME", raising=False)
+        for workers in (1, 2):
+            result = train.run(config(), workers=workers)
+            hashes.append({path: sha256_file(path) for path in OUTPUTS})
+    return project, hashes, result
+
+
+def test_the_same_seed_gives_the_same_bytes(two_runs: Any) -> None:
+    _, (first, second), _ = two_runs
+    assert first == second
+
+
+def test_only_the_declared_outputs_appear(two_runs: Any) -> None:
+    folder = two_runs[0]
+    files = {
+        str(p.relative_to(folder)) for top in ("models", "metrics", "plots") for p in (folder / top).rglob("*.*")
+    }
+    assert files == {str(path) for path in OUTPUTS}
+
+
+def test_outputs_name_no_time_and_no_place(two_runs: Any) -> None:
+    folder = two_runs[0]
+    for path in OUTPUTS[2:]:
+        text = (folder / path).read_text()
+        assert str(folder) not in text
+        assert "second" not in text
+
+
+def test_metrics_curves_and_summary_agree(two_runs: Any) -> None:
+    folder, _, result = two_runs
+    metrics = json.loads((folder / paths.TRAIN_METRICS).read_text())
+    header, *lines = (folder / paths.TRAIN_PLOTS / "curves.csv").read_text().splitlines()
+    rows = [dict(zip(header.split(","), map(float, line.split(",")), strict=True)) for line in lines]
+    assert metrics["epochs"] == len(rows) == 2
+    assert rows[metrics["best_epoch"] - 1]["val_total_loss"] == min(row["val_total_loss"] for row in rows)
+    assert rows[-1]["train_conf_loss"] == metrics["last"]["train"]["conf_loss"]
+    assert rows[-1]["lr"] == pytest.approx(config().train.lr_end, rel=1e-3)
+    assert result.report["best_epoch"] == metrics["best_epoch"]
+    assert json.loads(json.dumps(result.report)) == result.report
+    assert "CPU" in str(result.rows["device"]) or "GPU" in str(result.rows["device"])
+
+
+def test_the_saved_model_is_the_one_that_was_measured(two_runs: Any) -> None:
+    """The best weights, loaded by the card, have the validation loss that the metrics say."""
+    import tensorflow as tf
+
+    from yolopipe.model.card import load_model
+    from yolopipe.shards.manifest import load_manifest
+    from yolopipe.shards.tfdata import batches
+    from yolopipe.training.step import eval_step
+
+    folder = two_runs[0]
+    model, card = load_model(folder / paths.MODEL_CARD, folder / paths.BEST_WEIGHTS)
+    assert card.class_names == ("red", "green")
+    manifest = load_manifest(folder / paths.SHARDS)
+    (batch,) = batches(folder / paths.SHARDS, manifest, "val", batch_size=3)
+    losses = eval_step(model, batch, anchors=card.anchors, ignore_threshold=0.5, label_smoothing=0.01)
+    metrics = json.loads((folder / paths.TRAIN_METRICS).read_text())
+    for name, value in metrics["best"]["val"].items():
+        assert float(losses[name]) == pytest.approx(value, rel=1e-4)
+    assert tf.executing_eagerly()
+
+
+def test_events_lie_beside_the_project_not_in_an_output(two_runs: Any) -> None:
+    folder = two_runs[0]
+    events = list((folder / ".yolopipe/tensorboard").rglob("events.*"))
+    assert events
+    assert not list((folder / "plots").rglob("events.*"))
+
+
+def test_a_loss_that_is_not_finite_stops_the_stage(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("DVC_EXP_NAME", "bold-try")
+    with pytest.raises(
+        YolopipeError, match=r"training stopped in epoch 1/2 \(\w+\), step \d+: \w+_loss is"
+    ) as caught:
+        train.run(config(lr_init=1e30, warmup_epochs=0))
+    assert caught.value.exit_code == 5
+    assert os.listdir(tmp_path / ".yolopipe/tensorboard") == ["bold-try"]
+
+
+def test_no_shards_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ShardError, match="no shards"):
+        train.run(config())
+
+
+def test_importing_the_stage_does_not_import_tensorflow() -> None:
+    code = "import sys, yolopipe.stages.train; sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

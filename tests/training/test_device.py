@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from yolopipe.training.device import _muted_stderr, derived_seed, prepare_tensorflow
+
+
+def test_seeds_are_their_own_for_each_epoch_and_fit_32_bits() -> None:
+    seeds = {derived_seed(seed, epoch) for seed in (0, 1, 2**63 - 1) for epoch in range(50)}
+    assert len(seeds) == 150
+    assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_the_device_is_said_and_randomness_repeats() -> None:
+    import keras
+
+    draws = []
+    for seed in (2**62, 2**62, 5):
+        assert prepare_tensorflow(seed).startswith(("CPU (", "NVIDIA", "Tesla", "GPU"))
+        draws.append(float(keras.random.normal(())))
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_tensorflow_starts_without_a_word() -> None:
+    code = (
+        "from yolopipe.training.device import prepare_tensorflow as p; p(1); import tensorflow as tf; tf.ones(2) + 1"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert (run.stdout, run.stderr) == ("", "")
+
+
+@_muted_stderr()
+def _fail_aloud() -> None:
+    os.write(2, b"no such library\n")
+    raise ImportError
+
+
+def test_what_was_muted_is_shown_when_it_went_wrong(capfd: pytest.CaptureFixture[str]) -> None:
+    with _muted_stderr():
+        os.write(2, b"chatter\n")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ImportError):
+        _fail_aloud()
+    assert capfd.readouterr().err == "no such library\n"
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"

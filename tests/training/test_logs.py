@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from yolopipe.files import canonical_json
+from yolopipe.training.logs import EpochLog, TensorBoardLog, best_epoch, loss_text, train_metrics, write_curves
+from yolopipe.training.step import LOSS_NAMES
+
+
+def losses(total: float) -> dict[str, float]:
+    return dict(zip(LOSS_NAMES, (total, total / 2, total / 4, total / 4), strict=True))
+
+
+@pytest.fixture
+def history() -> list[EpochLog]:
+    return [EpochLog(n, 1e-3 / n, losses(10.0 / n), losses(value)) for n, value in enumerate((5, 3, 4, 3), start=1)]
+
+
+def test_curves_hold_every_epoch(history: list[EpochLog], tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/old.csv").write_text("of an earlier run")
+    write_curves(tmp_path / "train", history)
+    assert [file.name for file in (tmp_path / "train").iterdir()] == ["curves.csv"]
+    with (tmp_path / "train/curves.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    wanted = [f"{split}_{name}" for split in ("train", "val") for name in LOSS_NAMES]
+    assert list(rows[0]) == ["epoch", "lr", *wanted]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert [float(row["val_total_loss"]) for row in rows] == [5, 3, 4, 3]
+    assert float(rows[2]["train_giou_loss"]) == pytest.approx(10 / 3 / 2, rel=1e-6)
+
+
+def test_the_same_history_gives_the_same_bytes(history: list[EpochLog], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_curves(tmp_path / name, history)
+    assert (tmp_path / "a/curves.csv").read_bytes() == (tmp_path / "b/curves.csv").read_bytes()
+
+
+def test_best_is_the_earliest_lowest_validation_loss(history: list[EpochLog]) -> None:
+    assert best_epoch(history).epoch == 2
+    metrics = train_metrics(history)
+    assert (metrics["epochs"], metrics["best_epoch"]) == (4, 2)
+    assert metrics["best"]["train"]["total_loss"] == 5.0
+    assert metrics["last"]["train"]["total_loss"] == 2.5
+    assert json.loads(canonical_json(metrics)) == metrics
+
+
+def test_losses_read_as_a_sum() -> None:
+    assert loss_text(losses(8)) == "loss 8 = giou 4 + conf 2 + prob 2"
+
+
+def test_tensorboard_reads_the_notes_tags(history: list[EpochLog], tmp_path: Path) -> None:
+    with TensorBoardLog(tmp_path) as board:
+        for number in (1, 2):
+            board.step(number, losses(3 - number), lr=number * 1e-4)
+        board.epoch(2, history[0])
+    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = events.Tags()["tensors"]
+    assert set(tags) == {"lr", *(f"loss/{name}" for name in LOSS_NAMES), *(f"val/{name}" for name in LOSS_NAMES)}
+    totals = [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors("loss/total_loss")]
+    assert totals == [(1, 2.0), (2, 1.0)]

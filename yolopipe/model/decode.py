@@ -1,0 +1,67 @@
+"""Raw outputs to boxes, confidence and class probabilities (notes 1.2, ``decode``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from yolopipe.model.yolov3 import ANCHORS_PER_SCALE
+
+__all__ = ["EXP_LIMIT", "cell_origins_xy", "decode", "size_factor"]
+
+EXP_LIMIT = 10.0
+"""The largest raw size that ``exp`` is given: a box is at most exp(10) = 22,026 times its anchor.
+
+Every size a detector can need lies far below (a 1 pixel anchor grown to a 4,096 pixel image is exp(8.3)).  With
+anchors of up to 4,096 pixels a predicted area is below 1e16, so that even its square, which gradients of quotients
+may form, stays far from float32's 3.4e38; without a limit exp(89) is infinite and one such cell makes the batch NaN.
+There is no limit below: exp(-100) is a box of no area, which the loss can take.
+"""
+
+
+def size_factor(raw_wh: Any) -> Any:
+    """``exp(raw_wh)`` with its argument limited to :data:`EXP_LIMIT`; the gradient beyond is 0 (it was 1e-9 small).
+
+    >>> [round(float(factor)) for factor in size_factor(ops.array([0.0, 1000.0]))]
+    [1, 22026]
+    """
+    return ops.exp(ops.minimum(raw_wh, EXP_LIMIT))
+
+
+def cell_origins_xy(rows: Any, columns: Any) -> Any:
+    """The upper left corners of all cells: (rows, columns, 2) float32 x and y in units of the stride.
+
+    >>> ops.convert_to_numpy(cell_origins_xy(1, 3)).tolist()
+    [[[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]]
+    """
+    x, y = ops.meshgrid(ops.arange(columns, dtype="float32"), ops.arange(rows, dtype="float32"))
+    return ops.stack([x, y], axis=-1)
+
+
+def decode(conv_output: Any, anchors: npt.ArrayLike, stride: int) -> Any:
+    """What a raw output says (notes 1.2).
+
+    Args:
+        conv_output: (B, g, g, 3 * (5 + C)) raw output of one scale, any float type.
+        anchors: (3, 2) width and height in units of the stride.
+        stride: pixels per cell.
+
+    Returns:
+        (B, g, g, 3, 5 + C) float32: box centre x, y and width, height in pixels of the network input, confidence,
+        class probabilities.
+
+    >>> raw = np.zeros((1, 2, 2, 3 * 6), np.float32)
+    >>> boxes = ops.convert_to_numpy(decode(raw, [[1, 2], [2, 1], [4, 4]], 8))
+    >>> boxes[0, 0, 1, 0].tolist()
+    [12.0, 4.0, 8.0, 16.0, 0.5, 0.5]
+    """
+    _, rows, columns, channels = ops.shape(conv_output)
+    shape = (-1, rows, columns, ANCHORS_PER_SCALE, channels // ANCHORS_PER_SCALE)
+    conv = ops.reshape(ops.cast(conv_output, "float32"), shape)
+    anchors_px = np.asarray(anchors, np.float32) * np.float32(stride)
+    centre = (ops.sigmoid(conv[..., 0:2]) + cell_origins_xy(rows, columns)[:, :, None, :]) * stride
+    size_wh = size_factor(conv[..., 2:4]) * anchors_px
+    return ops.concatenate([centre, size_wh, ops.sigmoid(conv[..., 4:])], axis=-1)
