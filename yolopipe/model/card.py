@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import keras
 import numpy as np
 import numpy.typing as npt
