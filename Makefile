@@ -24,7 +24,6 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	dvc repro
-	@dvc metrics show
 	@echo "look at:  plots/evaluate/predictions.png   and   yolopipe inspect-labels"
 
 test: setup

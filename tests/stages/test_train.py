@@ -110,7 +110,7 @@ def test_metrics_curves_and_summary_agree(two_runs: Any) -> None:
     rows = [dict(zip(header.split(","), map(float, line.split(",")), strict=True)) for line in lines]
     assert metrics["epochs"] == len(rows) == 2
     assert rows[metrics["best_epoch"] - 1]["val_total_loss"] == min(row["val_total_loss"] for row in rows)
-    assert rows[-1]["train_conf_loss"] == metrics["last"]["train"]["conf_loss"]
+    assert rows[-1]["train_total_loss"] == metrics["train_loss"]
     assert rows[-1]["lr"] == pytest.approx(config().train.lr_end, rel=1e-3)
     assert result.report["best_epoch"] == metrics["best_epoch"]
     assert json.loads(json.dumps(result.report)) == result.report

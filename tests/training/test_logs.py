@@ -46,8 +46,8 @@ def test_best_is_the_earliest_lowest_validation_loss(history: list[EpochLog]) ->
     assert best_epoch(history).epoch == 2
     metrics = train_metrics(history)
     assert (metrics["epochs"], metrics["best_epoch"]) == (4, 2)
-    assert metrics["best"]["train"]["total_loss"] == 5.0
-    assert metrics["last"]["train"]["total_loss"] == 2.5
+    assert metrics["train_loss"] == 2.5
+    assert metrics["best_val_loss"] == best_epoch(history).val["total_loss"] < metrics["val_loss"]
     assert json.loads(canonical_json(metrics)) == metrics
 
 

@@ -66,20 +66,14 @@ def write_curves(directory: str | Path, history: Sequence[EpochLog]) -> None:
 
 
 def train_metrics(history: Sequence[EpochLog]) -> dict[str, Any]:
-    """The numbers for ``dvc metrics``: the losses of the best and of the last epoch; no times."""
-
-    def losses(log: EpochLog) -> dict[str, Any]:
-        return {
-            split: {name: _digits(values[name]) for name in LOSS_NAMES}
-            for split, values in (("train", log.train), ("val", log.val))
-        }
-
-    best = best_epoch(history)
+    """The numbers for ``dvc metrics``, few enough for a table of experiments; the terms are in the curves; no times."""
+    best, last = best_epoch(history), history[-1]
     return {
         "epochs": len(history),
+        "train_loss": _digits(last.train["total_loss"]),
+        "val_loss": _digits(last.val["total_loss"]),
         "best_epoch": best.epoch,
-        "best": losses(best),
-        "last": losses(history[-1]),
+        "best_val_loss": _digits(best.val["total_loss"]),
     }
 
 
