@@ -153,3 +153,22 @@ def test_sparse_and_dense_are_inverses(seed, count):
         np.testing.assert_array_equal(back.classes, bboxes[:, 4][label.box])
         assert (slots[len(label.slots) :] == 0).all()
         assert (np.diff(label.cell) > 0).all()
+
+
+def test_equals_the_notes_on_real_scenes():
+    """The boxes of the embedded sample: real handwriting, composed."""
+    from yolopipe.geometry import letterbox_matrix, transform_boxes
+    from yolopipe.sample import compose_scene
+    from yolopipe.stages.sample import load_handwriting
+
+    glyphs, digits = load_handwriting()
+    boxes_seen = 0
+    for number in range(25):
+        scene = compose_scene(glyphs, digits, np.random.default_rng(number), size=192, max_digits=12)
+        height, width = scene.image.shape[:2]
+        boxes = transform_boxes(letterbox_matrix((width, height), 416), scene.boxes_xyxy)
+        bboxes = np.concatenate([boxes, np.asarray(scene.classes)[:, None]], axis=1).astype(np.float32)
+        for ours, theirs in zip(*both(bboxes, classes=10), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        boxes_seen += len(bboxes)
+    assert boxes_seen > 50

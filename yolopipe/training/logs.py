@@ -66,7 +66,7 @@ def write_curves(directory: str | Path, history: Sequence[EpochLog]) -> None:
 
 
 def train_metrics(history: Sequence[EpochLog]) -> dict[str, Any]:
-    """The numbers for ``dvc metrics``: few enough for a table of experiments (the curves hold the terms); no times."""
+    """The numbers for ``dvc metrics``: few enough for a table of experiments, terms are in the curves; no times."""
     best, last = best_epoch(history), history[-1]
     return {
         "epochs": len(history),
