@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 __all__ = ["Advance", "error", "note", "progress", "summary", "table"]
@@ -62,7 +62,7 @@ class _Pace(ProgressColumn):
     """Rate and time left over the whole run, not the last second: steadier, and honest about start-up."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True))
         self.unit = unit
 
     def render(self, task: Task) -> Text:
@@ -87,13 +87,13 @@ def progress(title: str, total: int, *, unit: str = "images") -> Iterator[Advanc
 @contextmanager
 def _bar(title: str, total: int, unit: str) -> Iterator[Advance]:
     columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(bar_width=30),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}", table_column=Column(no_wrap=True)),
         _Pace(unit),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
-    with Progress(*columns, console=_stderr()) as bar:
+    with Progress(*columns, console=_stderr(), expand=True) as bar:
         task = bar.add_task(escape(title), total=total, text="")
         yield lambda done=1, text="": bar.update(task, advance=done, text=escape(text))
 

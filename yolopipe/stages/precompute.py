@@ -134,12 +134,11 @@ def _result(manifest: Manifest) -> StageResult:
         }
         rows[name] = f"{split.rows:,} rows in {len(split.shards)} shards, {size / 1e6:,.1f} MB; {split.boxes:,} boxes"
         rows[f"{name} positives"] = " · ".join(
-            f"stride {stride}: {sum(counts):,} ({', '.join(f'{count:,}' for count in counts)})"
-            for stride, counts in split.positives.items()
+            f"stride {stride}: {sum(counts):,}" for stride, counts in split.positives.items()
         )
         rows[f"{name} losses"] = (
-            f"{split.overwritten:,} boxes overwritten, {split.partly_overwritten:,} in part; "
-            f"{split.forced:,} forced to their best anchor; {split.past_list_end:,} past a list's end"
+            f"{split.overwritten:,} boxes overwritten, {split.partly_overwritten:,} in part, "
+            f"{split.forced:,} forced, {split.past_list_end:,} past a list's end"
         )
     per_box = sum(s.label_bytes for s in manifest.splits.values()) / max(
         1, sum(s.boxes for s in manifest.splits.values())

@@ -156,7 +156,7 @@ def fit(
             history.append(EpochLog(epoch + 1, lr, train, val))
             board.epoch(step, history[-1])
             left = (time.monotonic() - start) / (epoch + 1) * (course.epochs - epoch - 1)
-            advance(0, text=_line(history[-1]) + (f"  {clock(left)} left in all" if left else ""))
+            advance(0, text=(f"all in {clock(left)}  " if left else "") + _line(history[-1]))
         on_epoch(history[-1])
     return history, watch.rate
 
@@ -194,4 +194,5 @@ def _validate(batches: Batches, eval_step: Callable[..., Any], title: str) -> di
 
 
 def _line(log: EpochLog) -> str:
-    return f"{loss_text(log.train)}  val {log.val['total_loss']:.3g}  lr {log.lr:.2g}"
+    """What matters most stands first: a narrow terminal cuts the end off."""
+    return f"val {log.val['total_loss']:.3g}  {loss_text(log.train)}  lr {log.lr:.2g}"
