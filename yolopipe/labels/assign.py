@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.config import STRIDES
-from yolopipe.labels.boxes import bbox_iou, xyxy_to_xywh
+from yolopipe.labels.boxes import xyxy_to_xywh
 
 __all__ = ["Assignment", "Candidates", "assign"]
 
@@ -152,15 +152,27 @@ def _check_centres(boxes_xywh: Floats, input_size: int) -> None:
 def _match_anchors(
     boxes_xywh: Floats, anchors_wh: Floats, strides: tuple[int, ...], input_size: int
 ) -> tuple[Ints, Floats]:
-    """Cells (M, scales, 2) x y, and IoU (M, scales, 3) of each box with the anchors centred on its cell."""
-    strides_px = np.asarray(strides)
-    scaled = 1.0 * boxes_xywh[:, np.newaxis, :] / strides_px[:, np.newaxis]  # (M, scales, 4) in strides
-    last = input_size // strides_px[:, np.newaxis] - 1
-    cells_xy = np.minimum(np.floor(scaled[..., :2]).astype(np.int64), last)
-    centred = np.empty((*scaled.shape[:2], ANCHORS_PER_SCALE, 4))
-    centred[..., :2] = cells_xy[:, :, np.newaxis, :] + 0.5
-    centred[..., 2:] = anchors_wh
-    return cells_xy, bbox_iou(scaled[:, :, np.newaxis, :], centred)
+    """Cells (M, scales, 2) x y, and IoU (M, scales, 3) of each box with the anchors centred on its cell.
+
+    The same operations in the same order as :func:`yolopipe.labels.boxes.bbox_iou`, on one coordinate at a time:
+    (M, 3) arrays that stay in the cache are five times faster than (M, scales, 3, 4) ones.
+    """
+    cells_xy = np.empty((len(boxes_xywh), len(strides), 2), np.int64)
+    ious = np.empty((len(boxes_xywh), len(strides), ANCHORS_PER_SCALE))
+    for i, stride in enumerate(strides):
+        scaled = 1.0 * boxes_xywh / np.int64(stride)
+        overlap: Floats = np.ones((len(boxes_xywh), ANCHORS_PER_SCALE))
+        for axis in (0, 1):
+            centre, side = scaled[:, axis, np.newaxis], scaled[:, axis + 2, np.newaxis]
+            cell = np.minimum(np.floor(centre).astype(np.int64), input_size // stride - 1)
+            half, anchor_half = side * 0.5, anchors_wh[i, :, axis] * 0.5
+            high = np.minimum(centre + half, cell + 0.5 + anchor_half)
+            low = np.maximum(centre - half, cell + 0.5 - anchor_half)
+            overlap *= np.maximum(high - low, 0.0)
+            cells_xy[:, i, axis] = cell[:, 0]
+        areas = (scaled[:, 2] * scaled[:, 3])[:, np.newaxis] + anchors_wh[i, :, 0] * anchors_wh[i, :, 1]
+        ious[:, i] = overlap / (areas - overlap)
+    return cells_xy, ious
 
 
 def _candidates(

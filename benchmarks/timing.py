@@ -1,0 +1,19 @@
+"""Best-of-several timing with the contenders interleaved, so that a noisy neighbour hits all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+__all__ = ["best_seconds"]
+
+
+def best_seconds(contenders: dict[str, Callable[[], object]], *, rounds: int = 5) -> dict[str, float]:
+    """Run each contender in turn, ``rounds`` times over, and return the shortest wall time of each."""
+    best = dict.fromkeys(contenders, float("inf"))
+    for _ in range(rounds):
+        for name, work in contenders.items():
+            start = time.perf_counter()
+            work()
+            best[name] = min(best[name], time.perf_counter() - start)
+    return best
