@@ -17,11 +17,12 @@ from yolopipe.files import atomic_directory
 from yolopipe.geometry import transform_boxes
 from yolopipe.stages import StageResult
 from yolopipe.tables import AUGMENTED_SCHEMA, box_column, read_table, split_boxes, write_table
+from yolopipe.workers import Workers
 
 __all__ = ["augment_table", "run"]
 
 
-def run(config: Config, *, workers: int = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1) -> StageResult:
     """Write ``data/augmented/{train,val}.parquet``.
 
     Args:
