@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 
 from yolopipe import cluster
+from yolopipe.config import load_config
 from yolopipe.errors import ImageError, UsageError, YolopipeError
+from yolopipe.stages import parse
 from yolopipe.workers import chosen_workers, map_unordered
 
 PARAMS = """\
@@ -68,10 +71,10 @@ def poison(number):
     return number
 
 
-@pytest.fixture
-def project(tmp_path):
-    """Images large enough that a shard takes part of a second, in a folder with a blank."""
-    folder = tmp_path / "a project"
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Images large enough that a shard takes part of a second, in a folder with a blank; ``local`` is made here."""
+    folder = tmp_path_factory.mktemp("cluster") / "a project"
     (folder / "images").mkdir(parents=True)
     rng = np.random.default_rng(0)
     lines = []
@@ -130,6 +133,23 @@ def test_a_worker_killed_in_the_middle_changes_no_byte(workers, project):
     wait_until(lambda: len(pids(workers)) == 2 and victim not in pids(workers))
     assert "Traceback" not in told
     assert "distributed" not in told, "dask's own messages are not the user's business"
+
+
+def test_parse_writes_the_same_on_the_cluster(workers, project, tmp_path, monkeypatch):
+    """Also what is wrong with images: a message must not name the folder of the machine that found it."""
+    project = Path(shutil.copytree(project, tmp_path / "copy"))
+    monkeypatch.chdir(project)
+    (project / "images/3.jpg").unlink()
+    (project / "images/4.jpg").write_bytes(b"no image")
+    (project / "params.yaml").write_text(PARAMS + "parse: {on_bad: drop-image}\n")
+    config = load_config(Path("params.yaml"), stage="parse")
+    parse.run(config)
+    here = digests(project / "data/parsed")
+    monkeypatch.setattr(parse, "FEW_IMAGES", 0)
+    monkeypatch.setattr(parse, "CHUNK_IMAGES", 20)
+    parse.run(config, workers=workers.scheduler_address)
+    assert digests(project / "data/parsed") == here
+    assert "no image file images/3.jpg" in (project / "data/parsed/problems.csv").read_text()
 
 
 def test_workers_need_no_tensorflow(workers, project):
