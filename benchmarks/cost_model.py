@@ -2,8 +2,8 @@
 
     python benchmarks/cost_model.py VOC_FOLDER [--input-size 416] [--copies 4] [--rounds 3]
 
-CPU seconds of this process (``time.process_time``, OpenCV on one thread, best of the rounds) do not see what else runs
-on the machine.  First the parts of ``precompute`` alone on every image, then the stages themselves, then
+CPU seconds of this process (``time.process_time``, OpenCV on one thread, best of the rounds) do not see what else
+runs on the machine.  First the parts of ``precompute`` alone on every image, then the stages themselves, then
 
     core hours = (images / parse rate + rows / augment rate + rows / precompute rate) / 3600
     shard bytes = rows x (pixel bytes a row) + boxes x copies x (label bytes a box)
