@@ -1,6 +1,6 @@
 """parse and augment at COCO's size: 118,000 images and 860,000 boxes, as real commands.
 
-    python benchmarks/coco_scale.py [--images 118000] [--boxes 860000] [--workers 2] [--profile]
+    python benchmarks/coco_scale.py [--images 118000] [--boxes 860000] [--copies 1] [--workers 2] [--profile]
 
 The images are hard links to a few drawn files, so headers are read from a warm cache.  Boxes are whole pixels; their
 number an image is geometric (many with few, a few with dozens), as in COCO.  Printed for each stage: wall seconds,
@@ -28,12 +28,12 @@ VAL_SHARE = 0.04
 PARAMS = """\
 data: {train: train.txt, val: val.txt, classes: classes.names, images: images}
 parse: {on_bad: drop-box}
-augment: {copies: 1}
+augment: {copies: COPIES}
 precompute: {input_size: 416}
 """
 
 
-def draw_project(folder: Path, images: int, boxes: int, seed: int = 0) -> None:
+def draw_project(folder: Path, images: int, boxes: int, copies: int, seed: int = 0) -> None:
     """Write params, class names, annotation text and links into ``folder``."""
     rng = np.random.default_rng(seed)
     sources = draw_sources(folder, rng)
@@ -54,7 +54,7 @@ def draw_project(folder: Path, images: int, boxes: int, seed: int = 0) -> None:
     (folder / "train.txt").write_text("\n".join(lines[:first_val]) + "\n")
     (folder / "val.txt").write_text("\n".join(lines[first_val:]) + "\n")
     (folder / "classes.names").write_text("".join(f"class {index}\n" for index in range(CLASSES)))
-    (folder / "params.yaml").write_text(PARAMS)
+    (folder / "params.yaml").write_text(PARAMS.replace("COPIES", str(copies)))
 
 
 def draw_sources(folder: Path, rng: np.random.Generator) -> list[Path]:
@@ -109,13 +109,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=118_000)
     parser.add_argument("--boxes", type=int, default=860_000)
+    parser.add_argument("--copies", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH", "")]))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        draw_project(folder, options.images, options.boxes)
+        draw_project(folder, options.images, options.boxes, options.copies)
         print(f"{options.images:,} images, {options.boxes:,} boxes, {options.workers} workers")
         print(f"{'stage':<10} {'wall s':>8} {'CPU s':>8} {'peak MiB':>9} {'images/CPU s':>13}")
         for stage in ("parse", "augment"):

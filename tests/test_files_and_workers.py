@@ -53,6 +53,20 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_twins_do_not_meet(tmp_path):
+    """A scheduler may run one task twice at the same time; and one of the two may be killed."""
+    with atomic_directory(tmp_path / "out") as folder:
+        with atomic_file(folder / "a", twins=True) as first:
+            first.write_text("half of")
+            with atomic_file(folder / "a", twins=True) as second:
+                second.write_text("the same")
+            assert (folder / "a").read_text() == "the same"
+            first.write_text("the same")
+        (folder / ".partial-0123-a").write_text("of a killed twin")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+    assert (tmp_path / "out/a").read_text() == "the same"
+
+
 def test_json_refuses_nan():
     with pytest.raises(ValueError, match="JSON"):
         canonical_json({"mAP": float("nan")})

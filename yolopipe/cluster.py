@@ -168,7 +168,7 @@ class _Cluster(Pool):
 def _no_worker(address: str) -> YolopipeError:
     return YolopipeError(
         f"the dask scheduler at {address} has had no worker for {NO_WORKER_SECONDS:.0f} s",
-        hint=f"start some: dask worker {address} --nworkers auto --nthreads 1",
+        hint=f"start some: dask worker {address} --nworkers -1 --nthreads 1",
     )
 
 
