@@ -1,7 +1,11 @@
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from yolopipe.errors import ImageError, UsageError, YolopipeError
@@ -47,6 +51,20 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
         (partial / "fresh").write_text("fresh")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["fresh"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_twins_do_not_meet(tmp_path):
+    """A scheduler may run one task twice at the same time; and one of the two may be killed."""
+    with atomic_directory(tmp_path / "out") as folder:
+        with atomic_file(folder / "a", twins=True) as first:
+            first.write_text("half of")
+            with atomic_file(folder / "a", twins=True) as second:
+                second.write_text("the same")
+            assert (folder / "a").read_text() == "the same"
+            first.write_text("the same")
+        (folder / ".partial-0123-a").write_text("of a killed twin")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+    assert (tmp_path / "out/a").read_text() == "the same"
 
 
 def test_json_refuses_nan():
@@ -119,3 +137,52 @@ def test_errors_survive_pickling(error):
     import pickle
 
     assert str(pickle.loads(pickle.dumps(error))).startswith("m")
+
+
+def sleep_and_say(folder):
+    """Leaves its process id, then works for longer than the test waits."""
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def alive(pid):
+    """Running, not merely unburied: nobody may be there to collect it."""
+    try:
+        return psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until(true, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("kernel_helps", [True, False])
+def test_workers_do_not_outlive_a_killed_parent(tmp_path, repo, kernel_helps):
+    """What kill -9 of the command leaves behind: nothing, with PR_SET_PDEATHSIG or with the watching thread."""
+    main = tmp_path / "main.py"
+    main.write_text(
+        "import sys, yolopipe.workers as workers\n"
+        "from tests.test_files_and_workers import sleep_and_say, watched\n"
+        f"if not {kernel_helps}: workers.die_with_parent = watched\n"
+        "if __name__ == '__main__':\n"
+        f"    list(workers.map_unordered(sleep_and_say, [{str(tmp_path / 'pids')!r}] * 4, workers=2))\n"
+    )
+    (tmp_path / "pids").mkdir()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(repo), *filter(None, sys.path)])}
+    with subprocess.Popen([sys.executable, main], env=environment) as parent:
+        wait_until(lambda: len(list((tmp_path / "pids").iterdir())) == 2)
+        pids = [path.name for path in (tmp_path / "pids").iterdir()]
+        assert all(map(alive, pids))
+        parent.kill()
+    wait_until(lambda: not any(map(alive, pids)))
+
+
+def watched(parent):
+    """``die_with_parent`` as it is where the kernel does not help."""
+    from yolopipe import workers
+
+    workers._watch_parent()

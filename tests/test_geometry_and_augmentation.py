@@ -1,10 +1,20 @@
+import importlib.util
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolopipe.augmentation import apply_colour, augment_sample, sample_generator
+from yolopipe.augmentation import (
+    apply_colour,
+    augment_sample,
+    augment_variants,
+    draw_numbers,
+    move_boxes,
+    sample_generator,
+)
 from yolopipe.config import Augment
 from yolopipe.geometry import (
     compose,
@@ -15,6 +25,10 @@ from yolopipe.geometry import (
     transform_boxes,
     warp,
 )
+
+spec = importlib.util.spec_from_file_location("reference", Path(__file__).with_name("augmentation_reference.py"))
+reference = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(reference)
 
 ALL = Augment(flip=1.0, flip_vertical=1.0, crop=1.0, translate=1.0, hue=0.1, saturation=0.5, value=0.4)
 
@@ -138,3 +152,29 @@ def test_colour():
     assert (grey == grey[..., :1]).all()
     np.testing.assert_array_equal(grey[..., 0], image.max(axis=2))
     assert apply_colour(image, [0.0, 1.0, 0.5]).mean() == pytest.approx(image.mean() / 2, abs=1.5)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 12), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_all_at_once_is_one_at_a_time_bit_for_bit(seed, count, whole_pixels):
+    rng = np.random.default_rng(seed)
+    params = Augment(flip=0.5, flip_vertical=0.4, crop=0.6, translate=0.7, hue=0.1, saturation=0.2, value=0.3)
+    sizes_wh = rng.integers(8, 3000, (count, 2))
+    boxes = [boxes_in(rng, int(rng.integers(0, 5)), *size).astype(np.float32) for size in sizes_wh.tolist()]
+    if whole_pixels:
+        boxes = [np.round(of_image) for of_image in boxes]
+    offsets = np.concatenate([[0], np.cumsum([len(of_image) for of_image in boxes], dtype=np.int64)])
+    flat = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
+    names = [f"bild {index} ö.jpg" for index in range(count)]
+    found = augment_variants(sizes_wh, flat, offsets, params, draw_numbers(seed, names, 2))
+    moved = move_boxes(found, flat, offsets)
+    for index, name in enumerate(names):
+        matrix, frame_wh, visible, colour, drawn, own = reference.augmented(
+            sizes_wh[index], boxes[index], params, sample_generator(seed, name, 2)
+        )
+        assert found.matrix[index].tobytes() == matrix.tobytes(), "also the sign of zero"
+        assert tuple(found.frame_wh[index]) == frame_wh
+        assert found.visible_xyxy[index].tobytes() == visible.tobytes()
+        assert found.colour[index].tobytes() == colour.tobytes()
+        assert tuple(n for n, yes in zip(reference.OPERATIONS, found.drawn[index], strict=True) if yes) == drawn
+        assert moved[offsets[index] : offsets[index + 1]].tobytes() == own.tobytes()

@@ -22,7 +22,7 @@ from yolopipe import __version__, console
 from yolopipe.config import STAGES, load_config
 from yolopipe.errors import ProblemsError, UsageError, YolopipeError
 from yolopipe.stages import StageResult
-from yolopipe.workers import worker_count
+from yolopipe.workers import chosen_workers
 
 __all__ = ["app", "main"]
 
@@ -44,6 +44,14 @@ app.add_typer(import_app, name="import")
 Params = Annotated[Path, typer.Option("--params", help="The params file.", metavar="FILE")]
 Workers = Annotated[
     int | None, typer.Option(help="Processes; default YOLOPIPE_WORKERS, else all cores. Never changes a result.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Work on the dask cluster of this scheduler (tcp://host:8786); default YOLOPIPE_SCHEDULER, else here.",
+        metavar="ADDRESS",
+        show_default=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else on standard output.")]
 
@@ -78,11 +86,16 @@ def _show(result: StageResult, as_json: bool) -> None:
 
 
 def _add_stage(name: str, help_text: str) -> None:
-    def command(params: Params = Path("params.yaml"), workers: Workers = None, as_json: Json = False) -> None:
-        count = worker_count(workers)
+    def command(
+        params: Params = Path("params.yaml"),
+        workers: Workers = None,
+        scheduler: Scheduler = None,
+        as_json: Json = False,
+    ) -> None:
+        where = chosen_workers(workers, scheduler)
         config = load_config(params, stage=name)
         stage = import_module(f"yolopipe.stages.{name}")  # late: only two stages need TensorFlow (4 s)
-        _show(stage.run(config, workers=count), as_json)
+        _show(stage.run(config, workers=where), as_json)
 
     command.__doc__ = help_text
     app.command(name)(command)

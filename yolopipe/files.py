@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +28,10 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _partial_beside(path: Path) -> Path:
+def _partial_beside(path: Path, token: str = "") -> Path:
     """A fresh name beside ``path`` (same file system, so that renaming is atomic)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f"{_PARTIAL}{path.name}"
+    partial = path.parent / f"{_PARTIAL}{token}{path.name}"
     _remove(partial)
     return partial
 
@@ -49,11 +50,14 @@ def _sync_file(path: Path) -> None:
 
 
 @contextmanager
-def atomic_file(path: str | Path) -> Iterator[Path]:
+def atomic_file(path: str | Path, *, twins: bool = False) -> Iterator[Path]:
     """Yield a temporary path; when the block ends well it becomes ``path``, synced and whole.
 
     Args:
         path: the final name; missing parent folders are made.
+        twins: another process may write the same file at the same time (a scheduler that takes a worker for dead
+            starts its task elsewhere): each writes under a name of its own.  Only inside an
+            :func:`atomic_directory`, which removes what killed twins leave.
 
     Yields:
         The path to write to.  It keeps the file name as its end, so writers that look at the suffix
@@ -70,7 +74,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     ['a.txt']
     """
     final = Path(path)
-    partial = _partial_beside(final)
+    partial = _partial_beside(final, f"{uuid.uuid4().hex}-" if twins else "")
     try:
         yield partial
         _sync_file(partial)
@@ -92,6 +96,8 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
+        for left_over in list(partial.rglob(f"{_PARTIAL}*")):
+            _remove(left_over)
         for file in sorted(p for p in partial.rglob("*") if p.is_file()):
             _sync_file(file)
         _remove(final)

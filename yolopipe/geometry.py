@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "CV_SIDE",
     "FILL",
     "compose",
     "fill_outside",
@@ -30,6 +31,10 @@ Affine = npt.NDArray[np.float64]
 
 FILL = 128
 """Grey around the picture, the same for letterbox, crop and translation."""
+
+
+CV_SIDE = 32_767
+"""``cv2.warpAffine`` takes no source of this many pixels a side or more."""
 
 
 def translation_matrix(x: float, y: float) -> Affine:
@@ -174,6 +179,8 @@ def warp(image: npt.NDArray[np.uint8], matrix: npt.ArrayLike, size: int) -> npt.
         small_wh = tuple(max(1, round(side * scale * 1.5)) for side in (width, height))
         image = np.asarray(cv2.resize(image, small_wh, interpolation=cv2.INTER_AREA), np.uint8)
         affine = affine @ np.diag([width / small_wh[0], height / small_wh[1], 1.0])
+    if max(image.shape[:2]) >= CV_SIDE:
+        image, affine = _part_in_sight(image, affine, size)
     centres = affine.copy()
     centres[:, 2] += affine[:, :2] @ [0.5, 0.5] - 0.5
     warped = cv2.warpAffine(
@@ -185,3 +192,12 @@ def warp(image: npt.NDArray[np.uint8], matrix: npt.ArrayLike, size: int) -> npt.
         borderValue=(FILL, FILL, FILL),
     )
     return np.asarray(warped, np.uint8)
+
+
+def _part_in_sight(image: npt.NDArray[np.uint8], affine: Affine, size: int) -> tuple[npt.NDArray[np.uint8], Affine]:
+    """The part of ``image`` that ``affine`` shows, with the neighbours the warp reads, and the map from there."""
+    x1, y1, x2, y2 = transform_boxes(invert_affine(affine), [[0, 0, size, size]])[0]
+    height, width = image.shape[:2]
+    left, top = (int(np.clip(math.floor(side) - 2, 0, most - 1)) for side, most in ((x1, width), (y1, height)))
+    right, bottom = (int(np.clip(math.ceil(side) + 2, 1, most)) for side, most in ((x2, width), (y2, height)))
+    return image[top:bottom, left:right], compose(translation_matrix(left, top), affine)

@@ -7,6 +7,7 @@ TensorFlow do not).
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class ImageHeader:
     format: str
 
 
-def read_header(path: str | Path) -> ImageHeader:
+def read_header(path: str | Path, *, folder: str | Path = "") -> ImageHeader:
     """Read size and orientation of an image, and make sure that the file is whole, without decoding it.
 
     A JPEG must have its end marker, a PNG its last chunk, the others the bytes their headers promise.  Some 30 µs
@@ -73,6 +74,7 @@ def read_header(path: str | Path) -> ImageHeader:
 
     Args:
         path: the image file.
+        folder: where a relative path starts, if not here; messages name ``path`` alone.
 
     Returns:
         The header.
@@ -87,7 +89,7 @@ def read_header(path: str | Path) -> ImageHeader:
     ...     read_header(file)
     ImageHeader(width=30, height=20, orientation=1, format='PNG')
     """
-    with _open(path) as file:
+    with _open(path, folder) as file:
         kind = _kind(file.read(16), str(path))
         file.seek(0)
         with warnings.catch_warnings():
@@ -97,9 +99,9 @@ def read_header(path: str | Path) -> ImageHeader:
     return _checked(image, kind, str(path))
 
 
-def _open(path: str | Path) -> IO[bytes]:
+def _open(path: str | Path, folder: str | Path) -> IO[bytes]:
     try:
-        return open(path, "rb")
+        return open(os.path.join(folder, path), "rb")
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError("missing-image", f"no image file {path}") from None
     except IsADirectoryError:
@@ -246,12 +248,13 @@ def _imdecode(encoded: bytes) -> npt.NDArray[np.uint8] | None:
     return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
-def read_image(path: str | Path, orientation: int = 1) -> npt.NDArray[np.uint8]:
+def read_image(path: str | Path, orientation: int = 1, *, folder: str | Path = "") -> npt.NDArray[np.uint8]:
     """Read and decode an image file; see :func:`decode_image`.
 
     Args:
         path: the image file.
         orientation: EXIF 1..8, as :func:`read_header` found it.
+        folder: where a relative path starts, if not here; messages name ``path`` alone.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -263,6 +266,6 @@ def read_image(path: str | Path, orientation: int = 1) -> npt.NDArray[np.uint8]:
     Traceback (most recent call last):
     yolopipe.errors.ImageError: no image file nowhere.jpg
     """
-    with _open(path) as file:
+    with _open(path, folder) as file:
         encoded = file.read()
     return decode_image(encoded, orientation, name=str(path))

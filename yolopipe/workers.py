@@ -1,27 +1,39 @@
-"""Work handed to processes, results taken back in order.
+"""Work handed to processes, here or on a cluster, and results taken back as they come.
 
-Every task is a pure function of its argument that writes, at most, a file of its own; so the worker count changes
-the time and nothing else.  A worker that dies (out of memory, kill -9) costs a retry of the tasks it took with it.
+Every task is a pure function of its argument that writes, at most, a file of its own; so neither the worker count nor
+the place changes more than the time.  A worker that dies (out of memory, kill -9) costs a retry of the tasks it took
+with it.  One loop drives both kinds of pool; :mod:`yolopipe.cluster` is the other one.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from multiprocessing.connection import wait as wait_for_handle
+from typing import Any, TypeVar
 
 from yolopipe.errors import UsageError, YolopipeError
 
-__all__ = ["map_unordered", "worker_count"]
+__all__ = ["Pool", "Workers", "chosen_workers", "die_with_parent", "map_unordered", "worker_count"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+Workers = int | str
+"""How many processes on this machine, or the address of a dask scheduler (``tcp://host:8786``)."""
+
 ATTEMPTS = 3
 """How often a task may die with its worker before it is named and the stage fails."""
+
+CHECK_SECONDS = 5.0
+"""How long nothing may finish before the pool is asked whether anybody is still at work."""
 
 
 def worker_count(option: int | None = None) -> int:
@@ -43,20 +55,133 @@ def worker_count(option: int | None = None) -> int:
     return int(text)
 
 
+def chosen_workers(count: int | None = None, scheduler: str | None = None) -> Workers:
+    """Where the work is done: an option beats the environment, and there a scheduler beats a count.
+
+    Args:
+        count: ``--workers``.
+        scheduler: ``--scheduler``.
+
+    Returns:
+        A number of local processes, or the address of a dask scheduler.
+
+    Raises:
+        UsageError: both options at once, a wrong count or address, or the extra ``distributed`` is not installed.
+
+    >>> chosen_workers(count=2)
+    2
+    """
+    if count is not None and scheduler is not None:
+        raise UsageError("--workers counts processes on this machine, --scheduler names a cluster: give one of them")
+    source, address = "--scheduler", scheduler
+    if count is None and scheduler is None:
+        source, address = "YOLOPIPE_SCHEDULER", os.environ.get("YOLOPIPE_SCHEDULER") or None
+    if address is None:
+        return worker_count(count)
+    from yolopipe.cluster import checked_address
+
+    return checked_address(address, source)
+
+
+class Pool:
+    """Workers that take tasks.
+
+    Args:
+        executor: runs functions.
+        width: tasks it can run at once.
+    """
+
+    lost: type[Exception] = BrokenProcessPool
+    """What a future raises whose worker died for good."""
+    attempts = ATTEMPTS
+    hint = "often memory: fewer processes with --workers 1"
+
+    def __init__(self, executor: Executor, width: int) -> None:
+        self.executor = executor
+        self._width = width
+
+    def width(self) -> int:
+        """How many tasks can run at once, now."""
+        return self._width
+
+    def submit(self, function: Callable[[Task], Any], task: Task) -> Future[Any]:
+        """Hand over a task."""
+        return self.executor.submit(function, task)
+
+    def result(self, future: Future[Any]) -> Any:
+        """What became of a finished task; raises what it raised."""
+        return future.result()
+
+    def check(self) -> None:
+        """Raise when nobody is left to work."""
+
+
+@contextmanager
+def _processes(width: int) -> Iterator[Pool]:
+    """Spawned, not forked: TensorFlow and OpenCV threads do not survive a fork."""
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(width, context, initializer=die_with_parent, initargs=(os.getpid(),))
+    try:
+        yield Pool(executor, width)
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown()
+
+
+def _pool(workers: Workers) -> AbstractContextManager[Pool]:
+    if isinstance(workers, int):
+        return _processes(workers)
+    from yolopipe.cluster import connect
+
+    return connect(workers)
+
+
+def die_with_parent(parent: int) -> None:
+    """Make this process end when its parent does, however that ends; for the start of a worker process.
+
+    Without it a kill -9 of the command leaves its workers waiting for tasks for ever.
+
+    Args:
+        parent: process id of the parent.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+    else:
+        _watch_parent()
+
+
+def _watch_parent() -> None:
+    """The same without help of the kernel: a thread that waits for the parent's end."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait_for_handle([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="watch-parent").start()
+
+
 def map_unordered(
     function: Callable[[Task], Result],
     tasks: Sequence[Task],
     *,
-    workers: int,
+    workers: Workers,
     name: Callable[[Task], str] = str,
 ) -> Iterator[tuple[int, Result]]:
     """Run ``function`` on every task and yield ``(index, result)`` as each is done.
 
     Args:
-        function: importable by name (processes are spawned, not forked: TensorFlow and OpenCV threads do not
-            survive a fork).
-        tasks: picklable arguments.
-        workers: processes; 1 runs in this process.
+        function: importable by name.  On a cluster it may be run again after it has succeeded, even at the same time.
+        tasks: picklable arguments; paths in them absolute, or joined to a folder that the task names.
+        workers: processes, 1 runs in this one; or the address of a dask scheduler.
         name: what to call a task in an error message.
 
     Yields:
@@ -66,50 +191,54 @@ def map_unordered(
         YolopipeError: when a task killed its worker :data:`ATTEMPTS` times.
         Exception: whatever ``function`` raises, from the first task that does.
     """
-    if workers == 1 or len(tasks) <= 1:
+    if workers == 1 or not tasks or (isinstance(workers, int) and len(tasks) == 1):
         yield from ((index, function(task)) for index, task in enumerate(tasks))
         return
     left = dict(enumerate(tasks))
     deaths = dict.fromkeys(left, 0)
     while left:
-        for index, result in _one_pool(function, left, workers, deaths):
-            del left[index]
-            yield index, result
+        with _pool(workers) as pool:
+            for index, result in _until_a_death(pool, function, left, deaths):
+                del left[index]
+                yield index, result
         worst = max(left, key=deaths.__getitem__, default=None)
-        if worst is not None and deaths[worst] >= ATTEMPTS:
-            raise YolopipeError(
-                f"a worker process died {ATTEMPTS} times while it worked on {name(left[worst])}",
-                hint="often memory: fewer processes with --workers 1",
-            )
+        if worst is not None and deaths[worst] >= pool.attempts:
+            message = f"a worker process died {deaths[worst]} times while it worked on {name(left[worst])}"
+            raise YolopipeError(message, hint=pool.hint)
 
 
-def _one_pool(
-    function: Callable[[Task], Result], left: dict[int, Task], workers: int, deaths: dict[int, int]
+def _until_a_death(
+    pool: Pool, function: Callable[[Task], Result], left: dict[int, Task], deaths: dict[int, int]
 ) -> Iterator[tuple[int, Result]]:
-    """Yield results until all is done or a worker dies; then count a death for each task that was in flight."""
-    context = multiprocessing.get_context("spawn")
-    queue = iter(sorted(left))
-    running: dict[Future[Result], int] = {}
-    # After a death the tasks that were in flight run one at a time, so that the guilty one is known.
-    width = 1 if any(deaths[index] for index in left) else workers
-    with ProcessPoolExecutor(width, mp_context=context) as pool:
+    """Yield results until all is done or a worker is lost; then what still runs, counting deaths for the rest."""
+    queue = sorted(left, key=lambda index: (deaths[index], -index))  # popped from its end: suspects first
+    running: dict[Future[Any], int] = {}
+    broken = False
+    while True:
+        # Whatever was in flight when a worker died runs alone the next time, so that the guilty one is known.
+        most = 1 if any(deaths[index] for index in left) else 2 * pool.width()
         try:
-            for index in queue:
-                running[pool.submit(function, left[index])] = index
-                if len(running) >= 2 * width:
-                    yield from _take(running)
-            while running:
-                yield from _take(running)
-        except BrokenProcessPool:
-            for index in running.values():
-                deaths[index] += 1
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            while queue and not broken and len(running) < most:
+                future = pool.submit(function, left[queue[-1]])
+                running[future] = queue.pop()
+        except pool.lost:
+            broken = True
+        if not running:
+            return
+        for future in _done(running, pool):
+            index = running.pop(future)
+            try:
+                result = pool.result(future)
+            except pool.lost:
+                deaths[index], broken = deaths[index] + 1, True
+            else:
+                yield index, result
 
 
-def _take(running: dict[Future[Result], int]) -> Iterator[tuple[int, Result]]:
-    done, _ = wait(running, return_when=FIRST_COMPLETED)
-    for future in sorted(done, key=running.__getitem__):
-        result = future.result()  # on BrokenProcessPool the task stays in ``running``
-        yield running.pop(future), result
+def _done(running: dict[Future[Any], int], pool: Pool) -> list[Future[Any]]:
+    done: set[Future[Any]] = set()
+    while not done:
+        done, _ = wait(running, timeout=CHECK_SECONDS, return_when=FIRST_COMPLETED)
+        if not done:
+            pool.check()
+    return sorted(done, key=running.__getitem__)

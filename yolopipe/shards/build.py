@@ -41,6 +41,7 @@ class ShardTask:
         precompute: pixels.
         assignment: labels.
         num_classes: of the whole data set.
+        project: where relative image paths start; a worker on another machine stands elsewhere.
     """
 
     plan: PlannedShard
@@ -49,6 +50,7 @@ class ShardTask:
     precompute: Precompute
     assignment: Assignment
     num_classes: int
+    project: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def build_shard(task: ShardTask) -> BuiltShard:
     path = task.directory / f"{task.plan.name}.{task.precompute.format}"
     info = None
     try:
-        with atomic_file(path) as partial:
+        with atomic_file(path, twins=True) as partial:
             WRITERS[task.precompute.format](partial, rows)
             if problems:
                 raise _BadImages
@@ -146,7 +148,7 @@ def _rows(
     encode = _encoder(task.precompute)
     for index, sample in enumerate(_records(task.samples)):
         try:
-            pixels = _sample_pixels(sample, matrices[index], task.precompute.input_size)
+            pixels = _sample_pixels(sample, matrices[index], task.precompute.input_size, task.project)
         except ImageError as error:
             problems.append(Problem(sample["image"], 0, 0, error.rule, error.message, sample["image"]))
             continue
@@ -171,8 +173,8 @@ def _records(samples: pa.Table) -> Iterator[dict[str, Any]]:
     return iter(samples.select(names).to_pylist())
 
 
-def _sample_pixels(sample: dict[str, Any], matrix: npt.NDArray[np.float64], size: int) -> Pixels:
-    image = read_image(sample["image"], sample["orientation"])
+def _sample_pixels(sample: dict[str, Any], matrix: npt.NDArray[np.float64], size: int, project: Path) -> Pixels:
+    image = read_image(sample["image"], sample["orientation"], folder=project)
     height, width = image.shape[:2]
     if (width, height) != (sample["width"], sample["height"]):
         raise ImageError(

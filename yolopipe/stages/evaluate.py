@@ -24,6 +24,7 @@ from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import Row, decode_pixels
 from yolopipe.stages import StageResult
 from yolopipe.tables import write_table
+from yolopipe.workers import Workers
 
 if TYPE_CHECKING:
     from yolopipe.model.card import ModelCard
@@ -33,7 +34,7 @@ __all__ = ["run"]
 Predict = Callable[[Any], list[npt.NDArray[np.float32]]]
 
 
-def run(config: Config, *, workers: int = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1) -> StageResult:
     """Write ``metrics/eval.json``, ``plots/evaluate`` and ``predictions/val.parquet``.
 
     Args:

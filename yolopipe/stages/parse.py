@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ from yolopipe.parse_report import ParsedSplit, counts_of, summary_of
 from yolopipe.parsing import BoxChecker, guess_format
 from yolopipe.stages import StageResult
 from yolopipe.tables import PARSED_SCHEMA, box_column, list_column, write_table
-from yolopipe.workers import map_unordered
+from yolopipe.workers import Workers, map_unordered
 
 __all__ = ["FAILED_PROBLEMS", "run"]
 
@@ -46,7 +47,7 @@ FEW_IMAGES = 4096
 Read = TypeVar("Read")
 
 
-def run(config: Config, *, workers: int = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1) -> StageResult:
     """Check every image and every box, and write the tables of those that are good.
 
     Args:
@@ -109,23 +110,24 @@ Header = tuple[int, int, int, str, str]
 """Width, height, orientation; rule and message where the image cannot be read."""
 
 
-def _check_images(image_paths: Sequence[str]) -> list[Header]:
+def _check_images(image_paths: Sequence[str], folder: Path) -> list[Header]:
     found: list[Header] = []
     for path in image_paths:
         try:
-            header = read_header(path)
+            header = read_header(path, folder=folder)
             found.append((header.width, header.height, header.orientation, "", ""))
         except ImageError as error:
             found.append((0, 0, 1, error.rule, error.message))
     return found
 
 
-def _read_headers(image_paths: Sequence[str], workers: int) -> Iterator[Header]:
+def _read_headers(image_paths: Sequence[str], workers: Workers) -> Iterator[Header]:
     chunks = [image_paths[at : at + CHUNK_IMAGES] for at in range(0, len(image_paths), CHUNK_IMAGES)]
     found: list[list[Header]] = [[]] * len(chunks)
     workers = 1 if len(image_paths) <= FEW_IMAGES else workers
     with console.progress("parse", len(image_paths)) as advance:
-        for index, result in map_unordered(_check_images, chunks, workers=workers, name=lambda chunk: chunk[0]):
+        check = partial(_check_images, folder=Path.cwd())
+        for index, result in map_unordered(check, chunks, workers=workers, name=lambda chunk: chunk[0]):
             found[index] = result
             advance(len(result))
     return (header for chunk in found for header in chunk)

@@ -17,12 +17,12 @@ from yolopipe.shards.manifest import Manifest, SplitInfo, write_manifest
 from yolopipe.shards.plan import plan_shards
 from yolopipe.stages import StageResult
 from yolopipe.tables import read_table
-from yolopipe.workers import map_unordered
+from yolopipe.workers import Workers, map_unordered
 
 __all__ = ["run"]
 
 
-def run(config: Config, *, workers: int = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1) -> StageResult:
     """Write ``data/shards``: shards first, ``manifest.json`` last, all of it under its final name at once.
 
     Args:
@@ -58,14 +58,20 @@ def _tasks(config: Config, folder: Path) -> tuple[list[ShardTask], tuple[str, ..
         plan = plan_shards(split, table["image"].to_pylist(), table["copy"].to_pylist(), config.precompute.shard_rows)
         tasks += [
             ShardTask(
-                shard, table.take(shard.samples), folder, config.precompute, config.assignment, len(class_names)
+                shard,
+                table.take(shard.samples),
+                folder.absolute(),
+                config.precompute,
+                config.assignment,
+                len(class_names),
+                Path.cwd(),
             )
             for shard in plan
         ]
     return tasks, class_names
 
 
-def _build(tasks: Sequence[ShardTask], workers: int) -> list[BuiltShard]:
+def _build(tasks: Sequence[ShardTask], workers: Workers) -> list[BuiltShard]:
     total = sum(task.samples.num_rows for task in tasks)
     built: dict[int, BuiltShard] = {}
     with console.progress("precompute", total) as advance:

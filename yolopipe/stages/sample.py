@@ -21,7 +21,7 @@ from yolopipe.formats.annotation_text import format_annotation
 from yolopipe.formats.class_names import write_class_names
 from yolopipe.sample import CLASS_NAMES, Scene, compose_scene, split_handwriting
 from yolopipe.stages import StageResult
-from yolopipe.workers import map_unordered
+from yolopipe.workers import Workers, map_unordered
 
 __all__ = ["load_handwriting", "run"]
 
@@ -52,7 +52,7 @@ class _Done(NamedTuple):
     backgrounds: int
 
 
-def run(config: Config, *, workers: int = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1) -> StageResult:
     """Write ``data/sample``: images, ``train.txt``, ``val.txt``, ``classes.names``.
 
     Scene k of a split depends on (seed, split, k) alone; train and val share no handwriting.
@@ -70,7 +70,7 @@ def run(config: Config, *, workers: int = 1) -> StageResult:
     with atomic_directory(IMAGES) as folder:
         for split in SPLITS:
             (folder / split).mkdir()
-        done = _compose(list(_tasks(config.sample, folder)), workers)
+        done = _compose(list(_tasks(config.sample, folder.absolute())), workers)
     for split in SPLITS:
         with atomic_file(paths.SAMPLE / f"{split}.txt") as partial:
             lines = [line for task, part in done for line in part.lines if task.split == split]
@@ -88,7 +88,7 @@ def _tasks(params: Sample, folder: Path) -> Iterator[_Task]:
             yield _Task(split, first, last, folder, params, glyphs[own], digits[own])
 
 
-def _compose(tasks: Sequence[_Task], workers: int) -> list[tuple[_Task, _Done]]:
+def _compose(tasks: Sequence[_Task], workers: Workers) -> list[tuple[_Task, _Done]]:
     done: dict[int, _Done] = {}
     with console.progress("sample", sum(task.last - task.first + 1 for task in tasks)) as advance:
         for index, result in map_unordered(_compose_chunk, tasks, workers=workers, name=_name_of):

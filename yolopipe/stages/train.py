@@ -15,11 +15,12 @@ from yolopipe.files import atomic_file, write_json
 from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.stages import StageResult
 from yolopipe.training.device import derived_seed, prepare_tensorflow
+from yolopipe.workers import Workers
 
 __all__ = ["run"]
 
 
-def run(config: Config, *, workers: int = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1) -> StageResult:
     """Train a network on ``data/shards``.
 
     Args:
