@@ -150,12 +150,16 @@ def _parse_anchor(text: str) -> tuple[float, float]:
     return size
 
 
+CollisionRule = Literal["notes", "keep-best-iou", "next-anchor"]
+
+
 class Assignment(Section):
     """Which anchors learn a box (notes 1.1, ``preprocess_true_boxes``)."""
 
     anchors: tuple[str, ...] = Field(COCO_ANCHORS, min_length=9, max_length=9, strict=False)
     iou_threshold: Float = Field(0.3, ge=0.0, lt=1.0)
     max_bbox_per_scale: Int = Field(150, ge=1, le=65_535)
+    collisions: CollisionRule = "notes"
 
     @field_validator("anchors")
     @classmethod

@@ -151,6 +151,7 @@ def preprocess_true_boxes(
     iou_threshold: float = 0.3,
     max_bbox_per_scale: int = 150,
     label_smoothing: float = 0.01,
+    collisions: str = "notes",
 ) -> DenseLabels:
     """The notes' six label arrays of one image (notes 1.1), equal to their rule bit for bit in float32.
 
@@ -163,12 +164,13 @@ def preprocess_true_boxes(
         iou_threshold: an anchor is positive above this IoU; if none is, the best of all nine is.
         max_bbox_per_scale: length of a scale's box list; it wraps.
         label_smoothing: δ of the smoothed one-hot class.
+        collisions: which box learns where several want one cell and anchor; see :func:`yolopipe.assign`.
 
     Returns:
         ``label_sbbox, label_mbbox, label_lbbox, sbboxes, mbboxes, lbboxes``.
 
     Raises:
-        ValueError: wrong shape, a class out of range, or a box centre outside the input.
+        ValueError: wrong shape, an unknown rule, a class out of range, or a box centre outside the input.
 
     >>> anchors = np.array([[[2, 2], [4, 8], [4, 3]], [[2, 4], [4, 3], [4, 7]], [[4, 3], [5, 6], [12, 10]]])
     >>> labels = preprocess_true_boxes([[60, 60, 120, 120, 1]], input_size=416, anchors=anchors, num_classes=2)
@@ -190,6 +192,7 @@ def preprocess_true_boxes(
         strides=strides,
         iou_threshold=iou_threshold,
         max_bbox_per_scale=max_bbox_per_scale,
+        collisions=collisions,
     )
     (labels,) = encode_sparse(found, np.zeros(len(boxes), np.int64), 1)
     dense = [
