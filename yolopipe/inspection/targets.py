@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from yolopipe.errors import ShardError
 from yolopipe.labels.assign import ANCHORS_PER_SCALE, Assignment, Candidates, assign
+from yolopipe.labels.collisions import COLLISION_RULES
 from yolopipe.labels.sparse import encode_sparse
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row, ScaleLabel
@@ -38,7 +39,8 @@ class Place:
         anchor_wh: the anchor's size in pixels of the network input.
         iou: of box and anchor, the anchor centred on the cell.
         forced: no anchor of any scale passed the threshold; this is the best of all nine.
-        taken_by: the later box of the image that took this place; None when the box is taught here.
+        taken_by: the box of the image that is taught here instead; None when the box itself is.
+        rescued: a free place, given because others took all that the box wanted (rule ``next-anchor``).
     """
 
     stride: int
@@ -48,6 +50,7 @@ class Place:
     iou: float
     forced: bool
     taken_by: int | None
+    rescued: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class BoxTargets:
 
     @property
     def lost(self) -> tuple[Place, ...]:
-        """The places that a later box took."""
+        """The places that another box took."""
         return tuple(place for place in self.places if place.taken_by is not None)
 
     @property
@@ -116,6 +119,7 @@ class Totals:
         partly_overwritten: boxes that lost some of their places.
         forced: boxes that no anchor fits above the threshold.
         past_list_end: boxes that a scale's list had no room for.
+        without_positive: boxes taught nowhere under each collision rule, in force or not.
         troubles: rows that lost something.
     """
 
@@ -128,6 +132,7 @@ class Totals:
     partly_overwritten: int = 0
     forced: int = 0
     past_list_end: int = 0
+    without_positive: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLISION_RULES, 0))
     troubles: list[Trouble] = field(default_factory=list)
 
     def worst(self, count: int) -> list[Trouble]:
@@ -176,13 +181,12 @@ def box_targets(row: Row, manifest: Manifest) -> tuple[BoxTargets, ...]:
 def _scale_places(scale: Candidates, manifest: Manifest, index: int) -> Iterator[tuple[int, Place]]:
     stride = manifest.strides[index]
     winner = dict(zip(scale.cell[scale.wins].tolist(), scale.box[scale.wins].tolist(), strict=True))
-    for box, cell, iou, forced, wins in zip(
-        scale.box.tolist(), scale.cell.tolist(), scale.iou.tolist(), scale.forced, scale.wins, strict=True
-    ):
+    columns = (scale.box, scale.cell, scale.iou, scale.forced, scale.wins, scale.rescued)
+    for box, cell, iou, forced, wins, rescued in zip(*(column.tolist() for column in columns), strict=True):
         y, x, anchor = split_cell(cell, manifest.input_size // stride)
         width, height = manifest.anchors_px[index, anchor].tolist()
         taken_by = None if wins else winner[cell]
-        yield box, Place(stride, (y, x), anchor, (width, height), iou, bool(forced), taken_by)
+        yield box, Place(stride, (y, x), anchor, (width, height), iou, forced, taken_by, rescued)
 
 
 def split_totals(rows: Iterable[Row], manifest: Manifest) -> Totals:
@@ -210,6 +214,8 @@ def _add(totals: Totals, batch: Sequence[Row], found: Assignment, row_of_box: In
         anchors = scale.cell[scale.wins] % ANCHORS_PER_SCALE
         totals.positives[index] += np.bincount(anchors, minlength=ANCHORS_PER_SCALE)
         totals.listed[index] += int(scale.slot_wins.sum())
+    for rule, count in found.without_positive().items():
+        totals.without_positive[rule] += count
     for trouble in _troubles(batch, found, row_of_box):
         totals.overwritten += trouble.overwritten
         totals.partly_overwritten += trouble.partly_overwritten
@@ -220,9 +226,9 @@ def _add(totals: Totals, batch: Sequence[Row], found: Assignment, row_of_box: In
 
 def _troubles(batch: Sequence[Row], found: Assignment, row_of_box: Ints) -> Iterator[Trouble]:
     gone = found.positives == 0
-    partly = ~gone & (found.positives < found.wanted)
     past = np.concatenate([scale.slot_box[~scale.slot_wins] for scale in found.scales])
-    counts = [np.bincount(row_of_box[chosen], minlength=len(batch)) for chosen in (gone, partly, found.forced, past)]
+    masks = (gone, found.partly_overwritten, found.forced, past)
+    counts = [np.bincount(row_of_box[chosen], minlength=len(batch)) for chosen in masks]
     for number in np.flatnonzero(np.sum(counts, axis=0)).tolist():
         row = batch[number]
         yield Trouble(row.path, row.copy, len(row.classes), *(int(count[number]) for count in counts))
@@ -239,6 +245,7 @@ def _checked_assignment(rows: Sequence[Row], manifest: Manifest) -> tuple[Assign
             strides=manifest.strides,
             iou_threshold=manifest.iou_threshold,
             max_bbox_per_scale=manifest.max_bbox_per_scale,
+            collisions=manifest.collisions,
         )
     except ValueError as error:
         raise ShardError(f"the shards hold a box that cannot be taught: {error}", hint=_AGAIN) from None

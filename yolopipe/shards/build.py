@@ -19,6 +19,7 @@ from yolopipe.geometry import compose, fill_outside, letterbox_matrix, transform
 from yolopipe.images import read_image
 from yolopipe.labels.assign import assign
 from yolopipe.labels.sparse import encode_sparse
+from yolopipe.shards.label_info import LabelInfo, count_labels
 from yolopipe.shards.manifest import ShardInfo
 from yolopipe.shards.plan import PlannedShard
 from yolopipe.shards.reader import WRITERS
@@ -57,12 +58,10 @@ class BuiltShard:
 
     info: ShardInfo | None
     problems: tuple[Problem, ...]
-    counts: dict[str, int]
+    labels: LabelInfo
     backgrounds: int
     label_bytes: int
     boxes_per_class: npt.NDArray[np.int64]
-    positives: npt.NDArray[np.int64]
-    listed: npt.NDArray[np.int64]
 
 
 class _BadImages(Exception):
@@ -83,6 +82,7 @@ def build_shard(task: ShardTask) -> BuiltShard:
         anchors=task.assignment.anchors_px / np.array(STRIDES)[:, np.newaxis, np.newaxis],
         iou_threshold=task.assignment.iou_threshold,
         max_bbox_per_scale=task.assignment.max_bbox_per_scale,
+        collisions=task.assignment.collisions,
     )
     labels = encode_sparse(found, row_of_box, task.samples.num_rows)
     problems: list[Problem] = []
@@ -107,14 +107,12 @@ def build_shard(task: ShardTask) -> BuiltShard:
     return BuiltShard(
         info=info,
         problems=tuple(problems),
-        counts=found.counts(),
+        labels=count_labels(found),
         backgrounds=int((np.diff(offsets) == 0).sum()),
         label_bytes=sum(part.nbytes for row in labels for label in row for part in label)
         + boxes_xyxy.nbytes
         + 2 * len(classes),
         boxes_per_class=np.bincount(classes, minlength=task.num_classes),
-        positives=np.array([np.bincount(s.cell[s.wins] % 3, minlength=3) for s in found.scales]),
-        listed=np.array([len(scale.slot_box) for scale in found.scales]),
     )
 
 

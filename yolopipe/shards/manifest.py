@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from yolopipe.errors import ShardError
 from yolopipe.files import sha256_file, write_json
+from yolopipe.shards.label_info import LabelInfo
 from yolopipe.shards.schema import SCHEMA_VERSION
 
 __all__ = ["Manifest", "ShardInfo", "SplitInfo", "load_manifest", "verify_shards", "write_manifest"]
@@ -36,9 +37,9 @@ class ShardInfo:
     sha256: str
 
 
-@dataclass(frozen=True)
-class SplitInfo:
-    """Train or val.
+@dataclass(frozen=True, kw_only=True)
+class SplitInfo(LabelInfo):
+    """Train or val; the numbers of :class:`LabelInfo` are those of its labels.
 
     Args:
         rows: samples, all copies together.
@@ -46,12 +47,6 @@ class SplitInfo:
         boxes: boxes in all rows.
         backgrounds: rows without boxes.
         boxes_per_class: in the order of the class names.
-        positives: per stride (as text) the number of positives of each anchor.
-        listed: per stride the number of boxes in its list.
-        overwritten: boxes with no positive left, a later box took their places.
-        partly_overwritten: boxes that lost some of their places.
-        forced: boxes that no anchor fits above the threshold; their best anchor was taken.
-        past_list_end: boxes pushed out of a scale's list.
         label_bytes: bytes of the sparse labels before compression.
         shards: the files, in order of copy and name.
     """
@@ -61,12 +56,6 @@ class SplitInfo:
     boxes: int
     backgrounds: int
     boxes_per_class: tuple[int, ...]
-    positives: Mapping[str, tuple[int, ...]]
-    listed: Mapping[str, int]
-    overwritten: int
-    partly_overwritten: int
-    forced: int
-    past_list_end: int
     label_bytes: int
     shards: tuple[ShardInfo, ...]
 
@@ -92,6 +81,7 @@ class Manifest:
     anchors: tuple[tuple[tuple[float, float], ...], ...]
     iou_threshold: float
     max_bbox_per_scale: int
+    collisions: str
     class_names: tuple[str, ...]
     splits: Mapping[str, SplitInfo]
 

@@ -30,7 +30,7 @@ __all__ = [
     "row_to_features",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Readers refuse any other."""
 
 

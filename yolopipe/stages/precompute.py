@@ -13,6 +13,7 @@ from yolopipe.config import STRIDES, Config
 from yolopipe.errors import Problem, ProblemsError
 from yolopipe.files import atomic_directory
 from yolopipe.shards.build import BuiltShard, ShardTask, build_shard
+from yolopipe.shards.label_info import collisions_text, sum_labels
 from yolopipe.shards.manifest import Manifest, SplitInfo, write_manifest
 from yolopipe.shards.plan import plan_shards
 from yolopipe.stages import StageResult
@@ -87,20 +88,16 @@ def _unreadable(problems: list[Problem]) -> ProblemsError:
 
 def _split_info(built: Sequence[BuiltShard]) -> SplitInfo:
     shards = tuple(shard.info for shard in built if shard.info is not None)
-    positives = np.sum([shard.positives for shard in built], axis=0)
-    listed = np.sum([shard.listed for shard in built], axis=0)
-    counts = {name: sum(shard.counts[name] for shard in built) for name in built[0].counts}
+    labels = sum_labels(shard.labels for shard in built)
     return SplitInfo(
         rows=sum(shard.rows for shard in shards),
         copies=len({shard.copy for shard in shards}),
         boxes=sum(shard.boxes for shard in shards),
         backgrounds=sum(shard.backgrounds for shard in built),
         boxes_per_class=tuple(np.sum([shard.boxes_per_class for shard in built], axis=0).tolist()),
-        positives={str(stride): tuple(positives[i].tolist()) for i, stride in enumerate(STRIDES)},
-        listed={str(stride): int(listed[i]) for i, stride in enumerate(STRIDES)},
         label_bytes=sum(shard.label_bytes for shard in built),
         shards=shards,
-        **counts,
+        **vars(labels),
     )
 
 
@@ -115,6 +112,7 @@ def _manifest(config: Config, class_names: tuple[str, ...], splits: dict[str, Sp
         anchors=tuple(tuple((float(w), float(h)) for w, h in scale) for scale in assignment.anchors_px),
         iou_threshold=assignment.iou_threshold,
         max_bbox_per_scale=assignment.max_bbox_per_scale,
+        collisions=assignment.collisions,
         class_names=class_names,
         splits=splits,
     )
@@ -128,6 +126,7 @@ def _result(manifest: Manifest) -> StageResult:
         report[name] = {
             **{key: getattr(split, key) for key in ("rows", "copies", "boxes", "backgrounds", "label_bytes")},
             **{key: getattr(split, key) for key in ("overwritten", "partly_overwritten", "forced", "past_list_end")},
+            "without_positive": dict(split.without_positive),
             "positives": {stride: list(counts) for stride, counts in split.positives.items()},
             "shards": len(split.shards),
             "bytes": size,
@@ -141,6 +140,7 @@ def _result(manifest: Manifest) -> StageResult:
             f"{split.overwritten:,} boxes overwritten, {split.partly_overwritten:,} in part; "
             f"{split.forced:,} forced to their best anchor; {split.past_list_end:,} past a list's end"
         )
+        rows[f"{name} taught nowhere"] = collisions_text(split.without_positive, split.boxes, manifest.collisions)
     per_box = sum(s.label_bytes for s in manifest.splits.values()) / max(
         1, sum(s.boxes for s in manifest.splits.values())
     )
