@@ -165,6 +165,7 @@ def _manifest(shards, list_length: int = 150, collisions: str = "notes"):
         encoding="raw",
         jpeg_quality=95,
         input_size=SIZE,
+        input_sizes=(SIZE,),
         strides=(8, 16, 32),
         anchors=anchors,
         iou_threshold=0.3,

@@ -17,8 +17,9 @@ from yolopipe.errors import ShardError
 from yolopipe.labels.assign import ANCHORS_PER_SCALE, Assignment, Candidates, assign
 from yolopipe.labels.collisions import COLLISION_RULES
 from yolopipe.labels.sparse import encode_sparse
+from yolopipe.shards.label_info import LabelInfo, count_labels, sum_labels
 from yolopipe.shards.manifest import Manifest
-from yolopipe.shards.schema import Row, ScaleLabel
+from yolopipe.shards.schema import Row, ScaleLabel, boxes_at_size
 
 __all__ = ["BoxTargets", "Place", "Totals", "Trouble", "box_targets", "split_cell", "split_totals"]
 
@@ -120,6 +121,7 @@ class Totals:
         forced: boxes that no anchor fits above the threshold.
         past_list_end: boxes that a scale's list had no room for.
         without_positive: boxes taught nowhere under each collision rule, in force or not.
+        smaller: what the labels of each smaller input size teach and lose.
         troubles: rows that lost something.
     """
 
@@ -133,6 +135,7 @@ class Totals:
     forced: int = 0
     past_list_end: int = 0
     without_positive: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLISION_RULES, 0))
+    smaller: dict[int, LabelInfo] = field(default_factory=dict)
     troubles: list[Trouble] = field(default_factory=list)
 
     def worst(self, count: int) -> list[Trouble]:
@@ -164,7 +167,9 @@ def box_targets(row: Row, manifest: Manifest) -> tuple[BoxTargets, ...]:
     Raises:
         ShardError: when the stored labels are not what the rule gives for the stored boxes.
     """
-    found, _ = _checked_assignment([row], manifest)
+    found, _ = _checked_assignment([row], manifest, manifest.input_size)
+    for size in manifest.smaller_sizes:
+        _checked_assignment([row], manifest, size)
     places: list[list[Place]] = [[] for _ in row.classes]
     unlisted: list[list[int]] = [[] for _ in row.classes]
     for index, scale in enumerate(found.scales):
@@ -201,8 +206,11 @@ def split_totals(rows: Iterable[Row], manifest: Manifest) -> Totals:
     """
     totals, stream = Totals(), iter(rows)
     while batch := list(islice(stream, ROWS_AT_ONCE)):
-        found, row_of_box = _checked_assignment(batch, manifest)
+        found, row_of_box = _checked_assignment(batch, manifest, manifest.input_size)
         _add(totals, batch, found, row_of_box)
+        for size in manifest.smaller_sizes:
+            labels = count_labels(_checked_assignment(batch, manifest, size)[0])
+            totals.smaller[size] = sum_labels([*([totals.smaller[size]] if size in totals.smaller else []), labels])
     return totals
 
 
@@ -234,13 +242,13 @@ def _troubles(batch: Sequence[Row], found: Assignment, row_of_box: Ints) -> Iter
         yield Trouble(row.path, row.copy, len(row.classes), *(int(count[number]) for count in counts))
 
 
-def _checked_assignment(rows: Sequence[Row], manifest: Manifest) -> tuple[Assignment, Ints]:
+def _checked_assignment(rows: Sequence[Row], manifest: Manifest, size: int) -> tuple[Assignment, Ints]:
     row_of_box = np.repeat(np.arange(len(rows)), [len(row.classes) for row in rows])
     try:
         found = assign(
-            np.concatenate([row.boxes_xyxy for row in rows]),
+            boxes_at_size(np.concatenate([row.boxes_xyxy for row in rows]), size, manifest.input_size),
             row_of_box,
-            input_size=manifest.input_size,
+            input_size=size,
             anchors=manifest.anchors_in_strides,
             strides=manifest.strides,
             iou_threshold=manifest.iou_threshold,
@@ -250,19 +258,19 @@ def _checked_assignment(rows: Sequence[Row], manifest: Manifest) -> tuple[Assign
     except ValueError as error:
         raise ShardError(f"the shards hold a box that cannot be taught: {error}", hint=_AGAIN) from None
     for row, labels in zip(rows, encode_sparse(found, row_of_box, len(rows)), strict=True):
-        for stride, stored, fresh in zip(manifest.strides, row.labels, labels, strict=True):
-            _compare(row, stride, stored, fresh, manifest.input_size // stride)
+        at_size = "" if size == manifest.input_size else f", at {size} px"
+        for stride, stored, fresh in zip(manifest.strides, row.labels_at(size), labels, strict=True):
+            _compare(f"{row.path} (copy {row.copy}){at_size}, stride {stride}", stored, fresh, size // stride)
     return found, row_of_box
 
 
 _AGAIN = "make the shards again: dvc repro -f precompute"
 
 
-def _compare(row: Row, stride: int, stored: ScaleLabel, fresh: ScaleLabel, grid: int) -> None:
+def _compare(where: str, stored: ScaleLabel, fresh: ScaleLabel, grid: int) -> None:
     equal = (np.array_equal(getattr(stored, part), getattr(fresh, part)) for part in ScaleLabel._fields)
     if all(equal):
         return
-    where = f"{row.path} (copy {row.copy}), stride {stride}"
     raise ShardError(
         f"{where}: the stored label is not what the rule gives for the stored boxes: "
         f"{_first_difference(stored, fresh, grid)}",

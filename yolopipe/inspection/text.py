@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from yolopipe.inspection.targets import BoxTargets, Place, Totals, Trouble
-from yolopipe.shards.label_info import collisions_text
+from yolopipe.shards.label_info import collisions_text, smaller_text
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
 
@@ -137,6 +137,7 @@ def totals_text(totals: Totals, manifest: Manifest, *, split: str, copy: int | N
         *_positives(totals, manifest),
         "",
         *_losses(totals, manifest),
+        *_smaller(totals),
         *_worst(totals, worst),
     ]
     return "\n".join(lines)
@@ -168,6 +169,13 @@ def _losses(totals: Totals, manifest: Manifest) -> Iterator[str]:
     yield ""
     yield "taught nowhere, by rule (assignment.collisions):"
     yield f"  {collisions_text(totals.without_positive, totals.boxes, manifest.collisions)}"
+
+
+def _smaller(totals: Totals) -> Iterator[str]:
+    for size, labels in totals.smaller.items():
+        yield ""
+        yield f"labels at {size} px, anchors the same in pixels:"
+        yield f"  {smaller_text(labels)}"
 
 
 def _worst(totals: Totals, count: int) -> Iterator[str]:
@@ -216,5 +224,6 @@ def totals_report(
         "collisions": manifest.collisions,
         "without_positive": dict(totals.without_positive),
         "scales": scales,
+        "smaller": {str(size): asdict(labels) for size, labels in totals.smaller.items()},
         "most_trouble": [asdict(trouble) for trouble in totals.worst(worst)],
     }

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from yolopipe.config import STRIDES
 from yolopipe.labels.assign import ANCHORS_PER_SCALE, Assignment, Candidates, assign
 from yolopipe.labels.boxes import xyxy_to_xywh
-from yolopipe.shards.schema import ScaleLabel
+from yolopipe.shards.schema import Labels, ScaleLabel
 
 __all__ = ["DenseLabels", "decode_sparse", "encode_dense", "encode_sparse", "preprocess_true_boxes"]
 
@@ -36,7 +36,7 @@ class DenseLabels(NamedTuple):
     lbboxes: Float32
 
 
-def encode_sparse(assignment: Assignment, row_of_box: npt.ArrayLike, num_rows: int) -> list[list[ScaleLabel]]:
+def encode_sparse(assignment: Assignment, row_of_box: npt.ArrayLike, num_rows: int) -> list[Labels]:
     """The sparse labels of many images from one assignment.
 
     Args:
@@ -54,7 +54,8 @@ def encode_sparse(assignment: Assignment, row_of_box: npt.ArrayLike, num_rows: i
     rows = np.asarray(row_of_box, np.int64).reshape(-1)
     first_box = np.searchsorted(rows, np.arange(num_rows + 1))
     per_scale = [_encode_scale(scale, rows, first_box) for scale in assignment.scales]
-    return [list(labels) for labels in zip(*per_scale, strict=True)]
+    small, middle, large = per_scale
+    return list(zip(small, middle, large, strict=True))
 
 
 def _encode_scale(

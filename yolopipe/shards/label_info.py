@@ -11,7 +11,7 @@ from yolopipe.config import STRIDES
 from yolopipe.labels.assign import ANCHORS_PER_SCALE, Assignment
 from yolopipe.labels.collisions import COLLISION_RULES
 
-__all__ = ["LabelInfo", "collisions_text", "count_labels", "sum_labels"]
+__all__ = ["LabelInfo", "collisions_text", "count_labels", "smaller_text", "sum_labels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,4 +84,13 @@ def collisions_text(without_positive: Mapping[str, int], boxes: int, rule: str) 
         f"{name}{' (in force)' * (name == rule)} {without_positive[name]:,} "
         f"({without_positive[name] / max(1, boxes):.1%})"
         for name in COLLISION_RULES
+    )
+
+
+def smaller_text(labels: LabelInfo) -> str:
+    """The labels of a smaller input size in one line."""
+    positives = sum(sum(counts) for counts in labels.positives.values())
+    return (
+        f"{positives:,} positives; {labels.overwritten:,} boxes overwritten, {labels.partly_overwritten:,} in part; "
+        f"{labels.forced:,} forced to their best anchor; {labels.past_list_end:,} past a list's end"
     )

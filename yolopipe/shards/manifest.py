@@ -48,6 +48,7 @@ class SplitInfo(LabelInfo):
         backgrounds: rows without boxes.
         boxes_per_class: in the order of the class names.
         label_bytes: bytes of the sparse labels before compression.
+        smaller: the same numbers for the labels of each smaller input size (as text); empty when there is one size.
         shards: the files, in order of copy and name.
     """
 
@@ -57,6 +58,7 @@ class SplitInfo(LabelInfo):
     backgrounds: int
     boxes_per_class: tuple[int, ...]
     label_bytes: int
+    smaller: Mapping[str, LabelInfo]
     shards: tuple[ShardInfo, ...]
 
     @property
@@ -71,12 +73,16 @@ class SplitInfo(LabelInfo):
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything a reader must know before it opens a shard."""
+    """Everything a reader must know before it opens a shard.
+
+    ``input_size`` is the side of the stored pixels, the largest of ``input_sizes``; there are labels for all of them.
+    """
 
     format: str
     encoding: str
     jpeg_quality: int
     input_size: int
+    input_sizes: tuple[int, ...]
     strides: tuple[int, ...]
     anchors: tuple[tuple[tuple[float, float], ...], ...]
     iou_threshold: float
@@ -84,6 +90,11 @@ class Manifest:
     collisions: str
     class_names: tuple[str, ...]
     splits: Mapping[str, SplitInfo]
+
+    @property
+    def smaller_sizes(self) -> tuple[int, ...]:
+        """The input sizes that have labels but no pixels of their own."""
+        return tuple(size for size in self.input_sizes if size != self.input_size)
 
     @property
     def anchors_px(self) -> npt.NDArray[np.float64]:
@@ -150,17 +161,20 @@ def _from_json(tree: dict[str, Any]) -> Manifest:
     known = {key: value for key, value in tree.items() if key in Manifest.__dataclass_fields__}
     splits = {name: _split_from_json(split) for name, split in known.pop("splits").items()}
     anchors = tuple(tuple((float(w), float(h)) for w, h in scale) for scale in known.pop("anchors"))
-    for name in ("strides", "class_names"):
+    for name in ("input_sizes", "strides", "class_names"):
         known[name] = tuple(known[name])
     return Manifest(**known, anchors=anchors, splits=splits)
 
 
 def _split_from_json(tree: dict[str, Any]) -> SplitInfo:
     shards = tuple(ShardInfo(**shard) for shard in tree["shards"])
-    positives = {stride: tuple(counts) for stride, counts in tree["positives"].items()}
-    return SplitInfo(
-        **{**tree, "shards": shards, "positives": positives, "boxes_per_class": tuple(tree["boxes_per_class"])}
-    )
+    smaller = {size: LabelInfo(**_with_tuples(labels)) for size, labels in tree["smaller"].items()}
+    fields = _with_tuples({**tree, "boxes_per_class": tuple(tree["boxes_per_class"])})
+    return SplitInfo(**{**fields, "shards": shards, "smaller": smaller})
+
+
+def _with_tuples(tree: dict[str, Any]) -> dict[str, Any]:
+    return {**tree, "positives": {stride: tuple(counts) for stride, counts in tree["positives"].items()}}
 
 
 def _check_length(folder: Path, shard: ShardInfo) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from yolopipe.config import STRIDES, Config
 from yolopipe.errors import Problem, ProblemsError
 from yolopipe.files import atomic_directory
 from yolopipe.shards.build import BuiltShard, ShardTask, build_shard
-from yolopipe.shards.label_info import collisions_text, sum_labels
+from yolopipe.shards.label_info import collisions_text, smaller_text, sum_labels
 from yolopipe.shards.manifest import Manifest, SplitInfo, write_manifest
 from yolopipe.shards.plan import plan_shards
 from yolopipe.stages import StageResult
@@ -43,7 +44,10 @@ def run(config: Config, *, workers: int = 1) -> StageResult:
         if problems:
             raise _unreadable(problems)
         splits = {
-            split: _split_info([b for t, b in zip(tasks, built, strict=True) if t.plan.name.startswith(f"{split}-")])
+            split: _split_info(
+                [b for t, b in zip(tasks, built, strict=True) if t.plan.name.startswith(f"{split}-")],
+                config.precompute.input_sizes,
+            )
             for split in ("train", "val")
         }
         manifest = _manifest(config, class_names, splits)
@@ -86,9 +90,9 @@ def _unreadable(problems: list[Problem]) -> ProblemsError:
     )
 
 
-def _split_info(built: Sequence[BuiltShard]) -> SplitInfo:
+def _split_info(built: Sequence[BuiltShard], sizes: tuple[int, ...]) -> SplitInfo:
     shards = tuple(shard.info for shard in built if shard.info is not None)
-    labels = sum_labels(shard.labels for shard in built)
+    labels = {size: sum_labels(shard.labels[size] for shard in built) for size in sizes}
     return SplitInfo(
         rows=sum(shard.rows for shard in shards),
         copies=len({shard.copy for shard in shards}),
@@ -97,7 +101,8 @@ def _split_info(built: Sequence[BuiltShard]) -> SplitInfo:
         boxes_per_class=tuple(np.sum([shard.boxes_per_class for shard in built], axis=0).tolist()),
         label_bytes=sum(shard.label_bytes for shard in built),
         shards=shards,
-        **vars(labels),
+        smaller={str(size): labels[size] for size in sizes[:-1]},
+        **vars(labels[sizes[-1]]),
     )
 
 
@@ -108,6 +113,7 @@ def _manifest(config: Config, class_names: tuple[str, ...], splits: dict[str, Sp
         encoding=params.encoding,
         jpeg_quality=params.jpeg_quality,
         input_size=params.input_size,
+        input_sizes=params.input_sizes,
         strides=STRIDES,
         anchors=tuple(tuple((float(w), float(h)) for w, h in scale) for scale in assignment.anchors_px),
         iou_threshold=assignment.iou_threshold,
@@ -141,9 +147,13 @@ def _result(manifest: Manifest) -> StageResult:
             f"{split.forced:,} forced to their best anchor; {split.past_list_end:,} past a list's end"
         )
         rows[f"{name} taught nowhere"] = collisions_text(split.without_positive, split.boxes, manifest.collisions)
+        for at_size, labels in split.smaller.items():
+            rows[f"{name} at {at_size} px"] = smaller_text(labels)
+            report[name].setdefault("smaller", {})[at_size] = asdict(labels)
     per_box = sum(s.label_bytes for s in manifest.splits.values()) / max(
         1, sum(s.boxes for s in manifest.splits.values())
     )
     rows["labels"] = f"{per_box:.1f} bytes a box (sparse)"
-    title = f"precompute: {manifest.input_size} px, {manifest.format}, {manifest.encoding}"
+    also = f" (labels for {', '.join(map(str, manifest.smaller_sizes))} px too)" if manifest.smaller_sizes else ""
+    title = f"precompute: {manifest.input_size} px{also}, {manifest.format}, {manifest.encoding}"
     return StageResult(title, rows, report, "yolopipe train   (or look first: yolopipe inspect-labels)")
