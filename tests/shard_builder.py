@@ -29,6 +29,7 @@ def build_row(
     source_wh: tuple[int, int] | None = None,
     copy: int = 0,
     list_length: int = 150,
+    collisions: str = "notes",
     pixels: np.ndarray | None = None,
 ) -> Row:
     """A row whose boxes are given in source pixels."""
@@ -41,6 +42,7 @@ def build_row(
         input_size=size,
         anchors=ANCHORS_PX / np.reshape(STRIDES, (3, 1, 1)),
         max_bbox_per_scale=list_length,
+        collisions=collisions,
     )
     (labels,) = encode_sparse(found, np.zeros(len(boxes_xyxy), np.int64), 1)
     image = np.full((size, size, 3), 90, np.uint8) if pixels is None else pixels
@@ -57,12 +59,14 @@ def build_shards(
     class_names: tuple[str, ...],
     list_length: int = 150,
     form: str = "parquet",
+    collisions: str = "notes",
     **wrong_counts: int,
 ) -> Manifest:
     """One shard for each copy of each split; ``wrong_counts`` replaces numbers of train's manifest entry."""
     folder.mkdir(parents=True)
     infos = {
-        name: _split(folder, name, rows, size, len(class_names), list_length, form) for name, rows in splits.items()
+        name: _split(folder, name, rows, size, len(class_names), list_length, form, collisions)
+        for name, rows in splits.items()
     }
     if wrong_counts:
         infos["train"] = SplitInfo(**{**vars(infos["train"]), **wrong_counts})
@@ -71,10 +75,12 @@ def build_shards(
         encoding="raw",
         jpeg_quality=95,
         input_size=size,
+        input_sizes=(size,),
         strides=STRIDES,
         anchors=tuple(tuple((w, h) for w, h in scale) for scale in ANCHORS_PX.tolist()),
         iou_threshold=0.3,
         max_bbox_per_scale=list_length,
+        collisions=collisions,
         class_names=class_names,
         splits=infos,
     )
@@ -83,7 +89,14 @@ def build_shards(
 
 
 def _split(
-    folder: Path, name: str, rows: list[Row], size: int, num_classes: int, list_length: int, form: str
+    folder: Path,
+    name: str,
+    rows: list[Row],
+    size: int,
+    num_classes: int,
+    list_length: int,
+    form: str,
+    collisions: str,
 ) -> SplitInfo:
     row_of_box = np.repeat(np.arange(len(rows)), [len(row.classes) for row in rows])
     found = assign(
@@ -92,6 +105,7 @@ def _split(
         input_size=size,
         anchors=ANCHORS_PX / np.reshape(STRIDES, (3, 1, 1)),
         max_bbox_per_scale=list_length,
+        collisions=collisions,
     )
     copies = sorted({row.copy for row in rows})
     return SplitInfo(
@@ -108,7 +122,9 @@ def _split(
         },
         listed={str(s): int(scale.slot_wins.sum()) for s, scale in zip(STRIDES, found.scales, strict=True)},
         label_bytes=0,
+        smaller={},
         shards=tuple(_shard(folder, name, copy, [row for row in rows if row.copy == copy], form) for copy in copies),
+        without_positive=found.without_positive(),
         **found.counts(),
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from yolopipe.cli import app, guarded
+from yolopipe.shards.schema import SCHEMA_VERSION
 
 PARAMS = """\
 data:
@@ -129,11 +130,12 @@ def test_shards_of_another_schema(project, capsys):
     for stage in ("parse", "augment", "precompute"):
         assert call(stage) == 0
     manifest = project / "data/shards/manifest.json"
-    manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    text = manifest.read_text()
+    manifest.write_text(text.replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 99'))
     for stage in ("train", "evaluate", "inspect-labels"):
         capsys.readouterr()
         assert call(stage) == 4
-        assert "schema version 2; this yolopipe reads version 1" in capsys.readouterr().err
+        assert f"schema version 99; this yolopipe reads version {SCHEMA_VERSION}" in capsys.readouterr().err
 
 
 def test_an_image_that_broke_after_parse(project, capsys):

@@ -68,6 +68,15 @@ def test_minimal_file_gets_defaults(tmp_path):
         ("train:\n  epochs:\n", r"`train\.epochs`"),
         ("augment:\n  flip: 1.5\n", r"`augment\.flip`: .*less than or equal to 1"),
         ("precompute:\n  input_size: 100\n", r"multiple of 32, got 100"),
+        (
+            "precompute:\n  input_size:\n    - 320\n    - 100\n",
+            r":8:5: `precompute\.input_size`: .*multiple of 32, got \[320, 100\]",
+        ),
+        ("precompute:\n  input_size: []\n", r"one side or a list"),
+        ("precompute:\n  input_size: '416'\n", r"multiple of 32, got '416'"),
+        ("precompute:\n  input_size: [32, 32]\n", r"a size is listed twice"),
+        ("precompute:\n  input_size: [32, true]\n", r"not true or false"),
+        ("precompute:\n  input_sizes: 416\n", r"did you mean `precompute\.input_size`\?"),
         ("precompute:\n  format: arrow\n", r"'tfrecord' or 'parquet', got 'arrow'"),
         ("train:\n  lr_init: 1.0e-3\n  lr_end: 1\n", r"lr_end \(1\) must not exceed lr_init"),
         ("assignment:\n  anchors:\n    - 10\n", r"`assignment\.anchors`"),
@@ -77,6 +86,15 @@ def test_minimal_file_gets_defaults(tmp_path):
 def test_mistakes_are_named_with_line_and_column(tmp_path, text, sentence):
     with pytest.raises(ConfigError, match=sentence):
         load(tmp_path, DATA + text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [("416", (416,)), ("416.0", (416,)), ("[416]", (416,)), ("\n    - 608\n    - 320\n    - 416", (320, 416, 608))],
+)
+def test_input_size_is_one_or_several(tmp_path, text, sizes):
+    params = load(tmp_path, f"{DATA}precompute:\n  input_size: {text}\n").precompute
+    assert (params.input_sizes, params.input_size, params.smallest_size) == (sizes, sizes[-1], sizes[0])
 
 
 def test_anchor_text(tmp_path):

@@ -37,7 +37,7 @@ STAGES = ("parse", "augment", "precompute", "train", "evaluate")
 STRIDES = (8, 16, 32)
 """Pixels of the network input per grid cell, small stride first (notes 1.1)."""
 
-ALGORITHMS = {"sample": 1, "parse": 1, "augment": 1, "precompute": 1, "train": 1, "evaluate": 1}
+ALGORITHMS = {"sample": 1, "parse": 1, "augment": 1, "precompute": 2, "train": 1, "evaluate": 1}
 """Bumped when the same input and params would give another result.
 
 ``params.yaml`` carries the same numbers under ``algorithm`` and DVC watches those: a comment in our code costs
@@ -122,14 +122,44 @@ class Augment(Section):
     value: Probability = 0.0
 
 
-class Precompute(Section):
-    """Pixels and shards."""
+def _input_sizes(value: Any) -> Any:
+    """One size or several as a rising tuple; one message for the whole value, whatever its form."""
+    sizes = [_whole_number(size) for size in (value if isinstance(value, list | tuple) else [value])]
+    if not sizes or not all(isinstance(size, int) and 32 <= size <= 4096 and size % 32 == 0 for size in sizes):
+        raise ValueError("needed is one side or a list, each from 32 to 4096 and a multiple of 32")
+    if len(set(sizes)) < len(sizes):
+        raise ValueError("a size is listed twice")
+    return tuple(sorted(sizes))
 
-    input_size: Int = Field(416, ge=32, le=4096, multiple_of=32)
+
+class Precompute(Section):
+    """Pixels and shards.
+
+    ``input_size`` in ``params.yaml`` is one size or a list of sizes: pixels are stored at the largest, labels for
+    each.  Here ``input_sizes`` are all of them, ``input_size`` is the largest.
+
+    >>> params = Precompute(input_size=[608, 320])
+    >>> params.input_size, params.smallest_size, params.input_sizes
+    (608, 320, (320, 608))
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    input_sizes: Annotated[tuple[int, ...], BeforeValidator(_input_sizes)] = Field((416,), alias="input_size")
     format: Literal["tfrecord", "parquet"] = "parquet"
     encoding: Literal["jpeg", "png", "raw"] = "jpeg"
     jpeg_quality: Int = Field(95, ge=1, le=100)
     shard_rows: Int = Field(512, ge=1)
+
+    @property
+    def input_size(self) -> int:
+        """Side of the stored pixels: the largest size."""
+        return self.input_sizes[-1]
+
+    @property
+    def smallest_size(self) -> int:
+        """Where a box is smallest, too small to learn perhaps."""
+        return self.input_sizes[0]
 
 
 COCO_ANCHORS = (
@@ -150,12 +180,16 @@ def _parse_anchor(text: str) -> tuple[float, float]:
     return size
 
 
+CollisionRule = Literal["notes", "keep-best-iou", "next-anchor"]
+
+
 class Assignment(Section):
     """Which anchors learn a box (notes 1.1, ``preprocess_true_boxes``)."""
 
     anchors: tuple[str, ...] = Field(COCO_ANCHORS, min_length=9, max_length=9, strict=False)
     iou_threshold: Float = Field(0.3, ge=0.0, lt=1.0)
     max_bbox_per_scale: Int = Field(150, ge=1, le=65_535)
+    collisions: CollisionRule = "notes"
 
     @field_validator("anchors")
     @classmethod
@@ -323,7 +357,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     section: Any = Config
     for key in location[:-1]:
         section = section.model_fields[key].annotation
-    return list(section.model_fields)
+    return [field.alias or name for name, field in section.model_fields.items()]
 
 
 def _sentence(error: Any) -> str:

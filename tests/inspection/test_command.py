@@ -64,6 +64,23 @@ def test_totals(folder: Path) -> None:
     assert "a/one.png" in (result.next_step or "")
 
 
+@pytest.mark.parametrize("rule", ["notes", "keep-best-iou", "next-anchor"])
+def test_each_rule_and_what_the_others_would_lose(shards, tmp_path: Path, rule: str) -> None:
+    boxes = [[40, 40, 60, 60], [41, 40, 61, 60], [40, 41, 60, 61], [8, 8, 14, 14]]
+    row = shards.build_row("a.png", boxes, [0] * 4, size=SIZE, collisions=rule)
+    shards.build_shards(tmp_path / "s", {"train": [row]}, size=SIZE, class_names=NAMES, collisions=rule)
+    result, info = run(shards=tmp_path / "s"), load_manifest(tmp_path / "s").splits["train"]
+    assert result.report["collisions"] == rule
+    assert result.report["without_positive"] == info.without_positive
+    assert result.report["overwritten"] == info.without_positive[rule]
+    assert info.without_positive["notes"] == 2
+    assert info.without_positive["next-anchor"] == 0
+    assert f"{rule} (in force) {info.without_positive[rule]} (" in result.text
+    assert columns(result.text) <= 100
+    one = run(shards=tmp_path / "s", image="a.png").text
+    assert ("next anchor" in one) == (rule == "next-anchor")
+
+
 def test_totals_of_one_copy(folder: Path) -> None:
     report = run(shards=folder, copy=1).report
     assert (report["images"], report["boxes"], report["most_trouble"]) == (3, 1, [])

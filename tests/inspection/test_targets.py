@@ -98,6 +98,39 @@ def test_totals_are_the_sum_of_the_rows(shards, seed: int, rows: int) -> None:
     assert weights == sorted((t.weight for t in totals.troubles), reverse=True)[:3]
 
 
+@pytest.mark.parametrize("rule", ["keep-best-iou", "next-anchor"])
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 14))
+def test_places_under_the_other_rules(shards, rule: str, seed: int, count: int) -> None:
+    """The walk's places, each held by the box of the highest IoU; what is given besides was wanted by nobody."""
+    boxes = random_boxes(np.random.default_rng(seed), count)
+    row = shards.build_row("a.png", boxes, [0] * count, size=SIZE, collisions=rule)
+    manifest = _manifest(shards, collisions=rule)
+    writers, overlap, _ = plain_places(boxes, shards.ANCHORS_PX)
+    targets = box_targets(row, manifest)
+    holders: dict[tuple[int, int, int, int], int] = {}
+    for box in targets:
+        for place in box.places:
+            key = (place.stride, *place.cell_yx, place.anchor)
+            assert (key in writers and box.number in writers[key]) != place.rescued
+            if place.taken_by is None:
+                assert holders.setdefault(key, box.number) == box.number
+            else:
+                assert overlap[place.taken_by, key] >= overlap[box.number, key] - 1e-6
+        assert not any(place.rescued for place in box.places) or len(box.taught) == 1
+    assert {key for key in holders if key in writers} == set(writers)
+    totals = split_totals(iter([row]), manifest)
+    assert totals.overwritten == totals.without_positive[rule] == sum(not box.taught for box in targets)
+
+
+def test_labels_of_another_rule_are_an_error(shards) -> None:
+    """Three equal boxes: the rule in the manifest decides what the shard must hold."""
+    row = shards.build_row("a.png", [[30, 30, 50, 50]] * 3, [0] * 3, size=SIZE, collisions="next-anchor")
+    assert [len(box.taught) for box in box_targets(row, _manifest(shards, collisions="next-anchor"))][:2] == [1, 1]
+    with pytest.raises(ShardError, match=r"stride \d+: the stored label is not what the rule gives"):
+        box_targets(row, _manifest(shards))
+
+
 def test_a_box_past_the_end_of_the_list_is_named(shards) -> None:
     """Five boxes for a list of three: the last two take the slots of the first two."""
     boxes = [[8.0 * n, 40, 8.0 * n + 8, 48] for n in range(5)]
@@ -123,8 +156,21 @@ def test_a_label_that_is_not_the_rules_is_an_error(shards, damage, message: str)
         box_targets(replace(row, labels=labels), _manifest(shards))
 
 
-def _manifest(shards, list_length: int = 150):
+def _manifest(shards, list_length: int = 150, collisions: str = "notes"):
     from yolopipe.shards.manifest import Manifest
 
     anchors = tuple(tuple(map(tuple, scale)) for scale in shards.ANCHORS_PX.tolist())
-    return Manifest("parquet", "raw", 95, SIZE, (8, 16, 32), anchors, 0.3, list_length, NAMES, {})
+    return Manifest(
+        format="parquet",
+        encoding="raw",
+        jpeg_quality=95,
+        input_size=SIZE,
+        input_sizes=(SIZE,),
+        strides=(8, 16, 32),
+        anchors=anchors,
+        iou_threshold=0.3,
+        max_bbox_per_scale=list_length,
+        collisions=collisions,
+        class_names=NAMES,
+        splits={},
+    )

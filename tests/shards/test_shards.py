@@ -140,6 +140,35 @@ def test_stored_labels_are_the_notes_labels(project):
             np.testing.assert_array_equal(slots, dense[3 + index])
 
 
+@pytest.mark.parametrize("rule", ["keep-best-iou", "next-anchor"])
+def test_stored_labels_follow_the_collision_rule(project, monkeypatch, rule):
+    """A threshold of 0.05 makes boxes of one cell want the same anchors."""
+    monkeypatch.chdir(project)
+    base = make_config()
+    config = base.model_copy(
+        update={"assignment": base.assignment.model_copy(update={"collisions": rule, "iou_threshold": 0.05})}
+    )
+    precompute.run(config, workers=2)
+    manifest = load_manifest("data/shards")
+    assert manifest.collisions == rule
+    lost = 0
+    for row in all_rows("data/shards", "train"):
+        bboxes = np.concatenate([row.boxes_xyxy, row.classes[:, None].astype(np.float32)], axis=1)
+        options = {"input_size": 96, "anchors": manifest.anchors_in_strides, "iou_threshold": 0.05}
+        dense = preprocess_true_boxes(bboxes, num_classes=3, collisions=rule, **options)
+        taught = set()
+        for index, (label, stride) in enumerate(zip(row.labels, STRIDES, strict=True)):
+            ours, slots = encode_dense(label, row.boxes_xyxy, row.classes, grid=96 // stride, num_classes=3)
+            np.testing.assert_array_equal(ours, dense[index])
+            np.testing.assert_array_equal(slots, dense[3 + index])
+            taught |= set(label.box.tolist())
+        lost += len(row.classes) - len(taught)
+    info = manifest.splits["train"]
+    assert lost == info.without_positive[rule] == info.overwritten
+    assert set(info.without_positive) == {"notes", "keep-best-iou", "next-anchor"}
+    shutil.rmtree("data/shards")
+
+
 def test_boxes_lie_on_what_was_drawn(project):
     """White inside, dark or grey just outside: pixels and boxes went the same way through all maps."""
     seen = 0

@@ -37,11 +37,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         save(f"images/{name}.jpg")
     Path("classes.names").write_text("cat\ndog\n")
 
-    def run(train: str, val: str = "images/d.jpg 1,1,9,9,0\n", workers: int = 1, **options: Any) -> StageResult:
+    def run(
+        train: str,
+        val: str = "images/d.jpg 1,1,9,9,0\n",
+        workers: int = 1,
+        input_size: int | list[int] = 96,
+        **options: Any,
+    ) -> StageResult:
         Path("train.txt").write_text(train, encoding="utf-8")
         Path("val.txt").write_text(val, encoding="utf-8")
         named = {"train": "train.txt", "val": "val.txt", "classes": "classes.names", "images": "images"}
-        config = Config(data=named, parse=options, precompute={"input_size": 96})  # type: ignore[arg-type]
+        config = Config(data=named, parse=options, precompute={"input_size": input_size})  # type: ignore[arg-type]
         return parse.run(config, workers=workers)
 
     return run
@@ -219,6 +225,14 @@ def test_tiny_is_measured_at_input_size(project: Run) -> None:
         project("images/wide.jpg 0,0,9,50,0 0,0,10,50,0\n")
     project("images/wide.jpg 0,0,9,50,0\n", min_box_px=0.5)
     assert len(rows()[0]["classes"]) == 1
+
+
+def test_tiny_is_measured_at_the_smallest_of_several_sizes(project: Run) -> None:
+    save("images/wide.jpg", size=(960, 100))  # 20 px wide: 2 px at 96, 0.67 px at 32
+    project("images/wide.jpg 0,0,20,50,0\n", input_size=96)
+    with pytest.raises(ProblemsError, match="tiny 1") as caught:
+        project("images/wide.jpg 0,0,20,50,0\n", input_size=[96, 32])
+    assert "at input size 32" in caught.value.problems[0].message
 
 
 def test_rounding_past_the_edge_is_put_back(project: Run) -> None:

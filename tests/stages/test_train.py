@@ -17,7 +17,7 @@ from yolopipe import paths
 from yolopipe.config import Config
 from yolopipe.errors import ShardError, YolopipeError
 from yolopipe.files import sha256_file
-from yolopipe.stages import augment, parse, precompute, train
+from yolopipe.stages import augment, evaluate, parse, precompute, train
 
 OUTPUTS = (
     paths.BEST_WEIGHTS,
@@ -44,13 +44,13 @@ def draw(folder: Path) -> None:
     (folder / "classes.names").write_text("red\ngreen\n")
 
 
-def config(seed: int = 1, **train_params: Any) -> Config:
+def config(seed: int = 1, input_size: int | list[int] = 64, **train_params: Any) -> Config:
     return Config.model_validate(
         {
             "seed": seed,
             "data": {"train": "train.txt", "val": "val.txt", "classes": "classes.names", "images": "images"},
             "augment": {"copies": 2},
-            "precompute": {"input_size": 64, "shard_rows": 4},
+            "precompute": {"input_size": input_size, "shard_rows": 4},
             "model": {"width": 0.125, "depth": 0.1},
             "train": {"epochs": 2, "batch_size": 4, "warmup_epochs": 1, "lr_init": 1e-3, **train_params},
         }
@@ -85,6 +85,18 @@ def two_runs(project: Path) -> tuple[Path, list[dict[Path, str]], Any]:
 def test_the_same_seed_gives_the_same_bytes(two_runs: Any) -> None:
     _, (first, second), _ = two_runs
     assert first == second
+
+
+def test_a_list_of_sizes_trains_and_scores_at_the_largest(two_runs: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """Shards with labels for a second size teach bit for bit what shards of the largest size alone do."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    draw(tmp_path)
+    for stage in (parse, augment, precompute, train):
+        stage.run(config(input_size=[64, 32]))
+    assert {path: sha256_file(path) for path in OUTPUTS} == two_runs[1][0]
+    assert evaluate.run(config(input_size=[64, 32])).report["detections"] >= 0
+    assert json.loads(paths.MODEL_CARD.read_text())["input_size"] == 64
 
 
 def test_only_the_declared_outputs_appear(two_runs: Any) -> None:

@@ -141,7 +141,9 @@ def _compare_with_manifest(totals: Totals, manifest: Manifest, split: str) -> No
         "partly_overwritten": (totals.partly_overwritten, info.partly_overwritten),
         "forced": (totals.forced, info.forced),
         "past_list_end": (totals.past_list_end, info.past_list_end),
+        "without_positive": (totals.without_positive, dict(info.without_positive)),
         "positives": (positives, dict(info.positives)),
+        "smaller": ({str(size): labels for size, labels in totals.smaller.items()}, dict(info.smaller)),
     }
     for name, (found, written) in facts.items():
         if found != written:

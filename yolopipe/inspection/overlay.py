@@ -70,7 +70,7 @@ def _class_colours(targets: Sequence[BoxTargets]) -> dict[int, Colour]:
 def _row_legend(targets: Sequence[BoxTargets], manifest: Manifest, colours: dict[int, Colour], width: int) -> Pixels:
     keys = [Key(manifest.class_names[class_id], colour) for class_id, colour in colours.items()]
     if any(box.lost for box in targets):
-        keys.append(Key("lost to a later box", LOST, dashed=True))
+        keys.append(Key("lost to another box", LOST, dashed=True))
     note = "filled: cell in charge, cross: its centre, solid: box taught, dashed: anchor; a1=0.61: anchor 1, IoU 0.61"
     return drawing.legend(keys, width=width, note=note)
 

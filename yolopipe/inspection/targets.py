@@ -15,9 +15,11 @@ import numpy.typing as npt
 
 from yolopipe.errors import ShardError
 from yolopipe.labels.assign import ANCHORS_PER_SCALE, Assignment, Candidates, assign
+from yolopipe.labels.collisions import COLLISION_RULES
 from yolopipe.labels.sparse import encode_sparse
+from yolopipe.shards.label_info import LabelInfo, count_labels, sum_labels
 from yolopipe.shards.manifest import Manifest
-from yolopipe.shards.schema import Row, ScaleLabel
+from yolopipe.shards.schema import Row, ScaleLabel, boxes_at_size
 
 __all__ = ["BoxTargets", "Place", "Totals", "Trouble", "box_targets", "split_cell", "split_totals"]
 
@@ -38,7 +40,8 @@ class Place:
         anchor_wh: the anchor's size in pixels of the network input.
         iou: of box and anchor, the anchor centred on the cell.
         forced: no anchor of any scale passed the threshold; this is the best of all nine.
-        taken_by: the later box of the image that took this place; None when the box is taught here.
+        taken_by: the box of the image that is taught here instead; None when the box itself is.
+        rescued: a free place, given because others took all that the box wanted (rule ``next-anchor``).
     """
 
     stride: int
@@ -48,6 +51,7 @@ class Place:
     iou: float
     forced: bool
     taken_by: int | None
+    rescued: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class BoxTargets:
 
     @property
     def lost(self) -> tuple[Place, ...]:
-        """The places that a later box took."""
+        """The places that another box took."""
         return tuple(place for place in self.places if place.taken_by is not None)
 
     @property
@@ -116,6 +120,8 @@ class Totals:
         partly_overwritten: boxes that lost some of their places.
         forced: boxes that no anchor fits above the threshold.
         past_list_end: boxes that a scale's list had no room for.
+        without_positive: boxes taught nowhere under each collision rule, in force or not.
+        smaller: what the labels of each smaller input size teach and lose.
         troubles: rows that lost something.
     """
 
@@ -128,6 +134,8 @@ class Totals:
     partly_overwritten: int = 0
     forced: int = 0
     past_list_end: int = 0
+    without_positive: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLISION_RULES, 0))
+    smaller: dict[int, LabelInfo] = field(default_factory=dict)
     troubles: list[Trouble] = field(default_factory=list)
 
     def worst(self, count: int) -> list[Trouble]:
@@ -159,7 +167,9 @@ def box_targets(row: Row, manifest: Manifest) -> tuple[BoxTargets, ...]:
     Raises:
         ShardError: when the stored labels are not what the rule gives for the stored boxes.
     """
-    found, _ = _checked_assignment([row], manifest)
+    found, _ = _checked_assignment([row], manifest, manifest.input_size)
+    for size in manifest.smaller_sizes:
+        _checked_assignment([row], manifest, size)
     places: list[list[Place]] = [[] for _ in row.classes]
     unlisted: list[list[int]] = [[] for _ in row.classes]
     for index, scale in enumerate(found.scales):
@@ -176,13 +186,12 @@ def box_targets(row: Row, manifest: Manifest) -> tuple[BoxTargets, ...]:
 def _scale_places(scale: Candidates, manifest: Manifest, index: int) -> Iterator[tuple[int, Place]]:
     stride = manifest.strides[index]
     winner = dict(zip(scale.cell[scale.wins].tolist(), scale.box[scale.wins].tolist(), strict=True))
-    for box, cell, iou, forced, wins in zip(
-        scale.box.tolist(), scale.cell.tolist(), scale.iou.tolist(), scale.forced, scale.wins, strict=True
-    ):
+    columns = (scale.box, scale.cell, scale.iou, scale.forced, scale.wins, scale.rescued)
+    for box, cell, iou, forced, wins, rescued in zip(*(column.tolist() for column in columns), strict=True):
         y, x, anchor = split_cell(cell, manifest.input_size // stride)
         width, height = manifest.anchors_px[index, anchor].tolist()
         taken_by = None if wins else winner[cell]
-        yield box, Place(stride, (y, x), anchor, (width, height), iou, bool(forced), taken_by)
+        yield box, Place(stride, (y, x), anchor, (width, height), iou, forced, taken_by, rescued)
 
 
 def split_totals(rows: Iterable[Row], manifest: Manifest) -> Totals:
@@ -197,8 +206,11 @@ def split_totals(rows: Iterable[Row], manifest: Manifest) -> Totals:
     """
     totals, stream = Totals(), iter(rows)
     while batch := list(islice(stream, ROWS_AT_ONCE)):
-        found, row_of_box = _checked_assignment(batch, manifest)
+        found, row_of_box = _checked_assignment(batch, manifest, manifest.input_size)
         _add(totals, batch, found, row_of_box)
+        for size in manifest.smaller_sizes:
+            labels = count_labels(_checked_assignment(batch, manifest, size)[0])
+            totals.smaller[size] = sum_labels([*([totals.smaller[size]] if size in totals.smaller else []), labels])
     return totals
 
 
@@ -210,6 +222,8 @@ def _add(totals: Totals, batch: Sequence[Row], found: Assignment, row_of_box: In
         anchors = scale.cell[scale.wins] % ANCHORS_PER_SCALE
         totals.positives[index] += np.bincount(anchors, minlength=ANCHORS_PER_SCALE)
         totals.listed[index] += int(scale.slot_wins.sum())
+    for rule, count in found.without_positive().items():
+        totals.without_positive[rule] += count
     for trouble in _troubles(batch, found, row_of_box):
         totals.overwritten += trouble.overwritten
         totals.partly_overwritten += trouble.partly_overwritten
@@ -220,42 +234,43 @@ def _add(totals: Totals, batch: Sequence[Row], found: Assignment, row_of_box: In
 
 def _troubles(batch: Sequence[Row], found: Assignment, row_of_box: Ints) -> Iterator[Trouble]:
     gone = found.positives == 0
-    partly = ~gone & (found.positives < found.wanted)
     past = np.concatenate([scale.slot_box[~scale.slot_wins] for scale in found.scales])
-    counts = [np.bincount(row_of_box[chosen], minlength=len(batch)) for chosen in (gone, partly, found.forced, past)]
+    masks = (gone, found.partly_overwritten, found.forced, past)
+    counts = [np.bincount(row_of_box[chosen], minlength=len(batch)) for chosen in masks]
     for number in np.flatnonzero(np.sum(counts, axis=0)).tolist():
         row = batch[number]
         yield Trouble(row.path, row.copy, len(row.classes), *(int(count[number]) for count in counts))
 
 
-def _checked_assignment(rows: Sequence[Row], manifest: Manifest) -> tuple[Assignment, Ints]:
+def _checked_assignment(rows: Sequence[Row], manifest: Manifest, size: int) -> tuple[Assignment, Ints]:
     row_of_box = np.repeat(np.arange(len(rows)), [len(row.classes) for row in rows])
     try:
         found = assign(
-            np.concatenate([row.boxes_xyxy for row in rows]),
+            boxes_at_size(np.concatenate([row.boxes_xyxy for row in rows]), size, manifest.input_size),
             row_of_box,
-            input_size=manifest.input_size,
+            input_size=size,
             anchors=manifest.anchors_in_strides,
             strides=manifest.strides,
             iou_threshold=manifest.iou_threshold,
             max_bbox_per_scale=manifest.max_bbox_per_scale,
+            collisions=manifest.collisions,
         )
     except ValueError as error:
         raise ShardError(f"the shards hold a box that cannot be taught: {error}", hint=_AGAIN) from None
     for row, labels in zip(rows, encode_sparse(found, row_of_box, len(rows)), strict=True):
-        for stride, stored, fresh in zip(manifest.strides, row.labels, labels, strict=True):
-            _compare(row, stride, stored, fresh, manifest.input_size // stride)
+        at_size = "" if size == manifest.input_size else f", at {size} px"
+        for stride, stored, fresh in zip(manifest.strides, row.labels_at(size), labels, strict=True):
+            _compare(f"{row.path} (copy {row.copy}){at_size}, stride {stride}", stored, fresh, size // stride)
     return found, row_of_box
 
 
 _AGAIN = "make the shards again: dvc repro -f precompute"
 
 
-def _compare(row: Row, stride: int, stored: ScaleLabel, fresh: ScaleLabel, grid: int) -> None:
+def _compare(where: str, stored: ScaleLabel, fresh: ScaleLabel, grid: int) -> None:
     equal = (np.array_equal(getattr(stored, part), getattr(fresh, part)) for part in ScaleLabel._fields)
     if all(equal):
         return
-    where = f"{row.path} (copy {row.copy}), stride {stride}"
     raise ShardError(
         f"{where}: the stored label is not what the rule gives for the stored boxes: "
         f"{_first_difference(stored, fresh, grid)}",

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from yolopipe.inspection.targets import BoxTargets, Place, Totals, Trouble
+from yolopipe.shards.label_info import collisions_text, smaller_text
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
 
@@ -76,7 +77,7 @@ def _table(targets: Sequence[BoxTargets], manifest: Manifest) -> Iterator[str]:
             yield f"{start}  {_place(place)}".rstrip()
             start = " " * len(start)
         if not box.taught:
-            yield f"{'':>5}not taught anywhere: later boxes took every place"
+            yield f"{'':>5}not taught anywhere: other boxes took every place"
         for stride in box.unlisted:
             yield (
                 f"{'':>5}pushed out of the box list of stride {stride} "
@@ -89,6 +90,7 @@ def _place(place: Place) -> str:
     width, height = place.anchor_wh
     anchor = f"{place.anchor}  {width:g}x{height:g}"
     notes = ["forced"] if place.forced else []
+    notes += ["next anchor"] if place.rescued else []
     notes += [] if place.taken_by is None else [f"lost to {place.taken_by}"]
     cell = f"{y},{x}"
     return f"{place.stride:>6}  {cell:<9}{anchor:<14}{place.iou:>4.2f}  {', '.join(notes)}"
@@ -135,6 +137,7 @@ def totals_text(totals: Totals, manifest: Manifest, *, split: str, copy: int | N
         *_positives(totals, manifest),
         "",
         *_losses(totals, manifest),
+        *_smaller(totals),
         *_worst(totals, worst),
     ]
     return "\n".join(lines)
@@ -155,14 +158,24 @@ def _positives(totals: Totals, manifest: Manifest) -> Iterator[str]:
 
 def _losses(totals: Totals, manifest: Manifest) -> Iterator[str]:
     rows = [
-        (totals.overwritten, "taught nowhere: later boxes took every cell and anchor of theirs"),
-        (totals.partly_overwritten, "lost some of their places to later boxes"),
+        (totals.overwritten, "taught nowhere: other boxes took every cell and anchor of theirs"),
+        (totals.partly_overwritten, "lost some of their places to other boxes"),
         (totals.forced, f"fit no anchor above IoU {manifest.iou_threshold:g}: taught by their best one"),
         (totals.past_list_end, f"pushed out of a list of {manifest.max_bbox_per_scale}: the ignore mask misses them"),
     ]
     for count, meaning in rows:
         share = f"{count / max(1, totals.boxes):.1%}"
         yield f"{count:>9,} {share:>6} of boxes  {meaning}"
+    yield ""
+    yield "taught nowhere, by rule (assignment.collisions):"
+    yield f"  {collisions_text(totals.without_positive, totals.boxes, manifest.collisions)}"
+
+
+def _smaller(totals: Totals) -> Iterator[str]:
+    for size, labels in totals.smaller.items():
+        yield ""
+        yield f"labels at {size} px, anchors the same in pixels:"
+        yield f"  {smaller_text(labels)}"
 
 
 def _worst(totals: Totals, count: int) -> Iterator[str]:
@@ -208,6 +221,9 @@ def totals_report(
         "partly_overwritten": totals.partly_overwritten,
         "forced": totals.forced,
         "past_list_end": totals.past_list_end,
+        "collisions": manifest.collisions,
+        "without_positive": dict(totals.without_positive),
         "scales": scales,
+        "smaller": {str(size): asdict(labels) for size, labels in totals.smaller.items()},
         "most_trouble": [asdict(trouble) for trouble in totals.worst(worst)],
     }

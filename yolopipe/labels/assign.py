@@ -2,12 +2,13 @@
 
 The notes walk box by box; here the same comparisons are made for all boxes at once, in the same order of
 floating-point operations, so that the outcome is equal bit for bit.  What the notes' rule loses is returned, not
-hidden: boxes overwritten by a later one, boxes forced onto their best anchor, boxes past the end of the list.
+hidden: boxes overwritten by a later one, boxes forced onto their best anchor, boxes past the end of the list.  Two
+other rules for places that several boxes want start from the notes' assignment and change only the contested places.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ import numpy.typing as npt
 
 from yolopipe.config import STRIDES
 from yolopipe.labels.boxes import xyxy_to_xywh
+from yolopipe.labels.collisions import COLLISION_RULES, best_of_key, first_come_pairs, last_of_key, near
+from yolopipe.labels.places import ANCHORS_PER_SCALE, Places
 
-__all__ = ["Assignment", "Candidates", "assign"]
-
-ANCHORS_PER_SCALE = 3
+__all__ = ["ANCHORS_PER_SCALE", "Assignment", "Candidates", "assign"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating[Any]]
@@ -27,14 +28,17 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Candidates:
-    """Every (box, cell, anchor) of one scale that the rule calls positive, in the order the notes write them.
+    """Every (box, cell, anchor) of one scale that the notes call positive, in the order they write them.
+
+    Under ``next-anchor`` those that a box without a place was given come last.
 
     Args:
         box: (K,) index into the boxes given to :func:`assign`.
         cell: (K,) flat index ``(y * grid + x) * 3 + anchor``.
         iou: (K,) IoU of box and anchor.
         forced: (K,) bool; no anchor of any scale passed the threshold, this is the best of all nine.
-        wins: (K,) bool; no later box of the same image took the same cell and anchor.
+        wins: (K,) bool; no other box of the same image took the same cell and anchor (``notes``: no later one).
+        rescued: (K,) bool; not wanted by the notes, given to a box that had nothing left (``next-anchor``).
         slot_box: (L,) the boxes of this scale's list, in order of arrival.
         slot: (L,) their slot; it wraps at ``max_bbox_per_scale``.
         slot_wins: (L,) bool; not overwritten by a box that came a lap later.
@@ -45,6 +49,7 @@ class Candidates:
     iou: Floats
     forced: Mask
     wins: Mask
+    rescued: Mask
     slot_box: Ints
     slot: Ints
     slot_wins: Mask
@@ -59,12 +64,18 @@ class Assignment:
         positives: (M,) how many cell-and-anchor places each box won.
         wanted: (M,) how many it was a candidate for; ``positives < wanted`` means overwritten.
         forced: (M,) bool.
+        rescued: (M,) bool; its one place is none of those it wanted (``next-anchor``).
+        places: what the rules choose from.
+        by_notes: the assignment under ``notes``; None when this is it.
     """
 
     scales: tuple[Candidates, ...]
     positives: Ints
     wanted: Ints
     forced: Mask
+    rescued: Mask
+    places: Places
+    by_notes: Assignment | None = None
 
     def counts(self) -> dict[str, int]:
         """What the rule did to the boxes, in numbers.
@@ -76,9 +87,23 @@ class Assignment:
         lost = self.positives == 0
         return {
             "overwritten": int(lost.sum()),
-            "partly_overwritten": int(((self.positives < self.wanted) & ~lost).sum()),
+            "partly_overwritten": int(self.partly_overwritten.sum()),
             "forced": int(self.forced.sum()),
             "past_list_end": int(sum((~scale.slot_wins).sum() for scale in self.scales)),
+        }
+
+    @property
+    def partly_overwritten(self) -> Mask:
+        """(M,) boxes that are taught, but not in all places they were candidates for."""
+        return np.logical_and(self.positives > 0, (self.positives < self.wanted) & ~self.rescued)
+
+    def without_positive(self) -> dict[str, int]:
+        """How many boxes would be taught nowhere under each collision rule, whichever was asked for."""
+        notes = self.by_notes or self
+        best = _resolve(notes, "keep-best-iou")
+        return {
+            rule: int((found.positives == 0).sum())
+            for rule, found in zip(COLLISION_RULES, (notes, best, _rescue(best)), strict=True)
         }
 
 
@@ -91,6 +116,7 @@ def assign(
     strides: tuple[int, ...] = STRIDES,
     iou_threshold: float = 0.3,
     max_bbox_per_scale: int = 150,
+    collisions: str = "notes",
 ) -> Assignment:
     """Assign all boxes of many images at once.
 
@@ -102,40 +128,105 @@ def assign(
         strides: pixels per cell.
         iou_threshold: an anchor is positive above this.
         max_bbox_per_scale: length of a scale's box list; box number n goes to slot ``n % length``.
+        collisions: who learns when several boxes of an image want one cell and anchor: the later (``notes``), the one
+            with the highest IoU, of equal ones the later (``keep-best-iou``), or that one, and a box left without a
+            positive gets the best of its nine places that is free (``next-anchor``; highest IoU first, of equal ones
+            the later box, then the smaller stride and anchor).  The box lists are those of the notes; under
+            ``next-anchor`` a box given a place of a scale that does not list it goes to the end of that list.
 
     Returns:
         The assignment; about 10 us an image.
 
     Raises:
-        ValueError: when a box centre is outside the input (a centre on the right or bottom edge belongs to the
-            last cell; the notes raise an IndexError there, and wrap to the far side for a negative one).
+        ValueError: an unknown rule, or when a box centre is outside the input (a centre on the right or bottom edge
+            belongs to the last cell; the notes raise an IndexError there, and wrap to the far side for a negative
+            one).
 
     >>> anchors = np.array([[[2, 2], [4, 8], [4, 3]], [[2, 4], [4, 3], [4, 7]], [[4, 3], [5, 6], [12, 10]]])
     >>> found = assign([[60, 60, 120, 120]], [0], input_size=416, anchors=anchors)
     >>> [scale.cell.tolist() for scale in found.scales], found.counts()["overwritten"]
     ([[1750], [405, 406, 407], []], 0)
     """
+    if collisions not in COLLISION_RULES:
+        raise ValueError(f"collisions must be one of {', '.join(COLLISION_RULES)}; got {collisions!r}")
     boxes = np.asarray(boxes_xyxy).reshape(-1, 4)
     rows = np.asarray(row_of_box, np.int64).reshape(-1)
-    anchors_wh = np.asarray(anchors, np.float64)
     boxes_xywh = xyxy_to_xywh(boxes)
     _check_centres(boxes_xywh, input_size)
+    cells_xy, ious = _match_anchors(boxes_xywh, np.asarray(anchors, np.float64), strides, input_size)
+    grids = tuple(input_size // stride for stride in strides)
+    places = Places(rows, cells_xy, ious, grids, max_bbox_per_scale)
+    return _resolve(_by_notes(places, iou_threshold), collisions)
 
-    cells_xy, ious = _match_anchors(boxes_xywh, anchors_wh, strides, input_size)
+
+def _by_notes(places: Places, iou_threshold: float) -> Assignment:
+    ious = places.ious
     passed = ious > iou_threshold  # (M, scales, 3)
     forced: Mask = np.logical_not(passed.any(axis=(1, 2)))
-    flat = (len(boxes), len(strides) * ANCHORS_PER_SCALE)
+    flat = (len(ious), len(places.grids) * ANCHORS_PER_SCALE)
     best = ious.reshape(flat).argmax(axis=1)
     passed.reshape(flat)[np.flatnonzero(forced), best[forced]] = True  # a view: writes into passed
 
-    scales = tuple(
-        _candidates(rows, cells_xy[:, i], ious[:, i], passed[:, i], forced, input_size // stride, max_bbox_per_scale)
-        for i, stride in enumerate(strides)
+    scales = tuple(_candidates(places, i, passed[:, i], forced) for i in range(len(places.grids)))
+    wanted = passed.sum(axis=(1, 2))
+    return Assignment(scales, _positives(scales, len(ious)), wanted, forced, np.zeros(len(ious), bool), places)
+
+
+def _positives(scales: tuple[Candidates, ...], count: int) -> Ints:
+    won = (np.bincount(scale.box[scale.wins], minlength=count) for scale in scales)
+    return sum(won, np.zeros(count, np.int64))
+
+
+def _resolve(notes: Assignment, rule: str) -> Assignment:
+    """The notes' assignment under another collision rule."""
+    if rule == "notes":
+        return notes
+    scales = tuple(_keep_best(notes.places, i, scale) for i, scale in enumerate(notes.scales))
+    best = replace(notes, scales=scales, positives=_positives(scales, len(notes.positives)), by_notes=notes)
+    return best if rule == "keep-best-iou" else _rescue(best)
+
+
+def _keep_best(places: Places, index: int, scale: Candidates) -> Candidates:
+    keys = places.keys(index, scale.box, scale.cell)
+    return replace(scale, wins=best_of_key(keys, scale.iou, scale.wins))
+
+
+def _rescue(best: Assignment) -> Assignment:
+    """Places for boxes that have none; whoever holds one keeps it."""
+    places, scales = best.places, len(best.scales)
+    lost = np.flatnonzero(best.positives == 0)
+    box = np.repeat(lost, scales * ANCHORS_PER_SCALE)
+    scale = np.tile(np.repeat(np.arange(scales), ANCHORS_PER_SCALE), len(lost))
+    anchor = np.tile(np.arange(ANCHORS_PER_SCALE), scales * len(lost))
+    cell = places.cells(scale, box, anchor)
+    keys = places.keys(scale, box, cell)
+    taken = np.concatenate([places.keys(i, s.box[s.wins], s.cell[s.wins]) for i, s in enumerate(best.scales)])
+    free = np.flatnonzero(~np.isin(keys, taken[near(taken, keys)]))
+    chosen = free[first_come_pairs(box[free], keys[free], places.ious[box, scale, anchor][free])]
+    rescued = np.zeros(len(best.positives), bool)
+    rescued[box[chosen]] = True
+    given = (chosen[scale[chosen] == index] for index in range(scales))
+    grown = tuple(_give(best, index, box[new], cell[new]) for index, new in enumerate(given))
+    return replace(best, scales=grown, positives=best.positives + rescued, rescued=rescued)
+
+
+def _give(best: Assignment, index: int, box: Ints, cell: Ints) -> Candidates:
+    """One scale with places for boxes that did not want them; its list takes up those it does not know."""
+    scale, places = best.scales[index], best.places
+    listed = np.concatenate([scale.slot_box, box[~np.isin(box, scale.slot_box)]])
+    listed = listed[np.argsort(places.row[listed], kind="stable")]
+    slot, slot_wins = places.slots(listed)
+    return Candidates(
+        box=np.concatenate([scale.box, box]),
+        cell=np.concatenate([scale.cell, cell]),
+        iou=np.concatenate([scale.iou, places.ious[box, index, cell % ANCHORS_PER_SCALE]]),
+        forced=np.concatenate([scale.forced, best.forced[box]]),
+        wins=np.concatenate([scale.wins, np.ones(len(box), bool)]),
+        rescued=np.concatenate([scale.rescued, np.ones(len(box), bool)]),
+        slot_box=listed,
+        slot=slot,
+        slot_wins=slot_wins,
     )
-    positives = sum(
-        (np.bincount(s.box[s.wins], minlength=len(boxes)) for s in scales), np.zeros(len(boxes), np.int64)
-    )
-    return Assignment(scales, positives, passed.sum(axis=(1, 2)), forced)
 
 
 def _check_centres(boxes_xywh: Floats, input_size: int) -> None:
@@ -175,50 +266,19 @@ def _match_anchors(
     return cells_xy, ious
 
 
-def _candidates(
-    rows: Ints,
-    cells_xy: Ints,
-    ious: Floats,
-    positive: Mask,
-    forced: Mask,
-    grid: int,
-    list_length: int,
-) -> Candidates:
+def _candidates(places: Places, index: int, positive: Mask, forced: Mask) -> Candidates:
     box, anchor = np.nonzero(positive)  # row-major: the order of boxes, as the notes write
-    cell = (cells_xy[box, 1] * grid + cells_xy[box, 0]) * ANCHORS_PER_SCALE + anchor
+    cell = places.cells(index, box, anchor)
     listed = np.flatnonzero(positive.any(axis=1))
-    arrival = _count_within(rows[listed])
-    slot = arrival % list_length
+    slot, slot_wins = places.slots(listed)
     return Candidates(
         box=box,
         cell=cell,
-        iou=ious[box, anchor],
+        iou=places.ious[box, index, anchor],
         forced=forced[box],
-        wins=_is_last(rows[box] * (grid * grid * ANCHORS_PER_SCALE) + cell),
+        wins=last_of_key(places.keys(index, box, cell)),
+        rescued=np.zeros(len(box), bool),
         slot_box=listed,
         slot=slot,
-        slot_wins=_is_last(rows[listed] * list_length + slot),
+        slot_wins=slot_wins,
     )
-
-
-def _count_within(rows: Ints) -> Ints:
-    """0, 1, 2, ... restarting at each new row.
-
-    >>> _count_within(np.array([3, 3, 5, 5, 5])).tolist()
-    [0, 1, 0, 1, 2]
-    """
-    starts = np.flatnonzero(np.diff(rows, prepend=-1))
-    lengths = np.diff(starts, append=len(rows))
-    return np.arange(len(rows)) - np.repeat(starts, lengths)
-
-
-def _is_last(keys: Ints) -> Mask:
-    """Which entries are the last of their key: the later box overwrites the earlier.
-
-    >>> _is_last(np.array([7, 9, 7])).tolist()
-    [False, True, True]
-    """
-    _, first_in_reverse = np.unique(keys[::-1], return_index=True)
-    last = np.zeros(len(keys), bool)
-    last[len(keys) - 1 - first_in_reverse] = True
-    return last

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from yolopipe.config import STRIDES
 from yolopipe.labels.assign import ANCHORS_PER_SCALE, Assignment, Candidates, assign
 from yolopipe.labels.boxes import xyxy_to_xywh
-from yolopipe.shards.schema import ScaleLabel
+from yolopipe.shards.schema import Labels, ScaleLabel
 
 __all__ = ["DenseLabels", "decode_sparse", "encode_dense", "encode_sparse", "preprocess_true_boxes"]
 
@@ -36,7 +36,7 @@ class DenseLabels(NamedTuple):
     lbboxes: Float32
 
 
-def encode_sparse(assignment: Assignment, row_of_box: npt.ArrayLike, num_rows: int) -> list[list[ScaleLabel]]:
+def encode_sparse(assignment: Assignment, row_of_box: npt.ArrayLike, num_rows: int) -> list[Labels]:
     """The sparse labels of many images from one assignment.
 
     Args:
@@ -54,7 +54,8 @@ def encode_sparse(assignment: Assignment, row_of_box: npt.ArrayLike, num_rows: i
     rows = np.asarray(row_of_box, np.int64).reshape(-1)
     first_box = np.searchsorted(rows, np.arange(num_rows + 1))
     per_scale = [_encode_scale(scale, rows, first_box) for scale in assignment.scales]
-    return [list(labels) for labels in zip(*per_scale, strict=True)]
+    small, middle, large = per_scale
+    return list(zip(small, middle, large, strict=True))
 
 
 def _encode_scale(
@@ -151,6 +152,7 @@ def preprocess_true_boxes(
     iou_threshold: float = 0.3,
     max_bbox_per_scale: int = 150,
     label_smoothing: float = 0.01,
+    collisions: str = "notes",
 ) -> DenseLabels:
     """The notes' six label arrays of one image (notes 1.1), equal to their rule bit for bit in float32.
 
@@ -163,12 +165,13 @@ def preprocess_true_boxes(
         iou_threshold: an anchor is positive above this IoU; if none is, the best of all nine is.
         max_bbox_per_scale: length of a scale's box list; it wraps.
         label_smoothing: δ of the smoothed one-hot class.
+        collisions: which box learns where several want one cell and anchor; see :func:`yolopipe.assign`.
 
     Returns:
         ``label_sbbox, label_mbbox, label_lbbox, sbboxes, mbboxes, lbboxes``.
 
     Raises:
-        ValueError: wrong shape, a class out of range, or a box centre outside the input.
+        ValueError: wrong shape, an unknown rule, a class out of range, or a box centre outside the input.
 
     >>> anchors = np.array([[[2, 2], [4, 8], [4, 3]], [[2, 4], [4, 3], [4, 7]], [[4, 3], [5, 6], [12, 10]]])
     >>> labels = preprocess_true_boxes([[60, 60, 120, 120, 1]], input_size=416, anchors=anchors, num_classes=2)
@@ -190,6 +193,7 @@ def preprocess_true_boxes(
         strides=strides,
         iou_threshold=iou_threshold,
         max_bbox_per_scale=max_bbox_per_scale,
+        collisions=collisions,
     )
     (labels,) = encode_sparse(found, np.zeros(len(boxes), np.int64), 1)
     dense = [

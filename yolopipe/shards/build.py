@@ -17,12 +17,14 @@ from yolopipe.errors import ImageError, Problem, YolopipeError
 from yolopipe.files import atomic_file, sha256_file
 from yolopipe.geometry import compose, fill_outside, letterbox_matrix, transform_boxes, warp
 from yolopipe.images import read_image
+from yolopipe.labels.assign import Assignment as Assigned
 from yolopipe.labels.assign import assign
 from yolopipe.labels.sparse import encode_sparse
+from yolopipe.shards.label_info import LabelInfo, count_labels
 from yolopipe.shards.manifest import ShardInfo
 from yolopipe.shards.plan import PlannedShard
 from yolopipe.shards.reader import WRITERS
-from yolopipe.shards.schema import Row, ScaleLabel
+from yolopipe.shards.schema import Labels, Row, boxes_at_size
 from yolopipe.tables import split_boxes
 
 __all__ = ["BuiltShard", "ShardTask", "build_shard"]
@@ -59,12 +61,10 @@ class BuiltShard:
 
     info: ShardInfo | None
     problems: tuple[Problem, ...]
-    counts: dict[str, int]
+    labels: dict[int, LabelInfo]
     backgrounds: int
     label_bytes: int
     boxes_per_class: npt.NDArray[np.int64]
-    positives: npt.NDArray[np.int64]
-    listed: npt.NDArray[np.int64]
 
 
 class _BadImages(Exception):
@@ -78,15 +78,8 @@ def build_shard(task: ShardTask) -> BuiltShard:
     """
     rows_to_input, boxes_xyxy, classes, offsets = _geometry(task)
     row_of_box = np.repeat(np.arange(task.samples.num_rows), np.diff(offsets))
-    found = assign(
-        boxes_xyxy,
-        row_of_box,
-        input_size=task.precompute.input_size,
-        anchors=task.assignment.anchors_px / np.array(STRIDES)[:, np.newaxis, np.newaxis],
-        iou_threshold=task.assignment.iou_threshold,
-        max_bbox_per_scale=task.assignment.max_bbox_per_scale,
-    )
-    labels = encode_sparse(found, row_of_box, task.samples.num_rows)
+    found = {size: _assign(task, boxes_xyxy, row_of_box, size) for size in task.precompute.input_sizes}
+    labels = {size: encode_sparse(each, row_of_box, task.samples.num_rows) for size, each in found.items()}
     problems: list[Problem] = []
     rows = _rows(task, rows_to_input, boxes_xyxy, classes.astype(np.uint16), offsets, labels, problems)
     path = task.directory / f"{task.plan.name}.{task.precompute.format}"
@@ -109,14 +102,27 @@ def build_shard(task: ShardTask) -> BuiltShard:
     return BuiltShard(
         info=info,
         problems=tuple(problems),
-        counts=found.counts(),
+        labels={size: count_labels(each) for size, each in found.items()},
         backgrounds=int((np.diff(offsets) == 0).sum()),
-        label_bytes=sum(part.nbytes for row in labels for label in row for part in label)
+        label_bytes=sum(part.nbytes for rows in labels.values() for row in rows for label in row for part in label)
         + boxes_xyxy.nbytes
         + 2 * len(classes),
         boxes_per_class=np.bincount(classes, minlength=task.num_classes),
-        positives=np.array([np.bincount(s.cell[s.wins] % 3, minlength=3) for s in found.scales]),
-        listed=np.array([len(scale.slot_box) for scale in found.scales]),
+    )
+
+
+def _assign(
+    task: ShardTask, boxes_xyxy: npt.NDArray[np.float32], row_of_box: npt.NDArray[np.int64], size: int
+) -> Assigned:
+    """The labels of one input size.  Anchors are the same in pixels at every size, so boxes meet other ones."""
+    return assign(
+        boxes_at_size(boxes_xyxy, size, task.precompute.input_size),
+        row_of_box,
+        input_size=size,
+        anchors=task.assignment.anchors_px / np.array(STRIDES)[:, np.newaxis, np.newaxis],
+        iou_threshold=task.assignment.iou_threshold,
+        max_bbox_per_scale=task.assignment.max_bbox_per_scale,
+        collisions=task.assignment.collisions,
     )
 
 
@@ -141,14 +147,14 @@ def _rows(
     boxes_xyxy: npt.NDArray[np.float32],
     classes: npt.NDArray[np.uint16],
     offsets: npt.NDArray[np.int64],
-    labels: list[list[ScaleLabel]],
+    labels: dict[int, list[Labels]],
     problems: list[Problem],
 ) -> Iterator[Row]:
     """The rows, one at a time: memory is one row group, whatever the shard's length."""
-    encode = _encoder(task.precompute)
+    encode, size = _encoder(task.precompute), task.precompute.input_size
     for index, sample in enumerate(_records(task.samples)):
         try:
-            pixels = _sample_pixels(sample, matrices[index], task.precompute.input_size, task.project)
+            pixels = _sample_pixels(sample, matrices[index], size, task.project)
         except ImageError as error:
             problems.append(Problem(sample["image"], 0, 0, error.rule, error.message, sample["image"]))
             continue
@@ -163,7 +169,8 @@ def _rows(
             matrix=matrices[index],
             boxes_xyxy=boxes_xyxy[ours],
             classes=classes[ours],
-            labels=(labels[index][0], labels[index][1], labels[index][2]),
+            labels=labels[size][index],
+            smaller={other: of_size[index] for other, of_size in labels.items() if other != size},
         )
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from yolopipe.errors import ShardError
 from yolopipe.files import sha256_file, write_json
+from yolopipe.shards.label_info import LabelInfo
 from yolopipe.shards.schema import SCHEMA_VERSION
 
 __all__ = ["Manifest", "ShardInfo", "SplitInfo", "load_manifest", "verify_shards", "write_manifest"]
@@ -36,9 +37,9 @@ class ShardInfo:
     sha256: str
 
 
-@dataclass(frozen=True)
-class SplitInfo:
-    """Train or val.
+@dataclass(frozen=True, kw_only=True)
+class SplitInfo(LabelInfo):
+    """Train or val; the numbers of :class:`LabelInfo` are those of its labels.
 
     Args:
         rows: samples, all copies together.
@@ -46,13 +47,8 @@ class SplitInfo:
         boxes: boxes in all rows.
         backgrounds: rows without boxes.
         boxes_per_class: in the order of the class names.
-        positives: per stride (as text) the number of positives of each anchor.
-        listed: per stride the number of boxes in its list.
-        overwritten: boxes with no positive left, a later box took their places.
-        partly_overwritten: boxes that lost some of their places.
-        forced: boxes that no anchor fits above the threshold; their best anchor was taken.
-        past_list_end: boxes pushed out of a scale's list.
         label_bytes: bytes of the sparse labels before compression.
+        smaller: the same numbers for the labels of each smaller input size (as text); empty when there is one size.
         shards: the files, in order of copy and name.
     """
 
@@ -61,13 +57,8 @@ class SplitInfo:
     boxes: int
     backgrounds: int
     boxes_per_class: tuple[int, ...]
-    positives: Mapping[str, tuple[int, ...]]
-    listed: Mapping[str, int]
-    overwritten: int
-    partly_overwritten: int
-    forced: int
-    past_list_end: int
     label_bytes: int
+    smaller: Mapping[str, LabelInfo]
     shards: tuple[ShardInfo, ...]
 
     @property
@@ -82,18 +73,28 @@ class SplitInfo:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything a reader must know before it opens a shard."""
+    """Everything a reader must know before it opens a shard.
+
+    ``input_size`` is the side of the stored pixels, the largest of ``input_sizes``; there are labels for all of them.
+    """
 
     format: str
     encoding: str
     jpeg_quality: int
     input_size: int
+    input_sizes: tuple[int, ...]
     strides: tuple[int, ...]
     anchors: tuple[tuple[tuple[float, float], ...], ...]
     iou_threshold: float
     max_bbox_per_scale: int
+    collisions: str
     class_names: tuple[str, ...]
     splits: Mapping[str, SplitInfo]
+
+    @property
+    def smaller_sizes(self) -> tuple[int, ...]:
+        """The input sizes that have labels but no pixels of their own."""
+        return tuple(size for size in self.input_sizes if size != self.input_size)
 
     @property
     def anchors_px(self) -> npt.NDArray[np.float64]:
@@ -160,17 +161,20 @@ def _from_json(tree: dict[str, Any]) -> Manifest:
     known = {key: value for key, value in tree.items() if key in Manifest.__dataclass_fields__}
     splits = {name: _split_from_json(split) for name, split in known.pop("splits").items()}
     anchors = tuple(tuple((float(w), float(h)) for w, h in scale) for scale in known.pop("anchors"))
-    for name in ("strides", "class_names"):
+    for name in ("input_sizes", "strides", "class_names"):
         known[name] = tuple(known[name])
     return Manifest(**known, anchors=anchors, splits=splits)
 
 
 def _split_from_json(tree: dict[str, Any]) -> SplitInfo:
     shards = tuple(ShardInfo(**shard) for shard in tree["shards"])
-    positives = {stride: tuple(counts) for stride, counts in tree["positives"].items()}
-    return SplitInfo(
-        **{**tree, "shards": shards, "positives": positives, "boxes_per_class": tuple(tree["boxes_per_class"])}
-    )
+    smaller = {size: LabelInfo(**_with_tuples(labels)) for size, labels in tree["smaller"].items()}
+    fields = _with_tuples({**tree, "boxes_per_class": tuple(tree["boxes_per_class"])})
+    return SplitInfo(**{**fields, "shards": shards, "smaller": smaller})
+
+
+def _with_tuples(tree: dict[str, Any]) -> dict[str, Any]:
+    return {**tree, "positives": {stride: tuple(counts) for stride, counts in tree["positives"].items()}}
 
 
 def _check_length(folder: Path, shard: ShardInfo) -> None:

@@ -1,8 +1,8 @@
 """Parquet shards: the form people can open with pandas or DuckDB.
 
 Columns: ``path``, ``copy``, ``source_width``, ``source_height``, ``matrix`` (six numbers, source to input pixels),
-``boxes_xyxy``, ``classes``, per stride ``cell_S``, ``box_S``, ``slots_S`` (see :mod:`yolopipe.shards.schema`) and
-``image``, the encoded pixels.
+``boxes_xyxy``, ``classes``, per stride ``cell_S``, ``box_S``, ``slots_S`` (see :mod:`yolopipe.shards.schema`), these
+three for each smaller input size too (``cell_8_320``; none when there is one size), and ``image``, encoded pixels.
 
 Row groups of 64 rows: the unit of reading, small enough to shuffle, large enough that the reader runs at the speed of
 ``read()``.  Pixels are stored plain (they are compressed already), the rest with ZSTD by *leaf* path: pyarrow ignores
@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,51 +26,61 @@ import pyarrow.parquet as pq
 
 from yolopipe.config import STRIDES
 from yolopipe.errors import ShardError
-from yolopipe.shards.schema import Row, ScaleLabel
+from yolopipe.shards.schema import LABEL_PARTS, Row, ScaleLabel, labels_from, smaller_sizes
 from yolopipe.tables import box_column, list_column
 
-__all__ = ["ROWS_PER_GROUP", "SCHEMA", "read_group", "read_parquet", "write_parquet"]
+__all__ = ["ROWS_PER_GROUP", "SCHEMA", "read_group", "read_parquet", "schema_of", "write_parquet"]
 
 ROWS_PER_GROUP = 64
 
-SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("copy", pa.int32()),
-        ("source_width", pa.int32()),
-        ("source_height", pa.int32()),
-        ("matrix", pa.list_(pa.float64(), 6)),
-        ("boxes_xyxy", pa.list_(pa.list_(pa.float32(), 4))),
-        ("classes", pa.list_(pa.uint16())),
-        *(
-            (f"{name}_{stride}", pa.list_(kind))
-            for stride in STRIDES
-            for name, kind in (("cell", pa.int32()), ("box", pa.uint16()), ("slots", pa.uint16()))
-        ),
-        ("image", pa.binary()),
-    ]
-)
+
+@cache
+def schema_of(smaller: tuple[int, ...] = ()) -> pa.Schema:
+    """The columns of a shard with labels for these smaller sizes too."""
+    return pa.schema(
+        [
+            ("path", pa.string()),
+            ("copy", pa.int32()),
+            ("source_width", pa.int32()),
+            ("source_height", pa.int32()),
+            ("matrix", pa.list_(pa.float64(), 6)),
+            ("boxes_xyxy", pa.list_(pa.list_(pa.float32(), 4))),
+            ("classes", pa.list_(pa.uint16())),
+            *(
+                (f"{name}{suffix}", pa.list_(pa.from_numpy_dtype(kind)))
+                for suffix in ("", *(f"_{size}" for size in smaller))
+                for name, kind in LABEL_PARTS.items()
+            ),
+            ("image", pa.binary()),
+        ]
+    )
+
+
+SCHEMA = schema_of()
 
 
 @cache
-def _leaf_paths() -> tuple[str, ...]:
+def _leaf_paths(columns: pa.Schema) -> tuple[str, ...]:
     empty = io.BytesIO()
-    pq.write_table(SCHEMA.empty_table(), empty)
+    pq.write_table(columns.empty_table(), empty)
     schema = pq.read_metadata(empty).schema
     return tuple(schema.column(index).path for index in range(len(schema)))
 
 
 def write_parquet(path: str | Path, rows: Iterable[Row]) -> None:
-    """Write rows to a Parquet file, a row group at a time."""
+    """Write rows to a Parquet file, a row group at a time; the first row says which input sizes there are."""
     stream = iter(rows)
-    compression = {leaf: "NONE" if leaf == "image" else "ZSTD" for leaf in _leaf_paths()}
+    first = list(islice(stream, 1))
+    columns = schema_of(tuple(first[0].smaller) if first else ())
+    stream = chain(first, stream)
+    compression = {leaf: "NONE" if leaf == "image" else "ZSTD" for leaf in _leaf_paths(columns)}
     options: dict[str, Any] = {"use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
-    with pq.ParquetWriter(path, SCHEMA, compression=compression, **options) as writer:
+    with pq.ParquetWriter(path, columns, compression=compression, **options) as writer:
         while group := list(islice(stream, ROWS_PER_GROUP)):
-            writer.write_batch(_to_batch(group))
+            writer.write_batch(_to_batch(group, columns))
 
 
-def _to_batch(rows: list[Row]) -> pa.RecordBatch:
+def _to_batch(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
     def lists(arrays: list[npt.NDArray[Any]], kind: pa.DataType) -> pa.Array:
         return list_column(np.concatenate(arrays), [len(array) for array in arrays], kind)
 
@@ -86,21 +96,25 @@ def _to_batch(rows: list[Row]) -> pa.RecordBatch:
         "classes": lists([row.classes for row in rows], pa.uint16()),
         "image": pa.array([row.image for row in rows], pa.binary()),
     }
-    for index, stride in enumerate(STRIDES):
-        columns[f"cell_{stride}"] = lists([row.labels[index].cell for row in rows], pa.int32())
-        columns[f"box_{stride}"] = lists([row.labels[index].box for row in rows], pa.uint16())
-        columns[f"slots_{stride}"] = lists([row.labels[index].slots for row in rows], pa.uint16())
-    return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    sizes = smaller_sizes(schema.names)
+    by_suffix = {"": [row.labels for row in rows]} | {f"_{s}": [row.smaller[s] for row in rows] for s in sizes}
+    for suffix, labels in by_suffix.items():
+        for index, stride in enumerate(STRIDES):
+            for part in ScaleLabel._fields:
+                name = f"{part}_{stride}"
+                arrays = [getattr(label[index], part) for label in labels]
+                columns[name + suffix] = lists(arrays, pa.from_numpy_dtype(LABEL_PARTS[name]))
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def read_group(file: pq.ParquetFile, group: int, path: str | Path) -> pa.Table:
-    """One row group, page checksums compared.
+def read_group(file: pq.ParquetFile, group: int, path: str | Path, columns: list[str] | None = None) -> pa.Table:
+    """One row group, or some of its columns, page checksums compared.
 
     Raises:
         ShardError: naming the file and the row group.
     """
     try:
-        return file.read_row_group(group, use_threads=False).combine_chunks()
+        return file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
     except (OSError, pa.ArrowInvalid) as error:
         raise ShardError(
             f"{path}: row group {group} is damaged: {error}", hint="make it again: dvc repro -f precompute"
@@ -118,7 +132,7 @@ def read_parquet(path: str | Path) -> Iterator[Row]:
     except (OSError, pa.ArrowInvalid) as error:
         raise ShardError(f"{path}: not a Parquet shard: {error}", hint="dvc repro -f precompute") from None
     with file:
-        if not file.schema_arrow.equals(SCHEMA):
+        if not file.schema_arrow.equals(schema_of(smaller_sizes(file.schema_arrow.names))):
             raise ShardError(f"{path}: columns of another schema", hint="dvc repro -f precompute")
         for group in range(file.num_row_groups):
             yield from _from_table(read_group(file, group, path))
@@ -136,13 +150,16 @@ def list_values(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
 
 
 def _from_table(table: pa.Table) -> Iterator[Row]:
-    parts = {name: list_values(table[name]) for name in SCHEMA.names if pa.types.is_list(SCHEMA.field(name).type)}
+    lists = [field.name for field in table.schema if pa.types.is_list(field.type)]
+    parts = {name: list_values(table[name]) for name in lists}
+    sizes = smaller_sizes(lists)
     matrices = table["matrix"].combine_chunks().flatten().to_numpy().reshape(-1, 2, 3)
     plain = zip(*(table[name].to_pylist() for name in ("path", "copy", "source_width", "source_height")), strict=True)
     for index, (path, copy, width, height) in enumerate(plain):
-        labels = [
-            ScaleLabel(*(parts[f"{name}_{stride}"][index] for name in ("cell", "box", "slots"))) for stride in STRIDES
-        ]
+
+        def value(name: str, index: int = index) -> npt.NDArray[Any]:
+            return parts[name][index]
+
         yield Row(
             path=path,
             copy=copy,
@@ -151,5 +168,6 @@ def _from_table(table: pa.Table) -> Iterator[Row]:
             matrix=matrices[index],
             boxes_xyxy=parts["boxes_xyxy"][index],
             classes=parts["classes"][index],
-            labels=(labels[0], labels[1], labels[2]),
+            labels=labels_from(value),
+            smaller={size: labels_from(value, f"_{size}") for size in sizes},
         )

@@ -57,12 +57,19 @@ def read_rows(directory: str | Path, manifest: Manifest, split: str, *, copy: in
         known = ", ".join(manifest.splits)
         raise ShardError(f"{directory} has no split {split!r}; it has {known}")
     for shard in manifest.splits[split].of_copy(copy):
-        yield from _counted(Path(directory) / shard.name, shard, READERS[manifest.format])
+        yield from _counted(Path(directory) / shard.name, shard, READERS[manifest.format], manifest.smaller_sizes)
 
 
-def _counted(path: Path, shard: ShardInfo, read: Callable[[str | Path], Iterator[Row]]) -> Iterator[Row]:
+def _counted(
+    path: Path, shard: ShardInfo, read: Callable[[str | Path], Iterator[Row]], smaller: tuple[int, ...]
+) -> Iterator[Row]:
     count = 0
     for row in read(path):
+        if tuple(row.smaller) != smaller:
+            raise ShardError(
+                f"{path} holds labels for the smaller sizes {list(row.smaller)}, the manifest says {list(smaller)}",
+                hint="make it again: dvc repro -f precompute",
+            )
         count += 1
         yield row
     if count != shard.rows:

@@ -7,11 +7,19 @@ tens of bytes a box):
 - ``cell_S``: flat index into the (grid, grid, 3) anchors of stride S that hold a positive, ascending;
 - ``box_S``: for each of those, which of the row's boxes is taught there;
 - ``slots_S``: the notes' box list of that scale (``bboxes_xywh``), as box numbers in slot order.
+
+When ``precompute.input_size`` is a list, image, boxes, matrix and the columns above are those of the largest size L,
+and each smaller size s has its own three lists per stride, ``cell_S_s``, ``box_S_s`` and ``slots_S_s``
+(``cell_8_320``), smallest size first, before ``image``.  Its pixels are those of L made smaller, its boxes are
+``boxes_xyxy * s / L`` (:func:`boxes_at_size`), its anchors those of L, the same in pixels.  With one size there are
+no such columns.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,15 +30,21 @@ from yolopipe.config import STRIDES
 __all__ = [
     "ARRAYS",
     "FEATURES",
+    "LABEL_PARTS",
     "SCHEMA_VERSION",
+    "Labels",
     "Row",
     "ScaleLabel",
+    "arrays_of",
+    "boxes_at_size",
     "decode_pixels",
+    "labels_from",
     "row_from_features",
     "row_to_features",
+    "smaller_sizes",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Readers refuse any other."""
 
 
@@ -48,6 +62,10 @@ class ScaleLabel(NamedTuple):
     slots: npt.NDArray[np.uint16]
 
 
+Labels = tuple[ScaleLabel, ScaleLabel, ScaleLabel]
+"""Small stride first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One sample.
@@ -61,6 +79,7 @@ class Row:
         boxes_xyxy: (N, 4) float32 pixels of the network input.
         classes: (N,) uint16.
         labels: one :class:`ScaleLabel` per stride, small stride first.
+        smaller: the same for each smaller input size, smallest first; empty when there is one size.
     """
 
     path: str
@@ -70,7 +89,29 @@ class Row:
     matrix: npt.NDArray[np.float64]
     boxes_xyxy: npt.NDArray[np.float32]
     classes: npt.NDArray[np.uint16]
-    labels: tuple[ScaleLabel, ScaleLabel, ScaleLabel]
+    labels: Labels
+    smaller: Mapping[int, Labels] = field(default_factory=dict)
+
+    def labels_at(self, size: int) -> Labels:
+        """The labels of one input size."""
+        return self.smaller.get(size, self.labels)
+
+
+def boxes_at_size(boxes_xyxy: npt.ArrayLike, size: int, largest: int) -> npt.NDArray[np.float32]:
+    """Boxes of the stored pixels at another input size; no box leaves the image by rounding.
+
+    Args:
+        boxes_xyxy: (..., 4) pixels at ``largest``.
+        size: side of the wanted network input.
+        largest: side of the stored one.
+
+    Returns:
+        (..., 4) float32.
+
+    >>> boxes_at_size([[0, 152, 304, 608]], 320, 608).tolist()
+    [[0.0, 80.0, 160.0, 320.0]]
+    """
+    return np.asarray(np.asarray(boxes_xyxy, np.float64) * size / largest, np.float32)
 
 
 def decode_pixels(image: bytes, *, encoding: str, input_size: int) -> npt.NDArray[np.uint8]:
@@ -105,6 +146,29 @@ ARRAYS: dict[str, type[np.generic]] = {
 FEATURES = ("path", *ARRAYS, "image")
 """Every feature of a TFRecord, in order; each is ``FixedLenFeature([], tf.string)``."""
 
+LABEL_PARTS: dict[str, type[np.generic]] = {
+    f"{part}_{stride}": ARRAYS[f"{part}_{stride}"] for stride in STRIDES for part in ScaleLabel._fields
+}
+
+
+def arrays_of(smaller: Iterable[int]) -> dict[str, type[np.generic]]:
+    """:data:`ARRAYS` and the labels of smaller sizes, in order.
+
+    >>> list(arrays_of([320]))[-9:-6]
+    ['cell_8_320', 'box_8_320', 'slots_8_320']
+    """
+    return ARRAYS | {f"{name}_{size}": kind for size in smaller for name, kind in LABEL_PARTS.items()}
+
+
+def smaller_sizes(names: Iterable[str]) -> tuple[int, ...]:
+    """The smaller sizes that columns of these names are for.
+
+    >>> smaller_sizes(["cell_8", "cell_8_320", "box_8_320", "cell_8_416"])
+    (320, 416)
+    """
+    found = (re.fullmatch(rf"cell_{STRIDES[0]}_(\d+)", name) for name in names)
+    return tuple(int(match[1]) for match in found if match)
+
 
 def row_to_features(row: Row) -> dict[str, bytes]:
     """A row as named byte strings: what a TFRecord holds."""
@@ -115,10 +179,12 @@ def row_to_features(row: Row) -> dict[str, bytes]:
         "boxes_xyxy": row.boxes_xyxy,
         "classes": row.classes,
     }
-    for stride, label in zip(STRIDES, row.labels, strict=True):
-        for part in ("cell", "box", "slots"):
-            arrays[f"{part}_{stride}"] = getattr(label, part)
-    packed = {name: np.asarray(arrays[name], np.dtype(kind).newbyteorder("<")) for name, kind in ARRAYS.items()}
+    for suffix, labels in (("", row.labels), *((f"_{size}", labels) for size, labels in row.smaller.items())):
+        for stride, label in zip(STRIDES, labels, strict=True):
+            for part, values in label._asdict().items():
+                arrays[f"{part}_{stride}{suffix}"] = values
+    kinds = arrays_of(row.smaller)
+    packed = {name: np.asarray(arrays[name], np.dtype(kind).newbyteorder("<")) for name, kind in kinds.items()}
     return {
         "path": row.path.encode(),
         **{name: array.tobytes() for name, array in packed.items()},
@@ -132,14 +198,13 @@ def row_from_features(features: dict[str, bytes]) -> Row:
     Raises:
         KeyError: when a feature is missing.
     """
+    sizes = smaller_sizes(features)
+    kinds = arrays_of(sizes)
 
     def array(name: str) -> npt.NDArray[Any]:
-        kind = np.dtype(ARRAYS[name])
+        kind = np.dtype(kinds[name])
         return np.frombuffer(features[name], kind.newbyteorder("<")).astype(kind, copy=False)
 
-    small, middle, large = (
-        ScaleLabel(*(array(f"{part}_{stride}") for part in ("cell", "box", "slots"))) for stride in STRIDES
-    )
     width, height = array("source_wh").tolist()
     return Row(
         path=features["path"].decode(),
@@ -149,5 +214,14 @@ def row_from_features(features: dict[str, bytes]) -> Row:
         matrix=array("matrix").reshape(2, 3),
         boxes_xyxy=array("boxes_xyxy").reshape(-1, 4),
         classes=array("classes"),
-        labels=(small, middle, large),
+        labels=labels_from(array),
+        smaller={size: labels_from(array, f"_{size}") for size in sizes},
     )
+
+
+def labels_from(column: Callable[[str], Any], suffix: str = "") -> Labels:
+    """Labels from what ``column`` returns for each name, ``cell_8`` and so on, with a suffix for a smaller size."""
+    small, middle, large = (
+        ScaleLabel(*(column(f"{part}_{stride}{suffix}") for part in ScaleLabel._fields)) for stride in STRIDES
+    )
+    return small, middle, large

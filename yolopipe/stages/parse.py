@@ -76,7 +76,7 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
         splits[name] = _new_split(text, found)
     _note_folder(splits, config.data.images)
     _find_leaks(splits)
-    checker = BoxChecker(len(names), config.precompute.input_size, config.parse.min_box_px)
+    checker = BoxChecker(len(names), config.precompute.smallest_size, config.parse.min_box_px)
     for split in splits.values():
         find_box_faults(split, checker, config.parse.on_bad)
     _stop_if_blocked(splits, config)

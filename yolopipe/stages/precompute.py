@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from yolopipe.config import STRIDES, Config
 from yolopipe.errors import Problem, ProblemsError
 from yolopipe.files import atomic_directory
 from yolopipe.shards.build import BuiltShard, ShardTask, build_shard
+from yolopipe.shards.label_info import collisions_text, smaller_text, sum_labels
 from yolopipe.shards.manifest import Manifest, SplitInfo, write_manifest
 from yolopipe.shards.plan import plan_shards
 from yolopipe.stages import StageResult
@@ -42,7 +44,10 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
         if problems:
             raise _unreadable(problems)
         splits = {
-            split: _split_info([b for t, b in zip(tasks, built, strict=True) if t.plan.name.startswith(f"{split}-")])
+            split: _split_info(
+                [b for t, b in zip(tasks, built, strict=True) if t.plan.name.startswith(f"{split}-")],
+                config.precompute.input_sizes,
+            )
             for split in ("train", "val")
         }
         manifest = _manifest(config, class_names, splits)
@@ -91,22 +96,19 @@ def _unreadable(problems: list[Problem]) -> ProblemsError:
     )
 
 
-def _split_info(built: Sequence[BuiltShard]) -> SplitInfo:
+def _split_info(built: Sequence[BuiltShard], sizes: tuple[int, ...]) -> SplitInfo:
     shards = tuple(shard.info for shard in built if shard.info is not None)
-    positives = np.sum([shard.positives for shard in built], axis=0)
-    listed = np.sum([shard.listed for shard in built], axis=0)
-    counts = {name: sum(shard.counts[name] for shard in built) for name in built[0].counts}
+    labels = {size: sum_labels(shard.labels[size] for shard in built) for size in sizes}
     return SplitInfo(
         rows=sum(shard.rows for shard in shards),
         copies=len({shard.copy for shard in shards}),
         boxes=sum(shard.boxes for shard in shards),
         backgrounds=sum(shard.backgrounds for shard in built),
         boxes_per_class=tuple(np.sum([shard.boxes_per_class for shard in built], axis=0).tolist()),
-        positives={str(stride): tuple(positives[i].tolist()) for i, stride in enumerate(STRIDES)},
-        listed={str(stride): int(listed[i]) for i, stride in enumerate(STRIDES)},
         label_bytes=sum(shard.label_bytes for shard in built),
         shards=shards,
-        **counts,
+        smaller={str(size): labels[size] for size in sizes[:-1]},
+        **vars(labels[sizes[-1]]),
     )
 
 
@@ -117,10 +119,12 @@ def _manifest(config: Config, class_names: tuple[str, ...], splits: dict[str, Sp
         encoding=params.encoding,
         jpeg_quality=params.jpeg_quality,
         input_size=params.input_size,
+        input_sizes=params.input_sizes,
         strides=STRIDES,
         anchors=tuple(tuple((float(w), float(h)) for w, h in scale) for scale in assignment.anchors_px),
         iou_threshold=assignment.iou_threshold,
         max_bbox_per_scale=assignment.max_bbox_per_scale,
+        collisions=assignment.collisions,
         class_names=class_names,
         splits=splits,
     )
@@ -134,6 +138,7 @@ def _result(manifest: Manifest) -> StageResult:
         report[name] = {
             **{key: getattr(split, key) for key in ("rows", "copies", "boxes", "backgrounds", "label_bytes")},
             **{key: getattr(split, key) for key in ("overwritten", "partly_overwritten", "forced", "past_list_end")},
+            "without_positive": dict(split.without_positive),
             "positives": {stride: list(counts) for stride, counts in split.positives.items()},
             "shards": len(split.shards),
             "bytes": size,
@@ -146,9 +151,14 @@ def _result(manifest: Manifest) -> StageResult:
             f"{split.overwritten:,} boxes overwritten, {split.partly_overwritten:,} in part, "
             f"{split.forced:,} forced, {split.past_list_end:,} past a list's end"
         )
+        rows[f"{name} taught nowhere"] = collisions_text(split.without_positive, split.boxes, manifest.collisions)
+        for at_size, labels in split.smaller.items():
+            rows[f"{name} at {at_size} px"] = smaller_text(labels)
+            report[name].setdefault("smaller", {})[at_size] = asdict(labels)
     per_box = sum(s.label_bytes for s in manifest.splits.values()) / max(
         1, sum(s.boxes for s in manifest.splits.values())
     )
     rows["labels"] = f"{per_box:.1f} bytes a box (sparse)"
-    title = f"precompute: {manifest.input_size} px, {manifest.format}, {manifest.encoding}"
+    also = f" (labels for {', '.join(map(str, manifest.smaller_sizes))} px too)" if manifest.smaller_sizes else ""
+    title = f"precompute: {manifest.input_size} px{also}, {manifest.format}, {manifest.encoding}"
     return StageResult(title, rows, report, "yolopipe train   (or look first: yolopipe inspect-labels)")
