@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from yolopipe.errors import UsageError, YolopipeError
+from yolopipe.orphans import die_with_parent
 
 __all__ = ["map_unordered", "worker_count"]
 
@@ -92,7 +93,7 @@ def _one_pool(
     running: dict[Future[Result], int] = {}
     # After a death the tasks that were in flight run one at a time, so that the guilty one is known.
     width = 1 if any(deaths[index] for index in left) else workers
-    with ProcessPoolExecutor(width, mp_context=context) as pool:
+    with ProcessPoolExecutor(width, mp_context=context, initializer=die_with_parent) as pool:
         try:
             for index in queue:
                 running[pool.submit(function, left[index])] = index
