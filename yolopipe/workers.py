@@ -105,7 +105,7 @@ def _one_pool(
             for index in running.values():
                 deaths[index] += 1
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # waits: a worker must not write into what the caller cleans up
             raise
 
 

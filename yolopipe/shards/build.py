@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,6 +113,8 @@ def build_shard(task: ShardTask) -> BuiltShard:
         )
     except _BadImages:
         pass
+    except OSError as error:  # pyarrow names no file
+        raise OSError(error.errno, os.strerror(error.errno) if error.errno else str(error), str(path)) from None
     return BuiltShard(
         info=info,
         problems=tuple(problems),
