@@ -8,7 +8,6 @@ read.  Only the date of last use is ever written in place; it decides what is ev
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -123,8 +122,8 @@ class PackWriter:
 
 
 def _write_all(handle: int, content: bytes) -> None:
-    if os.write(handle, content) != len(content):  # what fitted stays as a gap that no entry points to
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    while content:  # a full disk takes a part and says why at the next call; that part is a gap no entry points to
+        content = content[os.write(handle, content) :]
 
 
 def in_use(path: Path) -> bool:
