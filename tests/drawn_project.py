@@ -70,11 +70,9 @@ def start(folder: Path, *arguments: str, mark: str = "", **options: object) -> s
         [sys.executable, "-m", "yolopipe", *arguments],
         cwd=folder,
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        **options,  # type: ignore[call-overload]
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},  # type: ignore[call-overload]
     )
 
 
