@@ -85,6 +85,34 @@ def _show(result: StageResult, as_json: bool) -> None:
         console.summary(result.title, result.rows, next_step=result.next_step)
 
 
+def _run_stage(
+    name: str, params: Path, workers: int | None, scheduler: str | None, as_json: bool, **options: Any
+) -> None:
+    where = chosen_workers(workers, scheduler)
+    config = load_config(params, stage=name)
+    stage = import_module(f"yolopipe.stages.{name}")  # late: only two stages need TensorFlow (4 s)
+    _show(stage.run(config, workers=where, **options), as_json)
+
+
+def _precompute(
+    params: Params = Path("params.yaml"),
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    cache_size: Annotated[
+        float | None,
+        typer.Option(
+            help="Gigabytes of encoded pixels kept beside the project for the next run; default "
+            "YOLOPIPE_CACHE_GB, else 20; 0 for none. Never changes a result.",
+            metavar="GB",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write shards: pixels of the network input and sparse three-scale labels."""
+    _run_stage("precompute", params, workers, scheduler, as_json, cache_gb=cache_size)
+
+
 def _add_stage(name: str, help_text: str) -> None:
     def command(
         params: Params = Path("params.yaml"),
@@ -92,10 +120,7 @@ def _add_stage(name: str, help_text: str) -> None:
         scheduler: Scheduler = None,
         as_json: Json = False,
     ) -> None:
-        where = chosen_workers(workers, scheduler)
-        config = load_config(params, stage=name)
-        stage = import_module(f"yolopipe.stages.{name}")  # late: only two stages need TensorFlow (4 s)
-        _show(stage.run(config, workers=where), as_json)
+        _run_stage(name, params, workers, scheduler, as_json)
 
     command.__doc__ = help_text
     app.command(name)(command)
@@ -105,12 +130,14 @@ _HELP = {
     "sample": "Make the embedded data: scenes of real handwriting with annotation text.",
     "parse": "Read annotation text and class names, check every image and box.",
     "augment": "Draw variants of each training image, as a table.",
-    "precompute": "Write shards: pixels of the network input and sparse three-scale labels.",
     "train": "Train YOLOv3 on the shards.",
     "evaluate": "Score the model on the validation shards (COCO mAP).",
 }
 for _stage in ("sample", *STAGES):
-    _add_stage(_stage, _HELP[_stage])
+    if _stage == "precompute":
+        app.command(_stage)(_precompute)
+    else:
+        _add_stage(_stage, _HELP[_stage])
 
 
 @app.command("inspect-labels")
@@ -131,6 +158,31 @@ def _inspect_labels(
     if not as_json:
         print(result.text)
     _show(replace(result, title=""), as_json)
+
+
+@app.command("verify")
+def _verify(
+    shards: Annotated[Path, typer.Option(help="The folder of shards.")] = Path("data/shards"), as_json: Json = False
+) -> None:
+    """Compare every shard with the manifest, bit by bit."""
+    from yolopipe.shards.verify import run
+
+    _show(run(shards), as_json)
+
+
+@app.command("cache")
+def _cache(
+    prune: Annotated[bool, typer.Option("--prune", help="Evict what was used longest ago.")] = False,
+    max_gb: Annotated[
+        float | None,
+        typer.Option(help="How many gigabytes --prune leaves; default the bound.", metavar="GB", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the cache of encoded pixels that makes a second precompute cheap, or prune it."""
+    from yolopipe.cache.command import run
+
+    _show(run(prune_now=prune, max_gb=max_gb), as_json)
 
 
 @import_app.command("voc")
@@ -191,6 +243,7 @@ def _os_sentence(error: OSError) -> str:
     reason = error.strerror or str(error)
     hints = {
         errno.ENOSPC: "free some space; nothing half-done was left under a final name",
+        errno.EFBIG: "raise the limit on file sizes (ulimit -f); nothing half-done was left under a final name",
         errno.EACCES: "make the folder writable, or work in another with -C",
         errno.EROFS: "the file system is read-only; work in another folder with -C",
     }

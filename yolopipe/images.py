@@ -28,6 +28,7 @@ __all__ = [
     "decode_image",
     "exif_orientation",
     "orient",
+    "read_bytes",
     "read_header",
     "read_image",
 ]
@@ -248,6 +249,24 @@ def _imdecode(encoded: bytes) -> npt.NDArray[np.uint8] | None:
     return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
+def read_bytes(path: str | Path, *, folder: str | Path = "") -> bytes:
+    """Read an image file whole, without looking into it.
+
+    Args:
+        path: as in the annotation text.
+        folder: where a relative path starts; the working folder by default.
+
+    Raises:
+        ImageError: rule ``missing-image``, or ``not-an-image`` for a folder.
+
+    >>> read_bytes("nowhere.jpg")
+    Traceback (most recent call last):
+    yolopipe.errors.ImageError: no image file nowhere.jpg
+    """
+    with _open(path, folder) as file:
+        return file.read()
+
+
 def read_image(path: str | Path, orientation: int = 1, *, folder: str | Path = "") -> npt.NDArray[np.uint8]:
     """Read and decode an image file; see :func:`decode_image`.
 
@@ -266,6 +285,4 @@ def read_image(path: str | Path, orientation: int = 1, *, folder: str | Path = "
     Traceback (most recent call last):
     yolopipe.errors.ImageError: no image file nowhere.jpg
     """
-    with _open(path, folder) as file:
-        encoded = file.read()
-    return decode_image(encoded, orientation, name=str(path))
+    return decode_image(read_bytes(path, folder=folder), orientation, name=str(path))

@@ -124,7 +124,7 @@ def _processes(width: int) -> Iterator[Pool]:
     try:
         yield Pool(executor, width)
     except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
+        executor.shutdown(cancel_futures=True)  # waits: a worker must not write into what the caller cleans up
         raise
     executor.shutdown()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from yolopipe.augmentation import apply_colour
+from yolopipe.cache.keys import codec_identity, picture_key
+from yolopipe.cache.settings import CacheRun
+from yolopipe.cache.store import cached, trouble
 from yolopipe.config import STRIDES, Assignment, Precompute
 from yolopipe.errors import ImageError, Problem, YolopipeError
 from yolopipe.files import atomic_file, sha256_file
 from yolopipe.geometry import compose, fill_outside, letterbox_matrix, transform_boxes, warp
-from yolopipe.images import read_image
+from yolopipe.images import decode_image, read_bytes
 from yolopipe.labels.assign import Assignment as Assigned
 from yolopipe.labels.assign import assign
 from yolopipe.labels.sparse import encode_sparse
@@ -27,7 +31,7 @@ from yolopipe.shards.reader import WRITERS
 from yolopipe.shards.schema import Labels, Row, boxes_at_size
 from yolopipe.tables import split_boxes
 
-__all__ = ["BuiltShard", "ShardTask", "build_shard"]
+__all__ = ["BuiltShard", "ShardTask", "build_shard", "encoded_bytes"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -44,6 +48,7 @@ class ShardTask:
         assignment: labels.
         num_classes: of the whole data set.
         project: where relative image paths start; a worker on another machine stands elsewhere.
+        cache: where encoded pixels may be found and left; None encodes all of them.
     """
 
     plan: PlannedShard
@@ -53,6 +58,7 @@ class ShardTask:
     assignment: Assignment
     num_classes: int
     project: Path = Path()
+    cache: CacheRun | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class BuiltShard:
     backgrounds: int
     label_bytes: int
     boxes_per_class: npt.NDArray[np.int64]
+    reused: int = 0
+    cache_trouble: str = ""
 
 
 class _BadImages(Exception):
@@ -81,7 +89,8 @@ def build_shard(task: ShardTask) -> BuiltShard:
     found = {size: _assign(task, boxes_xyxy, row_of_box, size) for size in task.precompute.input_sizes}
     labels = {size: encode_sparse(each, row_of_box, task.samples.num_rows) for size, each in found.items()}
     problems: list[Problem] = []
-    rows = _rows(task, rows_to_input, boxes_xyxy, classes.astype(np.uint16), offsets, labels, problems)
+    reused: list[bool] = []
+    rows = _rows(task, rows_to_input, boxes_xyxy, classes.astype(np.uint16), offsets, labels, problems, reused)
     path = task.directory / f"{task.plan.name}.{task.precompute.format}"
     info = None
     try:
@@ -99,6 +108,8 @@ def build_shard(task: ShardTask) -> BuiltShard:
         )
     except _BadImages:
         pass
+    except OSError as error:  # pyarrow names no file
+        raise OSError(error.errno, os.strerror(error.errno) if error.errno else str(error), str(path)) from None
     return BuiltShard(
         info=info,
         problems=tuple(problems),
@@ -108,6 +119,8 @@ def build_shard(task: ShardTask) -> BuiltShard:
         + boxes_xyxy.nbytes
         + 2 * len(classes),
         boxes_per_class=np.bincount(classes, minlength=task.num_classes),
+        reused=sum(reused),
+        cache_trouble=trouble(task.cache),
     )
 
 
@@ -149,22 +162,24 @@ def _rows(
     offsets: npt.NDArray[np.int64],
     labels: dict[int, list[Labels]],
     problems: list[Problem],
+    reused: list[bool],
 ) -> Iterator[Row]:
     """The rows, one at a time: memory is one row group, whatever the shard's length."""
-    encode, size = _encoder(task.precompute), task.precompute.input_size
+    picture, size = _pictures(task), task.precompute.input_size
     for index, sample in enumerate(_records(task.samples)):
         try:
-            pixels = _sample_pixels(sample, matrices[index], size, task.project)
+            image, known = picture(sample, matrices[index])
         except ImageError as error:
             problems.append(Problem(sample["image"], 0, 0, error.rule, error.message, sample["image"]))
             continue
         if problems:
             continue  # nothing will be kept: only look for more
+        reused.append(known)
         ours = slice(offsets[index], offsets[index + 1])
         yield Row(
             path=sample["image"],
             copy=task.plan.copy,
-            image=encode(pixels),
+            image=image,
             source_wh=(sample["width"], sample["height"]),
             matrix=matrices[index],
             boxes_xyxy=boxes_xyxy[ours],
@@ -180,8 +195,36 @@ def _records(samples: pa.Table) -> Iterator[dict[str, Any]]:
     return iter(samples.select(names).to_pylist())
 
 
-def _sample_pixels(sample: dict[str, Any], matrix: npt.NDArray[np.float64], size: int, project: Path) -> Pixels:
-    image = read_image(sample["image"], sample["orientation"], folder=project)
+def _pictures(
+    task: ShardTask, *, keep: bool = True
+) -> Callable[[dict[str, Any], npt.NDArray[np.float64]], tuple[bytes, bool]]:
+    """From sample and matrix to encoded pixels, and whether the cache had them."""
+    params, encode = task.precompute, _encoder(task.precompute)
+    identity = codec_identity(
+        input_size=params.input_size, encoding=params.encoding, jpeg_quality=params.jpeg_quality
+    )
+
+    def picture(sample: dict[str, Any], matrix: npt.NDArray[np.float64]) -> tuple[bytes, bool]:
+        source = read_bytes(sample["image"], folder=task.project)
+        key = picture_key(identity, sample, matrix, source)
+        return cached(
+            task.cache, key, lambda: encode(_sample_pixels(source, sample, matrix, params.input_size)), keep=keep
+        )
+
+    return picture
+
+
+def encoded_bytes(task: ShardTask, row: int) -> int | None:
+    """Size of the encoded pixels of one row, or None where its image cannot be read; keeps nothing."""
+    one = replace(task, samples=task.samples.slice(row, 1))
+    try:
+        return len(_pictures(one, keep=False)(next(_records(one.samples)), _geometry(one)[0][0])[0])
+    except ImageError:
+        return None
+
+
+def _sample_pixels(source: bytes, sample: dict[str, Any], matrix: npt.NDArray[np.float64], size: int) -> Pixels:
+    image = decode_image(source, sample["orientation"], name=sample["image"])
     height, width = image.shape[:2]
     if (width, height) != (sample["width"], sample["height"]):
         raise ImageError(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from yolopipe import console, paths
+from yolopipe.cache.session import cache_session, record_run
+from yolopipe.cache.settings import CacheRun, cache_bytes
+from yolopipe.cache.store import close_store
 from yolopipe.config import STRIDES, Config
 from yolopipe.errors import Problem, ProblemsError
 from yolopipe.files import atomic_directory
 from yolopipe.shards.build import BuiltShard, ShardTask, build_shard
+from yolopipe.shards.estimate import check_space
 from yolopipe.shards.label_info import collisions_text, smaller_text, sum_labels
 from yolopipe.shards.manifest import Manifest, SplitInfo, write_manifest
 from yolopipe.shards.plan import plan_shards
@@ -24,21 +28,24 @@ from yolopipe.workers import Workers, map_unordered
 __all__ = ["run"]
 
 
-def run(config: Config, *, workers: Workers = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1, cache_gb: float | None = None) -> StageResult:
     """Write ``data/shards``: shards first, ``manifest.json`` last, all of it under its final name at once.
 
     Args:
         config: reads ``precompute`` and ``assignment``.
         workers: processes; the result does not depend on it.
+        cache_gb: size of the side cache of encoded pixels, 0 for none; the result does not depend on it.
 
     Returns:
         What the shards hold, and what the labels lost.
 
     Raises:
         ProblemsError: images that cannot be read, all of them; nothing is then left under ``data/shards``.
+        YolopipeError: the shards cannot fit on the disk.
     """
-    with atomic_directory(paths.SHARDS) as folder:
+    with atomic_directory(paths.SHARDS) as folder, cache_session(cache_bytes(cache_gb)) as cache:
         tasks, class_names = _tasks(config, folder)
+        tasks = _with_cache(tasks, cache, folder)
         built = _build(tasks, workers)
         problems = [problem for shard in built for problem in shard.problems]
         if problems:
@@ -52,7 +59,8 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
         }
         manifest = _manifest(config, class_names, splits)
         write_manifest(folder, manifest)
-    return _result(manifest)
+        record_run(cache, **_pixel_counts(built))
+    return _with_pixels(_result(manifest), built)
 
 
 def _tasks(config: Config, folder: Path) -> tuple[list[ShardTask], tuple[str, ...]]:
@@ -74,6 +82,14 @@ def _tasks(config: Config, folder: Path) -> tuple[list[ShardTask], tuple[str, ..
             for shard in plan
         ]
     return tasks, class_names
+
+
+def _with_cache(tasks: list[ShardTask], cache: CacheRun | None, folder: Path) -> list[ShardTask]:
+    """The tasks with the cache that they may use: one that leaves the shards their room on the disk."""
+    tasks = [replace(task, cache=cache) for task in tasks]
+    expected = check_space(tasks, folder)
+    close_store()  # it knows nothing yet of the room to leave
+    return tasks if cache is None else [replace(t, cache=replace(cache, reserve_bytes=expected)) for t in tasks]
 
 
 def _build(tasks: Sequence[ShardTask], workers: Workers) -> list[BuiltShard]:
@@ -162,3 +178,17 @@ def _result(manifest: Manifest) -> StageResult:
     also = f" (labels for {', '.join(map(str, manifest.smaller_sizes))} px too)" if manifest.smaller_sizes else ""
     title = f"precompute: {manifest.input_size} px{also}, {manifest.format}, {manifest.encoding}"
     return StageResult(title, rows, report, "yolopipe train   (or look first: yolopipe inspect-labels)")
+
+
+def _pixel_counts(built: Sequence[BuiltShard]) -> dict[str, int]:
+    reused = sum(shard.reused for shard in built)
+    return {"reused": reused, "encoded": sum(s.info.rows for s in built if s.info is not None) - reused}
+
+
+def _with_pixels(result: StageResult, built: Sequence[BuiltShard]) -> StageResult:
+    """The result and what the side cache was worth: on the screen only, never in a file."""
+    counts = _pixel_counts(built)
+    trouble = sorted({shard.cache_trouble for shard in built} - {""})
+    unkept = f"; not all kept for next time: {', '.join(trouble)}" if trouble else ""
+    rows = {**result.rows, "pixels": f"{counts['reused']:,} reused, {counts['encoded']:,} encoded{unkept}"}
+    return replace(result, rows=rows, report={**result.report, "pixels": counts})

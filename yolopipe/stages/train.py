@@ -12,7 +12,8 @@ from yolopipe import console, paths
 from yolopipe.config import Config
 from yolopipe.errors import ShardError
 from yolopipe.files import atomic_file, write_json
-from yolopipe.shards.manifest import Manifest, load_manifest
+from yolopipe.shards.manifest import Manifest, ShardInfo, load_manifest
+from yolopipe.shards.verify import verify_shards
 from yolopipe.stages import StageResult
 from yolopipe.training.device import derived_seed, prepare_tensorflow
 from yolopipe.workers import Workers
@@ -36,6 +37,7 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
     """
     manifest = load_manifest(paths.SHARDS)
     _check_not_empty(manifest)
+    verify_shards(paths.SHARDS, manifest, _to_read(config, manifest))
     device = prepare_tensorflow(config.seed)
     model, history, rate = _train(config, manifest, device)
     return _result(manifest, history, device=device, rate=rate, weights=model.count_params())
@@ -48,6 +50,12 @@ def _check_not_empty(manifest: Manifest) -> None:
                 f"training needs at least one image in each of train and val; {name} in {paths.SHARDS} has none",
                 hint=f"check data.{name} in params.yaml, then run: dvc repro precompute",
             )
+
+
+def _to_read(config: Config, manifest: Manifest) -> list[ShardInfo]:
+    """The shards of the copies that the epochs will read, and those of val."""
+    train, epochs = manifest.splits["train"], config.train.epochs
+    return [*(shard for shard in train.shards if shard.copy < epochs), *manifest.splits["val"].shards]
 
 
 def _train(config: Config, manifest: Manifest, device: str) -> tuple[Any, list[Any], float]:
