@@ -191,6 +191,7 @@ def test_inspection_checks_and_counts_every_size(project, form, tmp_path):
     result, info = inspect(shards=project / form), load_manifest(project / form).splits["train"]
     assert "labels at 64 px" in result.text
     assert "labels at 128 px" in result.text
+    assert result.text.count(f"{RULE} (in force)") == len(SIZES)
     assert max(map(len, result.text.splitlines())) <= 100
     for size in ("64", "128"):
         assert result.report["smaller"][size]["overwritten"] == info.smaller[size].overwritten

@@ -137,7 +137,7 @@ def totals_text(totals: Totals, manifest: Manifest, *, split: str, copy: int | N
         *_positives(totals, manifest),
         "",
         *_losses(totals, manifest),
-        *_smaller(totals),
+        *_smaller(totals, manifest),
         *_worst(totals, worst),
     ]
     return "\n".join(lines)
@@ -171,11 +171,12 @@ def _losses(totals: Totals, manifest: Manifest) -> Iterator[str]:
     yield f"  {collisions_text(totals.without_positive, totals.boxes, manifest.collisions)}"
 
 
-def _smaller(totals: Totals) -> Iterator[str]:
+def _smaller(totals: Totals, manifest: Manifest) -> Iterator[str]:
     for size, labels in totals.smaller.items():
         yield ""
         yield f"labels at {size} px, anchors the same in pixels:"
         yield f"  {smaller_text(labels)}"
+        yield f"  taught nowhere: {collisions_text(labels.without_positive, totals.boxes, manifest.collisions)}"
 
 
 def _worst(totals: Totals, count: int) -> Iterator[str]:

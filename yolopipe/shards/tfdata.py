@@ -53,7 +53,7 @@ def batches(
         drop_remainder: leave out a last batch that is not full.
         input_size: S, one of ``manifest.input_sizes``; by default the largest, whose pixels are stored.  Smaller ones
             are made here on the host, by averaging areas: 608 to 320 px takes 1.1 ms of a core an image (decoding
-            0.9), and 0.3 MB an image go to the device instead of 1.1; TensorFlow has no such kernel for GPUs.
+            0.9), and 0.3 MB an image go to the device instead of 1.1.
 
     Returns:
         A dataset of dicts: ``image`` uint8 (B, S, S, 3) RGB; ``boxes_xyxy`` float32 (B, N, 4) input pixels and

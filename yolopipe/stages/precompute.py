@@ -174,7 +174,8 @@ def _result(manifest: Manifest) -> StageResult:
     per_box = sum(s.label_bytes for s in manifest.splits.values()) / max(
         1, sum(s.boxes for s in manifest.splits.values())
     )
-    rows["labels"] = f"{per_box:.1f} bytes a box (sparse)"
+    sizes = f", {len(manifest.input_sizes)} sizes" if manifest.smaller_sizes else ""
+    rows["labels"] = f"{per_box:.1f} bytes a box (sparse{sizes})"
     also = f" (labels for {', '.join(map(str, manifest.smaller_sizes))} px too)" if manifest.smaller_sizes else ""
     title = f"precompute: {manifest.input_size} px{also}, {manifest.format}, {manifest.encoding}"
     return StageResult(title, rows, report, "yolopipe train   (or look first: yolopipe inspect-labels)")
