@@ -44,7 +44,7 @@ __all__ = [
     "smaller_sizes",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 """Readers refuse any other."""
 
 
