@@ -250,7 +250,7 @@ def _encoder(params: Precompute) -> Callable[[Pixels], bytes]:
         suffix, options = ".jpg", [cv2.IMWRITE_JPEG_QUALITY, params.jpeg_quality]
 
     def encode(pixels: Pixels) -> bytes:
-        good, encoded = cv2.imencode(suffix, pixels[..., ::-1], options)
+        good, encoded = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
         if not good:
             raise YolopipeError(f"OpenCV could not encode a {pixels.shape} image as {suffix}")
         return encoded.tobytes()
