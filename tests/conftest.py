@@ -5,6 +5,16 @@ from types import ModuleType
 import pytest
 
 
+def _beside(name: str) -> ModuleType:
+    """The module ``tests/NAME.py``; the tests are no package, so that it cannot be imported by name."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """The root of this checkout."""
@@ -14,9 +24,10 @@ def repo() -> Path:
 @pytest.fixture(scope="session")
 def drawn() -> ModuleType:
     """The functions of ``tests/drawn_project.py``."""
-    spec = importlib.util.spec_from_file_location("drawn_project", Path(__file__).with_name("drawn_project.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _beside("drawn_project")
+
+
+@pytest.fixture(scope="session")
+def shards() -> ModuleType:
+    """The functions of ``tests/shard_builder.py``."""
+    return _beside("shard_builder")
