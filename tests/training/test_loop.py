@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,9 @@ def _fit(
     saved: list[EpochLog] = []
     course = Course(epochs, 10, train_batches, lambda: batches[:2])
     with TensorBoardLog(tmp_path) as board:
-        history, rate = fit(course, train_step, lambda batch: result(7), board=board, on_epoch=saved.append)
-    assert rate > 0
+        history, speed = fit(course, train_step, lambda batch: result(7), board=board, on_epoch=saved.append)
+    assert speed.images_per_second > 0
+    assert 0 <= speed.waiting <= 1
     return history, saved, seen
 
 
@@ -107,3 +109,38 @@ def test_every_epoch_is_trained_validated_saved_and_shown(tmp_path: Path, capsys
 def test_stops_at_the_bad_step_and_keeps_what_was_saved(tmp_path: Path) -> None:
     with pytest.raises(YolopipeError, match=r"epoch 2/3 \(training\), step 5: giou_loss is nan"):
         _fit(tmp_path, {5: np.nan})
+
+
+class Clock:
+    """Time that passes only where the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_the_share_of_time_spent_waiting_for_input_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("yolopipe.training.loop.time", clock)
+
+    def slow_batches(epoch: int) -> Iterator[Any]:
+        for _ in range(4):
+            clock.now += 3 if epoch == 0 else 0
+            yield {"image": [0] * 5}
+
+    def step(batch: Any) -> np.ndarray:
+        clock.now += 1
+        return np.array([*result(1), 0.1])
+
+    course = Course(2, 20, slow_batches, lambda: [{"image": [0]}])
+    with TensorBoardLog(tmp_path) as board:
+        _, speed = fit(course, step, lambda batch: result(1), board=board, on_epoch=lambda log: None)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("waiting for input 75 %")
+    assert second.endswith("waiting for input 0 %")
+    assert speed.waiting == pytest.approx(12 / 20)
+    assert speed.images_per_second == pytest.approx(7 * 5 / (3 * 4 + 4))  # without the first step

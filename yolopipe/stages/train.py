@@ -39,8 +39,8 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
     _check_not_empty(manifest)
     verify_shards(paths.SHARDS, manifest, _to_read(config, manifest))
     device = prepare_tensorflow(config.seed)
-    model, history, rate = _train(config, manifest, device)
-    return _result(manifest, history, device=device, rate=rate, weights=model.count_params())
+    model, history, speed = _train(config, manifest, device)
+    return _result(manifest, history, device=device, speed=speed, weights=model.count_params())
 
 
 def _check_not_empty(manifest: Manifest) -> None:
@@ -58,8 +58,8 @@ def _to_read(config: Config, manifest: Manifest) -> list[ShardInfo]:
     return [*(shard for shard in train.shards if shard.copy < epochs), *manifest.splits["val"].shards]
 
 
-def _train(config: Config, manifest: Manifest, device: str) -> tuple[Any, list[Any], float]:
-    """The trained model, its history and images per second; every file of the stage is written here."""
+def _train(config: Config, manifest: Manifest, device: str) -> tuple[Any, list[Any], Any]:
+    """The trained model, its history and its speed; every file of the stage is written here."""
     import tensorflow as tf
 
     from yolopipe.model.card import ModelCard, write_card
@@ -87,7 +87,7 @@ def _train(config: Config, manifest: Manifest, device: str) -> tuple[Any, list[A
     write_card(paths.MODEL_CARD, card)
     with TensorBoardLog(_board_directory()) as board:
         console.note(f"{model.count_params():,} weights on {device}; tensorboard --logdir {board.directory.parent}")
-        history, rate = fit(
+        history, speed = fit(
             _course(config, manifest),
             compiled_train_step(model, optimizer, **options),
             compiled_eval_step(model, **options),
@@ -96,7 +96,7 @@ def _train(config: Config, manifest: Manifest, device: str) -> tuple[Any, list[A
         )
     write_json(paths.TRAIN_METRICS, train_metrics(history))
     write_curves(paths.TRAIN_PLOTS, history)
-    return model, history, rate
+    return model, history, speed
 
 
 def _steps_per_epoch(config: Config, manifest: Manifest) -> int:
@@ -162,7 +162,7 @@ def _board_directory() -> Path:
     return root / paths.SIDE / "tensorboard" / name
 
 
-def _result(manifest: Manifest, history: list[Any], *, device: str, rate: float, weights: int) -> StageResult:
+def _result(manifest: Manifest, history: list[Any], *, device: str, speed: Any, weights: int) -> StageResult:
     from yolopipe.training.logs import best_epoch, loss_text, train_metrics
 
     best, images = best_epoch(history), manifest.splits["train"].rows_per_copy
@@ -170,7 +170,8 @@ def _result(manifest: Manifest, history: list[Any], *, device: str, rate: float,
         "best epoch": f"{best.epoch} of {len(history)}, by validation loss",
         "validation": loss_text(best.val),
         "training": loss_text(best.train),
-        "speed": f"{rate:,.1f} images/s",
+        "speed": f"{speed.images_per_second:,.1f} images/s",
+        "waiting for input": f"{100 * speed.waiting:.0f} % of the time",
         "device": device,
         "network": f"{weights:,} weights",
         "weights": f"{paths.BEST_WEIGHTS} (last: {paths.LAST_WEIGHTS}), read with {paths.MODEL_CARD}",
@@ -178,7 +179,8 @@ def _result(manifest: Manifest, history: list[Any], *, device: str, rate: float,
     report = {
         **train_metrics(history),
         "device": device,
-        "images_per_second": round(rate, 1),
+        "images_per_second": round(speed.images_per_second, 1),
+        "waiting_for_input": round(speed.waiting, 3),
         "weights": weights,
     }
     title = f"train: {len(history)} epochs of {images:,} images, best validation loss {best.val['total_loss']:.3g}"

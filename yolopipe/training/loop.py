@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from yolopipe.errors import YolopipeError
 from yolopipe.training.logs import EpochLog, TensorBoardLog, loss_text
 from yolopipe.training.step import LOSS_NAMES
 
-__all__ = ["Course", "LossReader", "fit"]
+__all__ = ["Course", "LossReader", "Speed", "fit"]
 
 READ_BEHIND = 8
 """How many steps the reader of losses stays behind the device.  Reading a value waits for it; one that is eight
@@ -98,28 +98,52 @@ class LossReader:
             )
 
 
+class Speed(NamedTuple):
+    """How fast training went, without validation.
+
+    Args:
+        images_per_second: without the first step of the run, which traces.
+        waiting: share of the time in which the loop waited for the next batch, 0 to 1; the first batch of each epoch
+            counts.  Steps run behind the loop on a GPU, so this is what the device lacked only where it lasts.
+    """
+
+    images_per_second: float
+    waiting: float
+
+
 class _Stopwatch:
-    """Images per second of training alone: without validation, and without the first step, which traces."""
+    """Counts time and images of training alone."""
 
     def __init__(self) -> None:
-        self.images, self.seconds, self._since = 0, 0.0, 0.0
+        self.images, self.seconds, self.lasted, self.waited = 0, 0.0, 0.0, 0.0
+        self.epoch_waiting = 0.0
 
     def timed(self, batches: Batches) -> Iterator[Mapping[str, Any]]:
         """The same batches, with the time they take counted."""
-        self._since = time.monotonic()
-        for batch in batches:
+        stream, waited = iter(batches), 0.0
+        start = since = time.monotonic()
+        while True:
+            asked = time.monotonic()
+            batch = next(stream, None)
+            waited += time.monotonic() - asked
+            if batch is None:
+                break
             yield batch
             now = time.monotonic()
-            if self.images or self.seconds:
-                self.seconds += now - self._since
+            if self.seconds:
+                self.seconds += now - since
                 self.images += len(batch["image"])
             else:
                 self.seconds = 1e-9
-            self._since = now
+            since = now
+        lasted = time.monotonic() - start
+        self.epoch_waiting = waited / lasted if lasted else 0.0
+        self.lasted, self.waited = self.lasted + lasted, self.waited + waited
 
     @property
-    def rate(self) -> float:
-        return self.images / self.seconds if self.images else 0.0
+    def speed(self) -> Speed:
+        rate = self.images / self.seconds if self.images else 0.0
+        return Speed(rate, self.waited / self.lasted if self.lasted else 0.0)
 
 
 def fit(
@@ -129,7 +153,7 @@ def fit(
     *,
     board: TensorBoardLog,
     on_epoch: Callable[[EpochLog], None],
-) -> tuple[list[EpochLog], float]:
+) -> tuple[list[EpochLog], Speed]:
     """Train for all epochs.
 
     Args:
@@ -140,7 +164,7 @@ def fit(
         on_epoch: called after each epoch and its validation; saves weights.
 
     Returns:
-        The history, and training images per second.
+        The history, and how fast it went.
 
     Raises:
         YolopipeError: at the first loss that is not finite, naming epoch, step and term.
@@ -156,9 +180,9 @@ def fit(
             history.append(EpochLog(epoch + 1, lr, train, val))
             board.epoch(step, history[-1])
             left = (time.monotonic() - start) / (epoch + 1) * (course.epochs - epoch - 1)
-            advance(0, text=(f"all in {clock(left)}  " if left else "") + _line(history[-1]))
+            advance(0, text=(f"all in {clock(left)}  " if left else "") + _line(history[-1], watch.epoch_waiting))
         on_epoch(history[-1])
-    return history, watch.rate
+    return history, watch.speed
 
 
 def _train_epoch(
@@ -193,6 +217,7 @@ def _validate(batches: Batches, eval_step: Callable[..., Any], title: str) -> di
     return reader.finish()
 
 
-def _line(log: EpochLog) -> str:
+def _line(log: EpochLog, waiting: float) -> str:
     """What matters most stands first: a narrow terminal cuts the end off."""
-    return f"val {log.val['total_loss']:.3g}  {loss_text(log.train)}  lr {log.lr:.2g}"
+    losses = f"val {log.val['total_loss']:.3g}  {loss_text(log.train)}"
+    return f"{losses}  lr {log.lr:.2g}  waiting for input {waiting:.0%}".replace("%", " %")
