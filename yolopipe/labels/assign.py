@@ -149,13 +149,13 @@ def assign(
     """
     if collisions not in COLLISION_RULES:
         raise ValueError(f"collisions must be one of {', '.join(COLLISION_RULES)}; got {collisions!r}")
-    boxes = np.asarray(boxes_xyxy).reshape(-1, 4)
+    boxes = np.asfortranarray(np.asarray(boxes_xyxy).reshape(-1, 4))  # see _match_anchors
     rows = np.asarray(row_of_box, np.int64).reshape(-1)
     boxes_xywh = xyxy_to_xywh(boxes)
     _check_centres(boxes_xywh, input_size)
-    cells_xy, ious = _match_anchors(boxes_xywh, np.asarray(anchors, np.float64), strides, input_size)
+    first_cell, ious = _match_anchors(boxes_xywh, np.asarray(anchors, np.float64), strides, input_size)
     grids = tuple(input_size // stride for stride in strides)
-    places = Places(rows, cells_xy, ious, grids, max_bbox_per_scale)
+    places = Places(rows, first_cell, ious, grids, max_bbox_per_scale)
     return _resolve(_by_notes(places, iou_threshold), collisions)
 
 
@@ -163,9 +163,8 @@ def _by_notes(places: Places, iou_threshold: float) -> Assignment:
     ious = places.ious
     passed = ious > iou_threshold  # (M, scales, 3)
     forced: Mask = np.logical_not(passed.any(axis=(1, 2)))
-    flat = (len(ious), len(places.grids) * ANCHORS_PER_SCALE)
-    best = ious.reshape(flat).argmax(axis=1)
-    passed.reshape(flat)[np.flatnonzero(forced), best[forced]] = True  # a view: writes into passed
+    best = ious[forced].reshape(-1, len(places.grids) * ANCHORS_PER_SCALE).argmax(axis=1)
+    passed[np.flatnonzero(forced), *np.divmod(best, ANCHORS_PER_SCALE)] = True
 
     scales = tuple(_candidates(places, i, passed[:, i], forced) for i in range(len(places.grids)))
     wanted = passed.sum(axis=(1, 2))
@@ -243,31 +242,36 @@ def _check_centres(boxes_xywh: Floats, input_size: int) -> None:
 def _match_anchors(
     boxes_xywh: Floats, anchors_wh: Floats, strides: tuple[int, ...], input_size: int
 ) -> tuple[Ints, Floats]:
-    """Cells (M, scales, 2) x y, and IoU (M, scales, 3) of each box with the anchors centred on its cell.
+    """First place (M, scales) of each box's cell, and IoU (M, scales, 3) with the anchors centred on that cell.
 
-    The same operations in the same order as :func:`yolopipe.labels.boxes.bbox_iou`, on one coordinate at a time:
-    (M, 3) arrays that stay in the cache are five times faster than (M, scales, 3, 4) ones.
+    The same operations in the same order as :func:`yolopipe.labels.boxes.bbox_iou`, with the boxes along the last
+    axis and one coordinate at a time: NumPy's inner loop is then long (ten times faster than loops of three or four),
+    and the arrays stay in the cache.  What is returned are views of that layout.
     """
-    cells_xy = np.empty((len(boxes_xywh), len(strides), 2), np.int64)
-    ious = np.empty((len(boxes_xywh), len(strides), ANCHORS_PER_SCALE))
+    columns = np.ascontiguousarray(boxes_xywh.T)
+    first_cell = np.empty((len(strides), len(boxes_xywh)), np.int64)
+    ious = np.empty((len(strides), ANCHORS_PER_SCALE, len(boxes_xywh)))
     for i, stride in enumerate(strides):
-        scaled = 1.0 * boxes_xywh / np.int64(stride)
-        overlap: Floats = np.ones((len(boxes_xywh), ANCHORS_PER_SCALE))
+        scaled = 1.0 * columns / np.int64(stride)
+        grid = input_size // stride
+        x, y = cell_xy = np.minimum(np.floor(scaled[:2]).astype(np.int64), grid - 1)
+        first_cell[i] = (y * grid + x) * ANCHORS_PER_SCALE
+        middle, half, anchors = cell_xy + 0.5, scaled[2:] * 0.5, anchors_wh[i, :, :, np.newaxis]
+        sides = []
         for axis in (0, 1):
-            centre, side = scaled[:, axis, np.newaxis], scaled[:, axis + 2, np.newaxis]
-            cell = np.minimum(np.floor(centre).astype(np.int64), input_size // stride - 1)
-            half, anchor_half = side * 0.5, anchors_wh[i, :, axis] * 0.5
-            high = np.minimum(centre + half, cell + 0.5 + anchor_half)
-            low = np.maximum(centre - half, cell + 0.5 - anchor_half)
-            overlap *= np.maximum(high - low, 0.0)
-            cells_xy[:, i, axis] = cell[:, 0]
-        areas = (scaled[:, 2] * scaled[:, 3])[:, np.newaxis] + anchors_wh[i, :, 0] * anchors_wh[i, :, 1]
-        ious[:, i] = overlap / (areas - overlap)
-    return cells_xy, ious
+            anchor_half = anchors[:, axis] * 0.5
+            high = np.minimum(scaled[axis] + half[axis], middle[axis] + anchor_half)
+            low = np.maximum(scaled[axis] - half[axis], middle[axis] - anchor_half)
+            high -= low
+            sides.append(np.maximum(high, 0.0, out=high))
+        overlap = np.multiply(*sides, out=sides[0])
+        areas = scaled[2] * scaled[3] + anchors[:, 0] * anchors[:, 1]
+        np.divide(overlap, np.subtract(areas, overlap, out=areas), out=ious[i])
+    return first_cell.T, ious.transpose(2, 0, 1)
 
 
 def _candidates(places: Places, index: int, positive: Mask, forced: Mask) -> Candidates:
-    box, anchor = np.nonzero(positive)  # row-major: the order of boxes, as the notes write
+    box, anchor = np.divmod(np.flatnonzero(positive), ANCHORS_PER_SCALE)  # by box: the order in which the notes write
     cell = places.cells(index, box, anchor)
     listed = np.flatnonzero(positive.any(axis=1))
     slot, slot_wins = places.slots(listed)

@@ -23,17 +23,26 @@ Floats = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
 
 _TABLE = 2**18
+_HASH = _TABLE - 1
 
 
 def last_of_key(keys: Ints) -> Mask:
     """Which entries are the last of their key: the later box overwrites the earlier (``notes``).
 
+    Each entry writes its number into a small table at its key's hash, later over earlier.  Who finds itself there is
+    the last of its key; who finds another of the same key is not; the few who find another key are sorted out.
+
     >>> last_of_key(np.array([7, 9, 7])).tolist()
     [False, True, True]
     """
-    _, first_in_reverse = np.unique(keys[::-1], return_index=True)
-    last = np.zeros(len(keys), bool)
-    last[len(keys) - 1 - first_in_reverse] = True
+    numbers, hashes = np.arange(len(keys)), keys & _HASH
+    table = np.empty(_TABLE, np.int64)
+    table[hashes] = numbers
+    found = table[hashes]
+    last = found == numbers
+    unclear = np.flatnonzero(keys[found] != keys)
+    _, first_in_reverse = np.unique(keys[unclear][::-1], return_index=True)
+    last[unclear[len(unclear) - 1 - first_in_reverse]] = True
     return last
 
 
@@ -64,8 +73,8 @@ def near(keys: Ints, wanted: Ints) -> Mask:
     [True, False, True]
     """
     table = np.zeros(_TABLE, bool)
-    table[wanted % _TABLE] = True
-    return np.asarray(table[keys % _TABLE])
+    table[wanted & _HASH] = True
+    return np.asarray(table[keys & _HASH])
 
 
 def first_come_pairs(takers: Ints, places: Ints, scores: Floats) -> Ints:

@@ -25,22 +25,21 @@ class Places:
 
     Args:
         row: (M,) image of each box.
-        cells_xy: (M, scales, 2) the cell of its centre.
+        first_cell: (M, scales) flat index of anchor 0 in the cell of its centre.
         ious: (M, scales, 3) with the anchors there.
         grids: cells per side of each scale.
         list_length: of each scale's box list.
     """
 
     row: Ints
-    cells_xy: Ints
+    first_cell: Ints
     ious: Floats
     grids: tuple[int, ...]
     list_length: int
 
     def cells(self, scale: Ints | int, box: Ints, anchor: Ints) -> Ints:
         """Flat indices within each scale."""
-        xy, grid = self.cells_xy[box, scale], np.asarray(self.grids)[scale]
-        return np.asarray((xy[:, 1] * grid + xy[:, 0]) * ANCHORS_PER_SCALE + anchor)
+        return np.asarray(self.first_cell[box, scale] + anchor)
 
     def keys(self, scale: Ints | int, box: Ints, cell: Ints) -> Ints:
         """Numbers that tell all places of all images apart, small stride first."""
@@ -51,8 +50,12 @@ class Places:
 
     def slots(self, listed: Ints) -> tuple[Ints, Mask]:
         """Slots of boxes in order of arrival, and which boxes keep theirs."""
-        slot = _count_within(self.row[listed]) % self.list_length
-        return slot, last_of_key(self.row[listed] * self.list_length + slot)
+        rows = self.row[listed]
+        arrival = _count_within(rows)
+        if arrival.max(initial=0) < self.list_length:
+            return arrival, np.ones(len(listed), bool)
+        slot = arrival % self.list_length
+        return slot, last_of_key(rows * self.list_length + slot)
 
 
 def _count_within(rows: Ints) -> Ints:
