@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+from notes_way import NotesWay
 from timing import best_seconds
 
 from yolopipe.config import STRIDES, Assignment
@@ -38,67 +39,19 @@ def read_boxes(path: str, width: int, height: int) -> tuple[np.ndarray, np.ndarr
     return transform_boxes(matrix, text.boxes_xyxy[good]), text.box_image[good]
 
 
-def iou_of(box: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """The notes' ``bbox_iou``: (1, 4) against (3, 4), centre and size."""
-    areas = box[..., 2] * box[..., 3], anchors[..., 2] * anchors[..., 3]
-    box = np.concatenate([box[..., :2] - box[..., 2:] * 0.5, box[..., :2] + box[..., 2:] * 0.5], axis=-1)
-    anchors = np.concatenate(
-        [anchors[..., :2] - anchors[..., 2:] * 0.5, anchors[..., :2] + anchors[..., 2:] * 0.5], -1
-    )
-    inter = np.maximum(np.minimum(box[:, 2:], anchors[:, 2:]) - np.maximum(box[:, :2], anchors[:, :2]), 0.0)
-    return inter[:, 0] * inter[:, 1] / (areas[0] + areas[1] - inter[:, 0] * inter[:, 1])
-
-
-def notes_loop(images: list[np.ndarray]) -> None:
-    """The notes' ``preprocess_true_boxes``, image by image and box by box, dense arrays and all."""
-    strides = np.array(STRIDES)
-    for boxes in images:
-        label = [np.zeros((SIZE // s, SIZE // s, 3, 5 + CLASSES)) for s in STRIDES]
-        lists, count = [np.zeros((150, 4)) for _ in STRIDES], np.zeros(3)
-        for box in boxes:
-            onehot = np.zeros(CLASSES)
-            onehot[0] = 1.0
-            smooth = onehot * (1 - 0.01) + 0.01 * np.full(CLASSES, 1.0 / CLASSES)
-            xywh = np.concatenate([(box[2:] + box[:2]) * 0.5, box[2:] - box[:2]], axis=-1)
-            scaled = 1.0 * xywh[np.newaxis, :] / strides[:, np.newaxis]
-            ious, found = [], False
-            for i in range(3):
-                centred = np.zeros((3, 4))
-                centred[:, 0:2] = np.floor(scaled[i, 0:2]).astype(np.int32) + 0.5
-                centred[:, 2:4] = ANCHORS[i]
-                ious.append(iou_of(scaled[i][np.newaxis, :], centred))
-                mask = ious[-1] > 0.3
-                if np.any(mask):
-                    write(label[i], lists[i], count, i, scaled, mask, xywh, smooth)
-                    found = True
-            if not found:
-                best = int(np.argmax(np.array(ious).reshape(-1)))
-                write(label[best // 3], lists[best // 3], count, best // 3, scaled, best % 3, xywh, smooth)
-
-
-def write(label, boxes, count, i, scaled, mask, xywh, smooth):
-    """One box into one scale's label and list."""
-    x, y = np.floor(scaled[i, 0:2]).astype(np.int32)
-    label[y, x, mask, :] = 0
-    label[y, x, mask, 0:4] = xywh
-    label[y, x, mask, 4:5] = 1.0
-    label[y, x, mask, 5:] = smooth
-    boxes[int(count[i] % 150), :4] = xywh
-    count[i] += 1
-
-
 def main() -> None:
     """Print the table."""
     path = sys.argv[1:]
     boxes, rows = read_boxes(path[0], int(path[1]), int(path[2])) if path else drawn_boxes(364, 4886)
     number = int(rows.max()) + 1
-    images = [boxes[rows == row] for row in range(number)]
+    images = [np.insert(boxes[rows == row], 4, 0, axis=1) for row in range(number)]
+    plain = NotesWay(SIZE, CLASSES, ANCHORS, np.array(STRIDES))
 
     def ours() -> list:
         return encode_sparse(assign(boxes, rows, input_size=SIZE, anchors=ANCHORS), rows, number)
 
     seconds = best_seconds({"assign": lambda: assign(boxes, rows, input_size=SIZE, anchors=ANCHORS), "ours": ours})
-    seconds |= best_seconds({"notes": lambda: notes_loop(images)}, rounds=3)
+    seconds |= best_seconds({"notes": lambda: [plain.labels(boxes) for boxes in images]}, rounds=3)
     label_bytes = (
         sum(part.nbytes for row in ours() for label in row for part in label) + boxes.nbytes // 2 + 2 * len(boxes)
     )

@@ -2,56 +2,65 @@
 
     python benchmarks/reading.py PROJECT_FOLDER [--batch 8]
 
-PROJECT_FOLDER holds ``data/augmented`` and ``data/shards`` (JPEG).  Contenders, over one augmented copy of train:
+PROJECT_FOLDER holds ``data/parsed`` and ``data/shards`` (Parquet).  Contenders, over all augmented copies of train:
 
-- decode: every stored JPEG decoded by tf.data in as many threads, nothing else (the limit);
+- decode: the image columns read and decoded by tf.data in as many threads, nothing else (the limit);
 - batches: what training gets: shuffled, decoded, labels unpacked and padded, prefetched;
-- the notes: one Python thread that reads the source image, augments, letterboxes and labels densely, each epoch.
+- the notes: one Python thread that reads, augments, letterboxes and labels densely at 80 classes, each epoch.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
+from notes_way import NotesWay
 from timing import best_seconds
 
 from yolopipe import paths
-from yolopipe.geometry import compose, letterbox_matrix, transform_boxes, warp
-from yolopipe.images import read_image
-from yolopipe.labels.sparse import preprocess_true_boxes
+from yolopipe.config import STRIDES
 from yolopipe.shards.manifest import Manifest, load_manifest
-from yolopipe.shards.reader import read_rows
 from yolopipe.tables import read_table, split_boxes
 from yolopipe.training.device import import_tensorflow
 
 NOTES_BATCHES = 12
 
 
-def notes_batches(manifest: Manifest, batch: int) -> Iterator[tuple[np.ndarray, list[list[np.ndarray]]]]:
-    """Batches as the notes make them: float pixels and six dense arrays an image."""
-    table, names = read_table(paths.AUGMENTED / "train.parquet", made_by="augment")
+def notes_samples() -> list[tuple[str, np.ndarray]]:
+    """Path and boxes (N, 5) of each training image."""
+    table, _ = read_table(paths.PARSED / "train.parquet", made_by="parse")
     boxes, classes, offsets = split_boxes(table)
-    size = manifest.input_size
-    pixels, labels = [], []
-    for index, row in enumerate(table.drop_columns(["boxes_xyxy", "classes"]).to_pylist()):
-        letterbox = letterbox_matrix((row["frame_width"], row["frame_height"]), size)
-        matrix = compose(np.array(row["matrix"]).reshape(2, 3), letterbox)
-        image = warp(read_image(row["image"], row["orientation"]), matrix, size)
-        ours = slice(offsets[index], offsets[index + 1])
-        moved = np.clip(transform_boxes(letterbox, boxes[ours]), 0, size)
-        bboxes = np.concatenate([moved, classes[ours, None]], axis=1)
-        anchors = manifest.anchors_in_strides
-        labels.append(preprocess_true_boxes(bboxes, input_size=size, anchors=anchors, num_classes=len(names)))
-        pixels.append(image.astype(np.float32) / 255.0)
-        if len(pixels) == batch:
-            yield np.stack(pixels), [[label[i] for label in labels] for i in range(6)]
-            pixels, labels = [], []
+    both = np.concatenate([boxes, classes[:, None]], axis=1).astype(np.float64)
+    return list(zip(table["image"].to_pylist(), np.split(both, offsets[1:-1]), strict=True))
+
+
+def bare_loop(tf: Any, manifest: Manifest, batch: int) -> Any:
+    """Image columns of the shards, row group by row group, decoded in all cores and batched: no label, no order."""
+    files = [paths.SHARDS / shard.name for shard in manifest.splits["train"].of_copy(None)]
+    groups = [(file, group) for file in files for group in range(pq.ParquetFile(file).num_row_groups)]
+
+    def read(number: np.ndarray) -> np.ndarray:
+        file, group = groups[int(number)]
+        column = pq.ParquetFile(file, page_checksum_verification=True).read_row_group(group, columns=["image"])
+        return np.array(column["image"].to_pylist(), object)
+
+    def images(number: Any) -> Any:
+        return tf.ensure_shape(tf.numpy_function(read, [number], tf.string), [None])
+
+    def pixels(encoded: Any) -> Any:
+        if manifest.encoding == "raw":
+            return tf.reshape(tf.io.decode_raw(encoded, tf.uint8), [manifest.input_size, manifest.input_size, 3])
+        return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+
+    dataset = tf.data.Dataset.range(len(groups)).map(images, num_parallel_calls=2).unbatch()
+    settings = tf.data.Options()
+    settings.autotune.enabled = False
+    decoded = dataset.map(pixels, num_parallel_calls=os.cpu_count())
+    return decoded.batch(batch).prefetch(2).with_options(settings)
 
 
 def main() -> None:
@@ -59,36 +68,35 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("project", type=Path)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--classes", type=int, default=80, help="of the notes' dense labels")
     options = parser.parse_args()
     os.chdir(options.project)
     tf = import_tensorflow()
     from yolopipe.shards.tfdata import batches
 
     manifest = load_manifest(paths.SHARDS)
-    rows = manifest.splits["train"].rows_per_copy
-    jpegs = [row.image for row in read_rows(paths.SHARDS, manifest, "train", copy=0)]
+    split = manifest.splits["train"]
+    rows = sum(shard.rows for shard in split.of_copy(None))
+    bare = bare_loop(tf, manifest, options.batch)
 
     def decode() -> None:
-        def pixels(encoded: Any) -> Any:
-            return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-
-        dataset = tf.data.Dataset.from_tensor_slices(jpegs).map(pixels, num_parallel_calls=os.cpu_count())
-        settings = tf.data.Options()
-        settings.autotune.enabled = False
-        for _ in dataset.batch(options.batch).prefetch(2).with_options(settings):
+        for _ in bare:
             pass
 
     def ours() -> None:
-        for _ in batches(paths.SHARDS, manifest, "train", batch_size=options.batch, copy=0, shuffle_seed=1):
+        for _ in batches(paths.SHARDS, manifest, "train", batch_size=options.batch, shuffle_seed=1):
             pass
 
+    plain = NotesWay(manifest.input_size, options.classes, manifest.anchors_in_strides, np.array(STRIDES))
+    samples = notes_samples()[: NOTES_BATCHES * options.batch]
+
     def notes() -> None:
-        for _ in islice(notes_batches(manifest, options.batch), NOTES_BATCHES):
+        for _ in plain.batches(samples, options.batch):
             pass
 
     seconds = best_seconds({"decode": decode, "ours": ours, "notes": notes}, rounds=4)
     rate = {"decode": rows / seconds["decode"], "ours": rows / seconds["ours"]}
-    rate["notes"] = NOTES_BATCHES * options.batch / seconds["notes"]
+    rate["notes"] = len(samples) / seconds["notes"]
     print(f"{rows:,} rows of {manifest.input_size} px, {manifest.format}, batches of {options.batch}")
     for name in ("decode", "ours", "notes"):
         print(f"  {name:<8}{rate[name]:8.0f} images/s")

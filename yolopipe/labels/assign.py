@@ -264,7 +264,7 @@ def _match_anchors(
             low = np.maximum(scaled[axis] - half[axis], middle[axis] - anchor_half)
             high -= low
             sides.append(np.maximum(high, 0.0, out=high))
-        overlap = np.multiply(*sides, out=sides[0])
+        overlap = np.multiply(sides[0], sides[1], out=sides[0])
         areas = scaled[2] * scaled[3] + anchors[:, 0] * anchors[:, 1]
         np.divide(overlap, np.subtract(areas, overlap, out=areas), out=ious[i])
     return first_cell.T, ious.transpose(2, 0, 1)

@@ -39,7 +39,7 @@ def last_of_key(keys: Ints) -> Mask:
     table = np.empty(_TABLE, np.int64)
     table[hashes] = numbers
     found = table[hashes]
-    last = found == numbers
+    last: Mask = np.equal(found, numbers)
     unclear = np.flatnonzero(keys[found] != keys)
     _, first_in_reverse = np.unique(keys[unclear][::-1], return_index=True)
     last[unclear[len(unclear) - 1 - first_in_reverse]] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,19 @@ __all__ = ["batches"]
 
 Tensors = dict[str, Any]
 
-_PADDING = {
-    "boxes_xyxy": 0.0,
+_PADDING: dict[str, int] = {
+    "boxes_xyxy": 0,
     "classes": 0,
     **{f"{part}_{stride}": fill for stride in STRIDES for part, fill in (("cell", -1), ("box", 0), ("slots", -1))},
 }
+
+"""Every feature of a batch but the image, and what stands behind the end of a row that has fewer than others."""
+
+_WIDTH = {name: np.dtype(ARRAYS[name]).itemsize * (4 if name == "boxes_xyxy" else 1) for name in _PADDING}
+"""Bytes of one box, class, cell or slot."""
+
+_LEAST = list(_WIDTH.values())
+"""Never an axis of length 0: gathers need one entry."""
 
 
 def batches(
@@ -64,27 +73,24 @@ def batches(
     if split not in manifest.splits:
         raise ShardError(f"{directory} has no split {split!r}; it has {', '.join(manifest.splits)}")
     size = manifest.input_size if input_size is None else input_size
-    columns = _stored_names(directory, manifest, size)
+    names = _stored_names(directory, manifest, size)
     shards = manifest.splits[split].of_copy(copy)
     sources = {"tfrecord": _tfrecord_rows, "parquet": _parquet_rows}
-    rows = sources[manifest.format](Path(directory), shards, shuffle_seed, list(columns.values()))
+    rows = sources[manifest.format](Path(directory), shards, shuffle_seed, names)
     if shuffle_seed is not None:
         rows = rows.shuffle(shuffle_rows, seed=shuffle_seed, reshuffle_each_iteration=False)
-    rows = rows.map(
-        lambda number, features: _decode(number, features, manifest, size, columns),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-    padding = {name: tf.constant(0, rows.element_spec[name].dtype) for name in rows.element_spec}
-    padding |= {name: tf.constant(fill, rows.element_spec[name].dtype) for name, fill in _PADDING.items()}
-    dataset = rows.padded_batch(batch_size, padding_values=padding, drop_remainder=drop_remainder)
+
+    sizes = (size, manifest.input_size)
+    decoded = rows.map(_decoder(manifest.encoding, sizes), num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = decoded.batch(batch_size, drop_remainder=drop_remainder).map(_unpacker(sizes))
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False  # its thread holds the end of an epoch up, by up to 8 s, at random
     return dataset.prefetch(2).with_options(options)
 
 
-def _stored_names(directory: str | Path, manifest: Manifest, size: int) -> dict[str, str]:
-    """What a batch holds, and the name it is stored under: labels of a smaller size carry it in theirs."""
+def _stored_names(directory: str | Path, manifest: Manifest, size: int) -> list[str]:
+    """The names under which ``_PADDING``'s are stored: labels of a smaller size carry it in theirs."""
     if size not in manifest.input_sizes:
         sizes = ", ".join(map(str, manifest.input_sizes))
         raise ShardError(
@@ -92,8 +98,12 @@ def _stored_names(directory: str | Path, manifest: Manifest, size: int) -> dict[
             hint="list the size under precompute.input_size, then: dvc repro",
         )
     suffix = "" if size == manifest.input_size else f"_{size}"
-    labels = {name: name + suffix for name in LABEL_PARTS}
-    return {"boxes_xyxy": "boxes_xyxy", "classes": "classes", **labels, "image": "image"}
+    return [name + suffix if name in LABEL_PARTS else name for name in _PADDING]
+
+
+def _as_is(function: Any) -> Any:
+    """A function that AutoGraph need not rewrite, which takes longer than tracing it."""
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def _order(count: int, seed: int | None) -> npt.NDArray[np.int64]:
@@ -103,16 +113,19 @@ def _order(count: int, seed: int | None) -> npt.NDArray[np.int64]:
 def _tfrecord_rows(
     directory: Path, shards: tuple[ShardInfo, ...], seed: int | None, names: list[str]
 ) -> tf.data.Dataset:
-    """(row number, features) of every record, a shard at a time."""
+    """(row number, encoded image, the features ``names`` as (K,) byte strings) of every record, shard by shard."""
     first = np.cumsum([0, *(shard.rows for shard in shards)])[:-1]
     order = _order(len(shards), seed)
     files = [str(directory / shards[index].name) for index in order]
-    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in names}
+    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", *names)}
     dataset = tf.data.Dataset.from_tensor_slices((files, first[order]))
     records = dataset.flat_map(lambda file, start: tf.data.TFRecordDataset(file).enumerate(start))
-    return records.map(
-        lambda number, record: (number, tf.io.parse_single_example(record, spec)), num_parallel_calls=tf.data.AUTOTUNE
-    )
+
+    def row(number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        features = tf.io.parse_single_example(record, spec)
+        return number, features["image"], tf.stack([features[name] for name in names])
+
+    return records.map(_as_is(row), num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _parquet_rows(
@@ -127,19 +140,20 @@ def _parquet_rows(
 
     def read(number: npt.NDArray[np.int64]) -> list[npt.NDArray[Any]]:
         index, group = groups[int(number)]
-        features = _group_features(files[index], group, names)
+        image, *features = _group_features(files[index], group, ["image", *names])
         start = first[index] + group * ROWS_PER_GROUP
-        return [np.arange(start, start + len(features[0])), *features]
+        return [np.arange(start, start + len(image)), image, np.stack(features, axis=1)]
 
-    def row_group(number: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
-        kinds = [tf.int64, *(tf.string for _ in names)]
-        parts = tf.numpy_function(read, [number], kinds)
-        for part in parts:
-            part.set_shape([None])
-        return parts[0], dict(zip(names, parts[1:], strict=True))
+    def row_group(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        numbers, images, features = tf.numpy_function(read, [number], [tf.int64, tf.string, tf.string])
+        return (
+            tf.ensure_shape(numbers, [None]),
+            tf.ensure_shape(images, [None]),
+            tf.ensure_shape(features, [None, len(names)]),
+        )
 
     order = _order(len(groups), seed)
-    return tf.data.Dataset.from_tensor_slices(order).map(row_group, num_parallel_calls=2).unbatch()
+    return tf.data.Dataset.from_tensor_slices(order).map(_as_is(row_group), num_parallel_calls=2).unbatch()
 
 
 def _group_features(path: Path, group: int, names: list[str]) -> list[npt.NDArray[np.object_]]:
@@ -161,20 +175,41 @@ def _as_bytes(column: Any, name: str) -> npt.NDArray[np.object_]:
     return np.array([packed[a:b] for a, b in pairwise(ends)], object)
 
 
-def _decode(number: tf.Tensor, features: Tensors, manifest: Manifest, size: int, columns: dict[str, str]) -> Tensors:
-    pixels = _pixels(features["image"], manifest.encoding, manifest.input_size)
-    result: Tensors = {"image": _made_smaller(pixels, size), "row": number}
-    for name in _PADDING:
-        values = tf.io.decode_raw(features[columns[name]], ARRAYS[name])
-        if name == "boxes_xyxy":
-            values = _scaled(tf.reshape(values, [-1, 4]), size, manifest.input_size)
-        else:
-            values = tf.cast(values, tf.int32)
-        missing = tf.maximum(0, 1 - tf.shape(values)[0])  # never an axis of length 0: gathers need one entry
-        result[name] = tf.pad(
-            values, [[0, missing], *[[0, 0]] * (len(values.shape) - 1)], constant_values=_PADDING[name]
-        )
-    return result
+@cache
+def _decoder(encoding: str, sizes: tuple[int, int]) -> Any:
+    """Pixels from bytes.  Traced once for all epochs, as is the next: tracing both takes as long as 300 images."""
+
+    def decode(number: tf.Tensor, image: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return number, _made_smaller(_pixels(image, encoding, sizes[1]), sizes[0]), features
+
+    return tf.function(decode, autograph=False)
+
+
+@cache
+def _unpacker(sizes: tuple[int, int]) -> Any:
+    """A batch from its rows' bytes (B, K): a few operations a feature for the whole batch, not for each row."""
+
+    def unpack(number: tf.Tensor, image: tf.Tensor, features: tf.Tensor) -> Tensors:
+        lengths = tf.strings.length(features)  # in bytes
+        longest = tf.unstack(tf.maximum(tf.reduce_max(lengths, axis=0), _LEAST))
+        columns = tf.unstack(features, axis=1), tf.unstack(lengths, axis=1)
+        result: Tensors = {"image": image, "row": number}
+        for name, most, packed, length in zip(_PADDING, longest, *columns, strict=True):
+            values = tf.io.decode_raw(packed, ARRAYS[name], fixed_length=most)  # zeros behind each row's end
+            if name == "boxes_xyxy":
+                result[name] = _scaled(tf.reshape(values, [tf.shape(values)[0], -1, 4]), *sizes)
+            else:
+                result[name] = _filled(tf.cast(values, tf.int32), length, _WIDTH[name], _PADDING[name])
+        return result
+
+    return tf.function(unpack, autograph=False)
+
+
+def _filled(values: tf.Tensor, length: tf.Tensor, width: int, fill: int) -> tf.Tensor:
+    """Values (B, N) with another padding than 0 behind each row's ``length`` bytes."""
+    if fill == 0:
+        return values
+    return tf.where(tf.range(tf.shape(values)[1]) * width < length[:, tf.newaxis], values, fill)
 
 
 def _pixels(encoded: tf.Tensor, encoding: str, size: int) -> tf.Tensor:
