@@ -1,6 +1,7 @@
-"""parse and augment at COCO's size: 118,000 images and 860,000 boxes, as real commands.
+"""The data stages at COCO's size: 118,000 images and 860,000 boxes, as real commands.
 
-    python benchmarks/coco_scale.py [--images 118000] [--boxes 860000] [--copies 1] [--workers 2] [--profile]
+    python benchmarks/coco_scale.py [--images 118000 50000] [--boxes 7.3] [--copies 1] [--workers 2]
+                                    [--stages parse augment precompute] [--size 416] [--profile]
 
 The images are hard links to a few drawn files, so headers are read from a warm cache.  Boxes are whole pixels; their
 number an image is geometric (many with few, a few with dozens), as in COCO.  Printed for each stage: wall seconds,
@@ -25,15 +26,16 @@ import numpy as np
 SIZES_WH = ((640, 480), (480, 640), (640, 427), (500, 375), (612, 612), (640, 360), (427, 640), (640, 640))
 CLASSES = 80
 VAL_SHARE = 0.04
+STAGES = ("parse", "augment", "precompute")
 PARAMS = """\
 data: {train: train.txt, val: val.txt, classes: classes.names, images: images}
 parse: {on_bad: drop-box}
 augment: {copies: COPIES}
-precompute: {input_size: 416}
+precompute: {input_size: SIZE}
 """
 
 
-def draw_project(folder: Path, images: int, boxes: int, copies: int, seed: int = 0) -> None:
+def draw_project(folder: Path, images: int, boxes: int, copies: int, size: int, seed: int = 0) -> None:
     """Write params, class names, annotation text and links into ``folder``."""
     rng = np.random.default_rng(seed)
     sources = draw_sources(folder, rng)
@@ -54,7 +56,7 @@ def draw_project(folder: Path, images: int, boxes: int, copies: int, seed: int =
     (folder / "train.txt").write_text("\n".join(lines[:first_val]) + "\n")
     (folder / "val.txt").write_text("\n".join(lines[first_val:]) + "\n")
     (folder / "classes.names").write_text("".join(f"class {index}\n" for index in range(CLASSES)))
-    (folder / "params.yaml").write_text(PARAMS.replace("COPIES", str(copies)))
+    (folder / "params.yaml").write_text(PARAMS.replace("COPIES", str(copies)).replace("SIZE", str(size)))
 
 
 def draw_sources(folder: Path, rng: np.random.Generator) -> list[Path]:
@@ -107,22 +109,32 @@ def profile(folder: Path, stage: str, workers: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=118_000)
-    parser.add_argument("--boxes", type=int, default=860_000)
+    parser.add_argument("--images", type=int, nargs="+", default=[118_000])
+    parser.add_argument("--boxes", type=float, default=860 / 118, help="per image")
     parser.add_argument("--copies", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES[:2])
+    parser.add_argument("--size", type=int, default=416)
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH", "")]))
+    os.environ["YOLOPIPE_CACHE_GB"] = "0"
+    for images in options.images:
+        run(images, options)
+
+
+def run(images: int, options: argparse.Namespace) -> None:
+    """Draw a project of so many images and print the table of its stages."""
+    boxes = round(images * options.boxes)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        draw_project(folder, options.images, options.boxes, options.copies)
-        print(f"{options.images:,} images, {options.boxes:,} boxes, {options.workers} workers")
+        draw_project(folder, images, boxes, options.copies, options.size)
+        print(f"{images:,} images, {boxes:,} boxes, {options.copies} copies, {options.workers} workers")
         print(f"{'stage':<10} {'wall s':>8} {'CPU s':>8} {'peak MiB':>9} {'images/CPU s':>13}")
-        for stage in ("parse", "augment"):
+        for stage in options.stages:
             wall, cpu, peak = measure(folder, stage, options.workers)
-            print(f"{stage:<10} {wall:8.1f} {cpu:8.1f} {peak:9.0f} {options.images / cpu:13,.0f}", flush=True)
-        for stage in ("parse", "augment") if options.profile else ():
+            print(f"{stage:<10} {wall:8.1f} {cpu:8.1f} {peak:9.0f} {images / cpu:13,.0f}", flush=True)
+        for stage in options.stages if options.profile else ():
             print(f"{stage}, main process under cProfile (about twice as slow):")
             print("\n".join(f"  {line}" for line in profile(folder, stage, options.workers)))
 

@@ -13,7 +13,10 @@ from yolopipe import paths
 from yolopipe.findings import Kept, SplitFindings, count_by_rule
 from yolopipe.stages import StageResult
 
-__all__ = ["ParsedSplit", "counts_of", "summary_of"]
+__all__ = ["Counts", "ParsedSplit", "add_counts", "counts_of", "split_counts", "summary_of"]
+
+Counts = dict[str, Any]
+"""Plain JSON: names to numbers, or to more of the same."""
 
 MANY_CLASSES = 24
 """More are not listed one a line."""
@@ -44,11 +47,11 @@ class ParsedSplit:
         return int(self.kept.images.sum())
 
 
-def counts_of(parsed: Mapping[str, ParsedSplit], names: Sequence[str], policy: str) -> dict[str, Any]:
+def counts_of(splits: Mapping[str, Counts], names: Sequence[str], policy: str) -> Counts:
     """The facts of a run, as plain JSON: what ``data/parsed/counts.json`` holds.
 
     Args:
-        parsed: what is left, by split.
+        splits: :func:`split_counts` of each split.
         names: class names in order.
         policy: ``parse.on_bad``.
 
@@ -58,11 +61,28 @@ def counts_of(parsed: Mapping[str, ParsedSplit], names: Sequence[str], policy: s
     return {
         "on_bad": policy,
         "classes": list(names),
-        "splits": {name: _split_counts(part, names) for name, part in parsed.items()},
+        "splits": dict(splits),
     }
 
 
-def _split_counts(part: ParsedSplit, names: Sequence[str]) -> dict[str, Any]:
+def add_counts(first: Counts, second: Counts) -> Counts:
+    """Sums of numbers, key by key and level by level; keys in the order of ``first``, then of ``second``.
+
+    >>> add_counts({"a": 1, "b": {"x": 2}}, {"b": {"x": 1, "y": 5}, "c": 4})
+    {'a': 1, 'b': {'x': 3, 'y': 5}, 'c': 4}
+    """
+    total = dict(first)
+    for key, value in second.items():
+        known = total.get(key)
+        if isinstance(value, dict):
+            total[key] = add_counts(known or {}, value)
+        else:
+            total[key] = value if known is None else known + value
+    return total
+
+
+def split_counts(part: ParsedSplit, names: Sequence[str]) -> Counts:
+    """The facts of a split, or of a part of it: numbers, such that those of two parts add up."""
     text, kept = part.split.text, part.kept
     per_class = np.bincount(text.classes[kept.boxes], minlength=len(names)).tolist()
     filled = np.unique(text.box_image[kept.boxes]).size

@@ -20,9 +20,10 @@ The class names travel in the file's metadata.  Nothing of machine or time is wr
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +36,12 @@ from yolopipe.files import atomic_file
 __all__ = [
     "AUGMENTED_SCHEMA",
     "PARSED_SCHEMA",
+    "TableReader",
     "box_column",
     "list_column",
     "read_table",
     "split_boxes",
+    "table_writer",
     "write_table",
 ]
 
@@ -117,16 +120,33 @@ def split_boxes(
     return boxes_xyxy, classes.flatten().to_numpy(zero_copy_only=False), offsets
 
 
+@contextmanager
+def table_writer(
+    path: str | Path, schema: pa.Schema, class_names: Sequence[str]
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Write a table piece by piece, atomically; each piece is a row group, none is kept in memory.
+
+    Args:
+        path: the Parquet file.
+        schema: of every piece.
+        class_names: for the file's metadata.
+
+    Yields:
+        The function that takes the next piece.
+    """
+    metadata = json.dumps({"schema": SCHEMA_VERSION, "classes": list(class_names)}, ensure_ascii=False)
+    described = schema.with_metadata({b"yolopipe": metadata.encode()})
+    with (
+        atomic_file(path) as partial,
+        pq.ParquetWriter(partial, described, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        yield lambda piece: writer.write_table(piece.cast(described)) if piece.num_rows else None
+
+
 def write_table(path: str | Path, table: pa.Table, class_names: Sequence[str]) -> None:
     """Write a table atomically, class names in its metadata."""
-    metadata = json.dumps({"schema": SCHEMA_VERSION, "classes": list(class_names)}, ensure_ascii=False)
-    with atomic_file(path) as partial:
-        pq.write_table(
-            table.replace_schema_metadata({b"yolopipe": metadata}),
-            partial,
-            compression="zstd",
-            write_page_checksum=True,
-        )
+    with table_writer(path, table.schema, class_names) as write:
+        write(table)
 
 
 def read_table(path: str | Path, *, made_by: str) -> tuple[pa.Table, tuple[str, ...]]:
@@ -139,16 +159,61 @@ def read_table(path: str | Path, *, made_by: str) -> tuple[pa.Table, tuple[str, 
     Raises:
         DataError: when the file is missing, not Parquet, or of another schema.
     """
-    try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        metadata = json.loads((table.schema.metadata or {})[b"yolopipe"])
-        if metadata["schema"] != SCHEMA_VERSION:
-            raise DataError(
-                f"{path}: table schema {metadata['schema']}, this yolopipe reads {SCHEMA_VERSION}",
-                hint=f"yolopipe {made_by}",
-            )
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing", hint=f"yolopipe {made_by}   (or all at once: dvc repro)") from None
-    except (pa.ArrowInvalid, OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: not a table of this pipeline: {error}", hint=f"yolopipe {made_by}") from None
-    return table, tuple(metadata["classes"])
+    with TableReader(path, made_by=made_by) as reader:
+        return pa.concat_tables([reader.schema.empty_table(), *reader.pieces()]), reader.class_names
+
+
+class TableReader:
+    """A table that is read piece by piece.
+
+    Args:
+        path: the Parquet file.
+        made_by: the stage that writes it, for the error message.
+
+    Raises:
+        DataError: when the file is missing, not Parquet, or of another schema; so does reading a damaged piece.
+    """
+
+    def __init__(self, path: str | Path, *, made_by: str) -> None:
+        self._path, self._made_by = path, made_by
+        with self._named_errors():
+            self._file = pq.ParquetFile(path, page_checksum_verification=True)
+        self.schema: pa.Schema = self._file.schema_arrow
+        self.rows: int = self._file.metadata.num_rows
+        with self._file_closed_on_error(), self._named_errors():
+            metadata = json.loads((self.schema.metadata or {})[b"yolopipe"])
+            if metadata["schema"] != SCHEMA_VERSION:
+                message = f"{path}: table schema {metadata['schema']}, this yolopipe reads {SCHEMA_VERSION}"
+                raise DataError(message, hint=f"yolopipe {made_by}")
+            self.class_names = tuple(metadata["classes"])
+
+    def pieces(self) -> Iterator[pa.Table]:
+        """The row groups, in order; can be read again."""
+        for group in range(self._file.num_row_groups):
+            with self._named_errors():
+                piece = self._file.read_row_group(group)
+            yield piece
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @contextmanager
+    def _file_closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._file.close()
+            raise
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        path, made_by = self._path, self._made_by
+        try:
+            yield
+        except FileNotFoundError:
+            raise DataError(f"{path} is missing", hint=f"yolopipe {made_by}   (or all at once: dvc repro)") from None
+        except (pa.ArrowInvalid, OSError, KeyError, ValueError) as error:
+            raise DataError(f"{path}: not a table of this pipeline: {error}", hint=f"yolopipe {made_by}") from None

@@ -12,16 +12,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import chain, islice
 from multiprocessing.connection import wait as wait_for_handle
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from yolopipe.errors import UsageError, YolopipeError
 
-__all__ = ["Pool", "Workers", "chosen_workers", "die_with_parent", "map_unordered", "worker_count"]
+__all__ = ["Pool", "Workers", "chosen_workers", "die_with_parent", "in_order", "map_unordered", "worker_count"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -194,7 +196,7 @@ def _watch_parent() -> None:
 
 def map_unordered(
     function: Callable[[Task], Result],
-    tasks: Sequence[Task],
+    tasks: Iterable[Task],
     *,
     workers: Workers,
     name: Callable[[Task], str] = str,
@@ -203,47 +205,85 @@ def map_unordered(
 
     Args:
         function: importable by name.  On a cluster it may be run again after it has succeeded, even at the same time.
-        tasks: picklable arguments; paths in them absolute, or joined to a folder that the task names.
+        tasks: picklable arguments; paths in them absolute, or joined to a folder that the task names.  They are taken
+            from the iterable when there is room for them: no more than twice the workers are held at a time.
         workers: processes, 1 runs in this one; or the address of a dask scheduler.
         name: what to call a task in an error message.
 
     Yields:
-        Index into ``tasks`` and result, in order of completion.
+        Number of the task, from 0, and result, in order of completion.
 
     Raises:
         YolopipeError: when a task killed its worker :data:`ATTEMPTS` times.
         Exception: whatever ``function`` raises, from the first task that does.
     """
-    if workers == 1 or not tasks or (isinstance(workers, int) and len(tasks) == 1):
-        yield from ((index, function(task)) for index, task in enumerate(tasks))
+    stream = enumerate(tasks)
+    first = list(islice(stream, 2))
+    if workers == 1 or not first or (isinstance(workers, int) and len(first) == 1):
+        yield from ((index, function(task)) for index, task in chain(first, stream))
         return
-    left = dict(enumerate(tasks))
-    deaths = dict.fromkeys(left, 0)
-    while left:
+    work = _Work(chain(first, stream))
+    while not work.over():
         with _pool(workers) as pool:
-            for index, result in _until_a_death(pool, function, left, deaths):
-                del left[index]
-                yield index, result
-        worst = max(left, key=deaths.__getitem__, default=None)
-        if worst is not None and deaths[worst] >= pool.attempts:
-            message = f"a worker process died {deaths[worst]} times while it worked on {name(left[worst])}"
+            yield from _until_a_death(pool, function, work)
+        worst = max(work.held, key=lambda index: work.deaths[index], default=None)
+        if worst is not None and work.deaths[worst] >= pool.attempts:
+            message = f"a worker process died {work.deaths[worst]} times while it worked on {name(work.held[worst])}"
             raise YolopipeError(message, hint=pool.hint)
 
 
-def _until_a_death(
-    pool: Pool, function: Callable[[Task], Result], left: dict[int, Task], deaths: dict[int, int]
-) -> Iterator[tuple[int, Result]]:
+def in_order(results: Iterable[tuple[int, Result]]) -> Iterator[Result]:
+    """The results of :func:`map_unordered` in the order of the tasks, each as soon as all before it are there.
+
+    >>> list(in_order([(1, "b"), (0, "a"), (2, "c")]))
+    ['a', 'b', 'c']
+    """
+    early: dict[int, Result] = {}
+    wanted = 0
+    for index, result in results:
+        early[index] = result
+        while wanted in early:
+            yield early.pop(wanted)
+            wanted += 1
+
+
+class _Work(Generic[Task]):
+    """Tasks that are still to be done: those of the stream, and those held because they have been started.
+
+    Args:
+        stream: number and task.
+    """
+
+    def __init__(self, stream: Iterator[tuple[int, Task]]) -> None:
+        self._stream: Iterator[tuple[int, Task]] = stream
+        self.held: dict[int, Task] = {}
+        self.deaths: Counter[int] = Counter()
+
+    def next(self, running: Collection[int]) -> int | None:
+        """The number of the task to start next: one whose worker died before all others."""
+        suspects = [index for index in self.held if index not in running]
+        if suspects:
+            return max(suspects, key=lambda index: (self.deaths[index], -index))
+        for index, task in self._stream:
+            self.held[index] = task
+            return index
+        return None
+
+    def over(self) -> bool:
+        """Whether nothing is left; takes a task from the stream to know."""
+        return self.next(()) is None
+
+
+def _until_a_death(pool: Pool, function: Callable[[Task], Result], work: _Work[Task]) -> Iterator[tuple[int, Result]]:
     """Yield results until all is done or a worker is lost; then what still runs, counting deaths for the rest."""
-    queue = sorted(left, key=lambda index: (deaths[index], -index))  # popped from its end: suspects first
     running: dict[Future[Any], int] = {}
     broken = False
     while True:
         # Whatever was in flight when a worker died runs alone the next time, so that the guilty one is known.
-        most = 1 if any(deaths[index] for index in left) else 2 * pool.width()
+        most = 1 if any(work.deaths[index] for index in work.held) else 2 * pool.width()
         try:
-            while queue and not broken and len(running) < most:
-                future = pool.submit(function, left[queue[-1]])
-                running[future] = queue.pop()
+            while not broken and len(running) < most and (index := work.next(running.values())) is not None:
+                running[pool.submit(function, work.held[index])] = index
         except pool.lost:
             broken = True
         if not running:
@@ -253,8 +293,9 @@ def _until_a_death(
             try:
                 result = pool.result(future)
             except pool.lost:
-                deaths[index], broken = deaths[index] + 1, True
+                work.deaths[index], broken = work.deaths[index] + 1, True
             else:
+                del work.held[index]
                 yield index, result
 
 

@@ -284,10 +284,10 @@ def test_no_output_depends_on_workers_and_inputs_stay(project: Run, monkeypatch:
         files = sorted(p for p in Path().rglob("*") if p.is_file())
         return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
+    monkeypatch.setattr(parse, "CHUNK_LINES", 1)
     project(BAD, on_bad="clip")
     one = digests()
     monkeypatch.setattr(parse, "FEW_IMAGES", 0)
-    monkeypatch.setattr(parse, "CHUNK_IMAGES", 1)
     project(BAD, on_bad="clip", workers=2)
     assert digests() == one
     assert sorted(name for name in one if name.startswith("data")) == [
@@ -306,3 +306,19 @@ def test_boxes_survive_the_table_exactly(project: Run) -> None:
     project(f"images/a.jpg {text}\n")
     np.testing.assert_array_equal(np.float32(rows()[0]["boxes_xyxy"]), boxes.astype(np.float32))
     assert rows()[0]["classes"] == [n % 2 for n in range(40)]
+
+
+def test_a_text_read_in_parts_gives_the_same_rows_and_problems(project: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    save("images/e.jpg")
+    save("images/f.jpg")
+    train = BAD + "images/e.jpg 1,1,9,9,0\n./images/b.jpg 1,1,9,9,0\n\nimages/no.jpg\n"
+    val = "images/a.jpg\nimages/d.jpg 2,2,8,8,1\n# end\nimages/f.jpg\nimages/e.jpg\nimages/f.jpg\n"
+    found = []
+    for lines in (2048, 3, 2, 1):
+        monkeypatch.setattr(parse, "CHUNK_LINES", lines)
+        report = project(train, val, on_bad="drop-image").report
+        found.append((report, rows(), rows("val"), problems()))
+        assert pq.ParquetFile(paths.PARSED / "val.parquet").num_row_groups <= -(-6 // lines)
+    assert [row["image"] for row in found[0][1]] == ["images/b.jpg", "images/e.jpg"]
+    assert [row["image"] for row in found[0][2]] == ["images/d.jpg", "images/f.jpg"]
+    assert found[1:] == found[:1] * 3

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +27,10 @@ __all__ = [
     "Annotation",
     "AnnotationText",
     "LineFault",
+    "PathRegister",
     "format_annotation",
     "parse_annotation",
+    "read_annotation_lines",
     "read_annotations",
 ]
 
@@ -158,7 +160,48 @@ def read_annotations(path: str | Path) -> AnnotationText:
     >>> text.image_paths, text.boxes_xyxy.tolist(), text.faults[0].problem.column
     (['a.jpg', 'b.jpg'], [[1.0, 2.0, 3.0, 4.0]], 17)
     """
-    return _Reader(str(path)).read()
+    text = read_annotation_lines(str(path), 1, read_lines(path))
+    faults = [*text.faults, *PathRegister().faults(text)]
+    return replace(text, faults=_in_text_order(faults))
+
+
+def read_annotation_lines(file: str, first_line: int, lines: Iterable[str | None]) -> AnnotationText:
+    """Read some lines of an annotation text.  Unlike :func:`read_annotations` it does not notice images named twice.
+
+    Args:
+        file: name of the text.
+        first_line: number of the first of ``lines``.
+        lines: without their line breaks; None where one is not UTF-8.
+
+    >>> read_annotation_lines("train.txt", 8, ["a.jpg 1,2,3,4,0", "b.jpg"]).lines.tolist()
+    [8, 9]
+    """
+    reader = _Reader(file)
+    for number, line in enumerate(lines, start=first_line):
+        reader.take(number, line)
+    return reader.finish()
+
+
+class PathRegister:
+    """The images named so far and the line of each; 0.2 kB an image."""
+
+    def __init__(self) -> None:
+        self._line: dict[str, int] = {}
+
+    def line(self, image_path: str) -> int | None:
+        """Where an image is named first, however its path is spelt; None when it is not."""
+        return self._line.get(os.path.abspath(image_path))
+
+    def faults(self, text: AnnotationText) -> list[LineFault]:
+        """Enter the images of a text, or of the next part of it; rule ``duplicate-image`` for those known already."""
+        found = []
+        for image, (path, line) in enumerate(zip(text.image_paths, text.lines.tolist(), strict=True)):
+            first = self._line.setdefault(os.path.abspath(path), line)
+            if first != line:
+                message = f"image {path} is already on line {first}; put all its boxes on one line"
+                problem = Problem(text.file, line, 1, "duplicate-image", message, path)
+                found.append(LineFault(image, problem))
+        return found
 
 
 class _Reader:
@@ -172,21 +215,19 @@ class _Reader:
         self.box_image: list[int] = []
         self.box_column: list[int] = []
         self.faults: list[LineFault] = []
-        self.first_line: dict[str, int] = {}
 
-    def read(self) -> AnnotationText:
-        for number, line in enumerate(read_lines(self.file), start=1):
-            if line is None:
-                self._fault(-1, number, 0, "not-utf8", "the line is not UTF-8 text")
-            elif line.strip(BLANKS) and not is_comment(line):
-                self._take(number, line)
-        return self._finish()
+    def take(self, number: int, line: str | None) -> None:
+        """Add a line."""
+        if line is None:
+            self._fault(-1, number, 0, "not-utf8", "the line is not UTF-8 text")
+        elif line.strip(BLANKS) and not is_comment(line):
+            self._take_image(number, line)
 
     def _fault(self, image: int, line: int, column: int, rule: str, message: str) -> None:
         path = self.paths[image] if image >= 0 else ""
         self.faults.append(LineFault(image, Problem(self.file, line, column, rule, message, path)))
 
-    def _take(self, number: int, line: str) -> None:
+    def _take_image(self, number: int, line: str) -> None:
         path, boxes, bad = split_line(line)
         if not path:
             self._fault(-1, number, 1, "no-image-path", "the line starts with a box; expected the image path first")
@@ -194,7 +235,6 @@ class _Reader:
         image = len(self.paths)
         self.paths.append(path)
         self.lines.append(number)
-        self._note_duplicate(image, number, path)
         for column, token in bad:
             self._fault(image, number, column + 1, "bad-box-text", why_no_box(token))
         for column, fields in boxes:
@@ -202,13 +242,8 @@ class _Reader:
             self.box_image.append(image)
             self.box_column.append(column + 1)
 
-    def _note_duplicate(self, image: int, number: int, path: str) -> None:
-        first = self.first_line.setdefault(os.path.normpath(path), number)
-        if first != number:
-            message = f"image {path} is already on line {first}; put all its boxes on one line"
-            self._fault(image, number, 1, "duplicate-image", message)
-
-    def _finish(self) -> AnnotationText:
+    def finish(self) -> AnnotationText:
+        """What has been gathered."""
         values = np.array(self.values, np.float64).reshape(-1, 5)
         box_image = np.array(self.box_image, np.int64)
         box_column = np.array(self.box_column, np.int32)

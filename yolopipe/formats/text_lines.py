@@ -11,7 +11,7 @@ __all__ = ["read_lines"]
 
 
 def read_lines(path: str | Path) -> Iterator[str | None]:
-    """Yield the lines of a UTF-8 text; None for a line that is not UTF-8.
+    """Yield the lines of a UTF-8 text, one at a time; None for a line that is not UTF-8.
 
     Line breaks are LF, CRLF or CR and nothing else (``str.splitlines`` knows eight more, all allowed in a file name).
 
@@ -22,16 +22,23 @@ def read_lines(path: str | Path) -> Iterator[str | None]:
     []
     """
     try:
-        content = Path(path).read_bytes()
+        with open(path, "rb") as raw:
+            if raw.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+                hint = f"iconv -f UTF-16 -t UTF-8 {path}"
+                raise DataError(f"{path} is UTF-16 text, expected UTF-8", hint=hint)
+        # Bytes that are no UTF-8 come back as lone surrogates, which nothing else can.
+        with open(path, encoding="utf-8-sig", errors="surrogateescape") as text:
+            for line in text:
+                yield line.removesuffix("\n") if _is_text(line) else None
     except FileNotFoundError:
         raise DataError(f"no file {path}") from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"{path} is UTF-16 text, expected UTF-8", hint=f"iconv -f UTF-16 -t UTF-8 {path}")
-    content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    for line in content.removesuffix(b"\n").split(b"\n") if content else ():
-        try:
-            yield line.decode()
-        except UnicodeDecodeError:
-            yield None
+
+
+def _is_text(line: str) -> bool:
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

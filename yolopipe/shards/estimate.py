@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,8 @@ import numpy as np
 
 from yolopipe import console
 from yolopipe.errors import YolopipeError
-from yolopipe.shards.build import ShardTask, encoded_bytes
+from yolopipe.shards.build import encoded_bytes
+from yolopipe.shards.tasks import ShardTasks
 
 __all__ = ["Estimate", "check_space", "estimate_shards"]
 
@@ -29,7 +29,7 @@ class Estimate(NamedTuple):
     pictures: int
 
 
-def estimate_shards(tasks: Sequence[ShardTask]) -> Estimate:
+def estimate_shards(tasks: ShardTasks) -> Estimate:
     """From a few evenly spread samples, the same ones each time.
 
     Args:
@@ -38,8 +38,7 @@ def estimate_shards(tasks: Sequence[ShardTask]) -> Estimate:
     Returns:
         The estimate; images that cannot be read are left out of it.
     """
-    rows = np.array([task.samples.num_rows for task in tasks])
-    ends = np.cumsum(rows)
+    rows, ends = tasks.rows, np.cumsum(tasks.rows)
     total = int(rows.sum())
     wanted = np.unique(np.linspace(0, total - 1, min(PICTURES, total)).astype(np.int64))
     owners = np.searchsorted(ends, wanted, side="right")
@@ -48,12 +47,11 @@ def estimate_shards(tasks: Sequence[ShardTask]) -> Estimate:
         for owner, row in zip(owners, wanted, strict=True)
     ]
     known = [size for size in sizes if size is not None]
-    boxes = sum(len(task.samples["classes"].combine_chunks().flatten()) for task in tasks)
     pixels = total * sum(known) / max(1, len(known))
-    return Estimate(round(pixels + total * ROW_BYTES + boxes * BOX_BYTES), len(known))
+    return Estimate(round(pixels + total * ROW_BYTES + tasks.boxes * BOX_BYTES), len(known))
 
 
-def check_space(tasks: Sequence[ShardTask], folder: Path) -> int:
+def check_space(tasks: ShardTasks, folder: Path) -> int:
     """Say how large the shards will be, and refuse to begin what cannot fit.
 
     Args:
@@ -68,8 +66,9 @@ def check_space(tasks: Sequence[ShardTask], folder: Path) -> int:
     """
     size, pictures = estimate_shards(tasks)
     free = shutil.disk_usage(folder).free
-    rows = sum(task.samples.num_rows for task in tasks)
-    console.note(f"{rows:,} samples, about {_gb(size)} of shards ({pictures} encoded to see); {_gb(free)} free")
+    console.note(
+        f"{tasks.rows.sum():,} samples, about {_gb(size)} of shards ({pictures} encoded to see); {_gb(free)} free"
+    )
     if size > free:
         raise YolopipeError(
             f"the shards need about {_gb(size)}, {folder.parent} has {_gb(free)} free; nothing was written",

@@ -23,7 +23,7 @@ from yolopipe.augmentation import (
 from yolopipe.config import Augment, Config
 from yolopipe.files import atomic_directory
 from yolopipe.stages import StageResult
-from yolopipe.tables import AUGMENTED_SCHEMA, box_column, list_column, read_table, split_boxes, write_table
+from yolopipe.tables import AUGMENTED_SCHEMA, TableReader, box_column, list_column, split_boxes, table_writer
 from yolopipe.workers import Workers
 
 __all__ = ["augment_table", "run"]
@@ -41,59 +41,63 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
     """
     report: dict[str, Any] = {}
     with atomic_directory(paths.AUGMENTED) as folder:
-        for split, copies in (("train", config.augment.copies), ("val", 1)):
-            parsed, class_names = read_table(paths.PARSED / f"{split}.parquet", made_by="parse")
-            with console.progress(f"augment {split}", parsed.num_rows * copies, unit="samples") as advance:
-                table = augment_table(parsed, config.augment if split == "train" else None, config.seed, advance)
-            write_table(Path(folder) / f"{split}.parquet", table, class_names)
-            report[split] = _facts(parsed, table)
+        for split, params in (("train", config.augment), ("val", None)):
+            with TableReader(paths.PARSED / f"{split}.parquet", made_by="parse") as parsed:
+                report[split] = _augment_split(parsed, folder / f"{split}.parquet", split, params, config.seed)
     return StageResult(_title(report), _rows(report), report, "yolopipe precompute")
 
 
-def augment_table(
-    parsed: pa.Table, params: Augment | None, seed: int, advance: console.Advance = lambda done: None
-) -> pa.Table:
-    """Samples of all images: copy 0 of every image, then copy 1 of every image, and so on.
+def _augment_split(parsed: TableReader, out: Path, split: str, params: Augment | None, seed: int) -> dict[str, Any]:
+    """Write all copies of a split, a row group at a time, and say what was drawn."""
+    copies = params.copies if params else 1
+    facts = {"images": parsed.rows, "copies": copies, "samples": 0, "boxes": 0, "boxes_lost": 0}
+    facts |= dict.fromkeys(OPERATIONS, 0)
+    with (
+        table_writer(out, AUGMENTED_SCHEMA, parsed.class_names) as write,
+        console.progress(f"augment {split}", parsed.rows * copies, unit="samples") as advance,
+    ):
+        for copy in range(copies):
+            for piece in parsed.pieces():
+                table = augment_table(piece, params, seed, copy)
+                write(table)
+                advance(table.num_rows)
+                for name, number in _facts(piece, table).items():
+                    facts[name] += number
+    return facts
+
+
+def augment_table(parsed: pa.Table, params: Augment | None, seed: int, copy: int = 0) -> pa.Table:
+    """One sample of each image.
 
     Args:
-        parsed: a table of :data:`yolopipe.tables.PARSED_SCHEMA`.
-        params: how to augment; ``None`` passes every image through once.
+        parsed: a table of :data:`yolopipe.tables.PARSED_SCHEMA`, or a part of one: an image's sample depends on
+            nothing but the image, ``seed`` and ``copy``.
+        params: how to augment; ``None`` passes every image through.
         seed: of the run.
-        advance: called with the number of samples done.
+        copy: number of the variant.
 
     Returns:
         A table of :data:`yolopipe.tables.AUGMENTED_SCHEMA`.
     """
     boxes_xyxy, classes, offsets = split_boxes(parsed)
-    images = parsed["image"].to_pylist()
     sizes_wh = np.column_stack([parsed["width"].to_numpy(), parsed["height"].to_numpy()])
-    copies = 1 if params is None else params.copies
-    variants: list[Variants] = []
-    moved: list[npt.NDArray[np.float32]] = []
-    for copy in range(copies):
-        if params is None:
-            variants.append(identity_variants(sizes_wh))
-        else:
-            numbers = draw_numbers(seed, images, copy)
-            variants.append(augment_variants(sizes_wh, boxes_xyxy, offsets, params, numbers))
-        moved.append(move_boxes(variants[-1], boxes_xyxy, offsets).astype(np.float32))
-        advance(len(images))
-    lengths = np.tile(np.diff(offsets), copies)
-    boxes = box_column(np.concatenate(moved), lengths)
-    every = Variants(*map(np.concatenate, zip(*variants, strict=True)))
-    return _table(parsed, copies, every, boxes, list_column(np.tile(classes, copies), lengths, pa.int32()))
+    if params is None:
+        variants = identity_variants(sizes_wh)
+    else:
+        numbers = draw_numbers(seed, parsed["image"].to_pylist(), copy)
+        variants = augment_variants(sizes_wh, boxes_xyxy, offsets, params, numbers)
+    lengths = np.diff(offsets)
+    boxes = box_column(move_boxes(variants, boxes_xyxy, offsets).astype(np.float32), lengths)
+    return _table(parsed, copy, variants, boxes, list_column(classes, lengths, pa.int32()))
 
 
-def _table(parsed: pa.Table, copies: int, variants: Variants, boxes_xyxy: pa.Array, classes: pa.Array) -> pa.Table:
-    def repeated(name: str) -> pa.Array:
-        return pa.concat_arrays([parsed[name].combine_chunks()] * copies)
-
+def _table(parsed: pa.Table, copy: int, variants: Variants, boxes_xyxy: pa.Array, classes: pa.Array) -> pa.Table:
     def fixed(values: npt.NDArray[np.float64], size: int) -> pa.Array:
         return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), size)
 
     columns = {
-        **{name: repeated(name) for name in ("image", "width", "height", "orientation")},
-        "copy": pa.array(np.repeat(np.arange(copies), parsed.num_rows), pa.int32()),
+        **{name: parsed[name].combine_chunks() for name in ("image", "width", "height", "orientation")},
+        "copy": pa.array(np.full(parsed.num_rows, copy), pa.int32()),
         "matrix": fixed(variants.matrix, 6),
         "frame_width": pa.array(variants.frame_wh[:, 0]),
         "frame_height": pa.array(variants.frame_wh[:, 1]),
@@ -113,20 +117,14 @@ def _words(drawn: npt.NDArray[np.bool_]) -> pa.Array:
     return pa.array([" ".join(names) for names in sets]).take(pa.array(codes))
 
 
-def _facts(parsed: pa.Table, table: pa.Table) -> dict[str, Any]:
+def _facts(parsed: pa.Table, table: pa.Table) -> dict[str, int]:
+    """What one piece adds to the report."""
     drawn: Counter[str] = Counter()
     for words in pc.value_counts(table["operations"]).to_pylist():
         drawn.update({name: words["counts"] for name in words["values"].split()})
     boxes = len(split_boxes(table)[0])
-    copies = table.num_rows // max(1, parsed.num_rows)
-    return {
-        "images": parsed.num_rows,
-        "copies": copies,
-        "samples": table.num_rows,
-        "boxes": boxes,
-        "boxes_lost": len(split_boxes(parsed)[0]) * copies - boxes,
-        **{name: drawn[name] for name in OPERATIONS},
-    }
+    lost = len(split_boxes(parsed)[0]) - boxes
+    return {"samples": table.num_rows, "boxes": boxes, "boxes_lost": lost, **drawn}
 
 
 def _title(report: dict[str, Any]) -> str:

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from yolopipe import console, paths
+from yolopipe.checked_lines import LinesTask, check_lines, finding_of, in_pieces
 from yolopipe.config import Config
-from yolopipe.errors import DataError, ImageError, Problem, ProblemsError
+from yolopipe.errors import DataError, Problem, ProblemsError
 from yolopipe.files import atomic_directory, atomic_file, write_json
-from yolopipe.findings import (
-    Finding,
-    Scope,
-    SplitFindings,
-    apply_policy,
-    blocking,
-    count_by_rule,
-    find_box_faults,
-)
-from yolopipe.formats.annotation_text import read_annotations
+from yolopipe.findings import Policy, SplitFindings, apply_policy, blocking, count_by_rule
+from yolopipe.formats.annotation_line import BLANKS, is_comment
+from yolopipe.formats.annotation_text import PathRegister
 from yolopipe.formats.class_names import read_class_names
-from yolopipe.images import read_header
-from yolopipe.parse_report import ParsedSplit, counts_of, summary_of
+from yolopipe.formats.text_lines import read_lines
+from yolopipe.parse_report import Counts, ParsedSplit, add_counts, counts_of, split_counts, summary_of
 from yolopipe.parsing import BoxChecker, guess_format
 from yolopipe.stages import StageResult
-from yolopipe.tables import PARSED_SCHEMA, box_column, list_column, write_table
-from yolopipe.workers import Workers, map_unordered
+from yolopipe.tables import PARSED_SCHEMA, box_column, list_column, table_writer
+from yolopipe.workers import Workers, in_order, map_unordered
 
 __all__ = ["FAILED_PROBLEMS", "run"]
 
@@ -40,7 +34,9 @@ FAILED_PROBLEMS = paths.SIDE / "parse-problems.csv"
 """The whole list of a run that failed."""
 
 SPLITS = ("train", "val")
-CHUNK_IMAGES = 512
+CHUNK_LINES = 2048
+"""Of annotation text, read and checked by one worker at a time; the rows of a row group of the table.  With it the
+memory of the stage stays the same however long the text is (0.2 kB an image are kept, to find images named twice)."""
 FEW_IMAGES = 4096
 """Up to here one process reads the headers (30 µs each) before others have started (a second)."""
 
@@ -52,7 +48,7 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
 
     Args:
         config: reads ``data``, ``parse`` and ``precompute.input_size``.
-        workers: processes that read image headers; changes nothing but the time.
+        workers: processes that read lines and image headers; changes nothing but the time.
 
     Returns:
         What was read, lost and written.
@@ -63,29 +59,29 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
             the list of them.
     """
     names = _read_named(config, "classes", read_class_names)
-    texts = {name: _read_named(config, name, read_annotations) for name in SPLITS}
+    images = {name: _read_named(config, name, _count_images) for name in SPLITS}
     if not Path(config.data.images).is_dir():
         raise _missing(config, "images", f"no folder {config.data.images}")
-    for name, text in texts.items():
-        if not text.image_paths and not text.faults:
-            raise _missing(config, name, f"{text.file} names no image")
-    headers = _read_headers([path for text in texts.values() for path in text.image_paths], workers)
-    splits = {}
-    for name, text in texts.items():
-        found = [next(headers) for _ in text.image_paths]
-        splits[name] = _new_split(text, found)
-    _note_folder(splits, config.data.images)
-    _find_leaks(splits)
-    checker = BoxChecker(len(names), config.precompute.smallest_size, config.parse.min_box_px)
-    for split in splits.values():
-        find_box_faults(split, checker, config.parse.on_bad)
-    _stop_if_blocked(splits, config)
-    parsed = {name: ParsedSplit(split, apply_policy(split, config.parse.on_bad)) for name, split in splits.items()}
-    for name, part in parsed.items():
-        if part.images == 0:
-            raise _missing(config, name, f"no image of {part.split.text.file} is left after dropping the bad ones")
-    counts = counts_of(parsed, names, config.parse.on_bad)
-    _write(parsed, names, counts)
+    for name, count in images.items():
+        if not count:
+            raise _missing(config, name, f"{getattr(config.data, name)} names no image")
+    policy = config.parse.on_bad
+    splits = {name: _Split(policy) for name in SPLITS}
+    with atomic_directory(paths.PARSED) as folder, ExitStack() as stack:
+        write = {
+            name: stack.enter_context(table_writer(folder / f"{name}.parquet", PARSED_SCHEMA, names))
+            for name in SPLITS
+        }
+        for name, part in _with_cross_checks(_checked(config, len(names), sum(images.values()), workers), config):
+            splits[name].take(part, names, write[name])
+        _stop_if_blocked(splits, policy)
+        for name, split in splits.items():
+            if split.counts["images"] == 0:
+                file = getattr(config.data, name)
+                raise _missing(config, name, f"no image of {file} is left after dropping the bad ones")
+        counts = counts_of({name: split.counts for name, split in splits.items()}, names, policy)
+        _write_problems(folder / "problems.csv", [p for split in splits.values() for p in split.problems])
+        write_json(folder / "counts.json", counts)
     FAILED_PROBLEMS.unlink(missing_ok=True)
     return summary_of(counts, names)
 
@@ -106,72 +102,81 @@ def _missing(config: Config, key: str, message: str) -> DataError:
     )
 
 
-Header = tuple[int, int, int, str, str]
-"""Width, height, orientation; rule and message where the image cannot be read."""
+def _count_images(file: str) -> int:
+    """Lines that should name an image."""
+    return sum(line is None or bool(line.strip(BLANKS) and not is_comment(line)) for line in read_lines(file))
 
 
-def _check_images(image_paths: Sequence[str], folder: Path) -> list[Header]:
-    found: list[Header] = []
-    for path in image_paths:
-        try:
-            header = read_header(path, folder=folder)
-            found.append((header.width, header.height, header.orientation, "", ""))
-        except ImageError as error:
-            found.append((0, 0, 1, error.rule, error.message))
-    return found
+def _checked(config: Config, classes: int, images: int, workers: Workers) -> Iterator[tuple[str, SplitFindings]]:
+    """The checked pieces of train and then of val, in the order of the text; few of them exist at a time."""
+    checker = BoxChecker(classes, config.precompute.smallest_size, config.parse.min_box_px)
+
+    def tasks() -> Iterator[LinesTask]:
+        for split in SPLITS:
+            file = getattr(config.data, split)
+            for first, lines in in_pieces(read_lines(file), CHUNK_LINES):
+                yield LinesTask(split, file, first, lines, Path.cwd(), checker, config.parse.on_bad)
+
+    workers = 1 if images <= FEW_IMAGES else workers
+    with console.progress("parse", images) as advance:
+        found = map_unordered(
+            check_lines, tasks(), workers=workers, name=lambda task: f"{task.file}:{task.first_line}"
+        )
+        for split, part in in_order(found):
+            advance(len(part.text.image_paths))
+            yield split, part
 
 
-def _read_headers(image_paths: Sequence[str], workers: Workers) -> Iterator[Header]:
-    chunks = [image_paths[at : at + CHUNK_IMAGES] for at in range(0, len(image_paths), CHUNK_IMAGES)]
-    found: list[list[Header]] = [[]] * len(chunks)
-    workers = 1 if len(image_paths) <= FEW_IMAGES else workers
-    with console.progress("parse", len(image_paths)) as advance:
-        check = partial(_check_images, folder=Path.cwd())
-        for index, result in map_unordered(check, chunks, workers=workers, name=lambda chunk: chunk[0]):
-            found[index] = result
-            advance(len(result))
-    return (header for chunk in found for header in chunk)
-
-
-def _new_split(text: Any, headers: Sequence[Header]) -> SplitFindings:
-    split = SplitFindings(
-        text=text,
-        size_wh=np.array([header[:2] for header in headers], np.int32).reshape(-1, 2),
-        orientation=np.array([header[2] for header in headers], np.int32),
-        boxes_xyxy=text.boxes_xyxy,
-    )
-    for fault in text.faults:
-        scope: Scope = "box" if fault.problem.rule == "bad-box-text" else "image"
-        split.findings.append(Finding(fault.problem, scope, fault.image))
-    for image, (*_, rule, message) in enumerate(headers):
-        if rule:
-            split.add(image, rule, message)
-    return split
-
-
-def _note_folder(splits: dict[str, SplitFindings], folder: str) -> None:
-    """DVC watches ``data.images`` only: an edited image elsewhere would not be noticed."""
+def _with_cross_checks(
+    parts: Iterable[tuple[str, SplitFindings]], config: Config
+) -> Iterator[tuple[str, SplitFindings]]:
+    """The same with what one part cannot show: images named twice, in train and val, or outside the folder."""
+    seen = {name: PathRegister() for name in SPLITS}
+    folder = config.data.images
     roots = tuple(os.path.join(root, "") for root in {os.path.abspath(folder), os.path.realpath(folder)})
-    for split in splits.values():
-        for image, path in enumerate(split.text.image_paths):
+    for name, part in parts:
+        part.findings += [finding_of(fault) for fault in seen[name].faults(part.text)]
+        for image, path in enumerate(part.text.image_paths):
             if not os.path.abspath(path).startswith(roots):
                 message = f"not under data.images ({folder}): DVC would not notice when this image changes"
-                split.add(image, "outside-images-folder", message, scope="note")
+                part.add(image, "outside-images-folder", message, scope="note")
+            line = seen["train"].line(path) if name == "val" else None
+            if line is not None:  # such an image makes every score a lie
+                message = f"image {path} is also in train ({config.data.train}:{line})"
+                part.add(image, "train-val-leak", message)
+        yield name, part
 
 
-def _find_leaks(splits: dict[str, SplitFindings]) -> None:
-    """An image in train and val makes every score a lie."""
-    train, val = splits["train"], splits["val"]
-    lines = {os.path.abspath(path): int(n) for path, n in zip(train.text.image_paths, train.text.lines, strict=True)}
-    for image, path in enumerate(val.text.image_paths):
-        line = lines.get(os.path.abspath(path))
-        if line is not None:
-            val.add(image, "train-val-leak", f"image {path} is also in train ({train.text.file}:{line})")
+class _Split:
+    """What has been read of a split so far.
+
+    Args:
+        policy: ``parse.on_bad``.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.counts: Counts = {}
+        self.problems: list[Problem] = []
+        self.blocked: list[Problem] = []
+        self.bad_images = False
+        self.first_boxes = np.zeros((0, 4))
+
+    def take(self, part: SplitFindings, names: Sequence[str], write: Callable[[pa.Table], None]) -> None:
+        """Add the next part; write what the policy leaves of it, unless something is in the way."""
+        if not len(self.first_boxes):
+            self.first_boxes = part.text.boxes_xyxy
+        self.blocked += blocking(part.findings, self._policy)
+        self.bad_images |= any(finding.scope == "image" for finding in part.findings)
+        if not self.blocked:
+            parsed = ParsedSplit(part, apply_policy(part, self._policy))
+            self.counts = add_counts(self.counts, split_counts(parsed, names))
+            self.problems += parsed.kept.problems
+            write(_table(parsed))
 
 
-def _stop_if_blocked(splits: dict[str, SplitFindings], config: Config) -> None:
-    policy = config.parse.on_bad
-    problems = [problem for split in splits.values() for problem in blocking(split.findings, policy)]
+def _stop_if_blocked(splits: Mapping[str, _Split], policy: Policy) -> None:
+    problems = [problem for split in splits.values() for problem in split.blocked]
     if not problems:
         return
     with atomic_file(FAILED_PROBLEMS) as partial:
@@ -181,24 +186,16 @@ def _stop_if_blocked(splits: dict[str, SplitFindings], config: Config) -> None:
     message = (
         f"{many} in the annotation text ({counts}); {paths.PARSED} was not written; all of them: {FAILED_PROBLEMS}"
     )
-    guess = guess_format(np.concatenate([split.text.boxes_xyxy for split in splits.values()]))
-    raise ProblemsError("\n".join(filter(None, [message, guess])), problems, hint=_way_out(splits, policy))
+    guess = guess_format(np.concatenate([split.first_boxes for split in splits.values()]))
+    images = any(split.bad_images for split in splits.values())
+    raise ProblemsError("\n".join(filter(None, [message, guess])), problems, hint=_way_out(policy, images=images))
 
 
-def _way_out(splits: dict[str, SplitFindings], policy: str) -> str:
-    images = any(finding.scope == "image" for split in splits.values() for finding in split.findings)
+def _way_out(policy: Policy, *, images: bool) -> str:
     if policy != "fail":
         return f"mend them, or set parse.on_bad: drop-image in params.yaml ({policy} cannot mend an image)"
     choices = "drop-image" if images else "clip (boxes partly outside), drop-box or drop-image"
     return f"mend them, or set parse.on_bad in params.yaml: {choices}"
-
-
-def _write(parsed: dict[str, ParsedSplit], names: Sequence[str], counts: dict[str, Any]) -> None:
-    with atomic_directory(paths.PARSED) as folder:
-        for name, part in parsed.items():
-            write_table(folder / f"{name}.parquet", _table(part), names)
-        _write_problems(folder / "problems.csv", [p for part in parsed.values() for p in part.kept.problems])
-        write_json(folder / "counts.json", counts)
 
 
 def _table(part: ParsedSplit) -> pa.Table:

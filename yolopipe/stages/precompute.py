@@ -16,13 +16,15 @@ from yolopipe.cache.store import close_store
 from yolopipe.config import STRIDES, Config
 from yolopipe.errors import Problem, ProblemsError
 from yolopipe.files import atomic_directory
-from yolopipe.shards.build import BuiltShard, ShardTask, build_shard
+from yolopipe.shards.build import BuiltShard, build_shard
 from yolopipe.shards.estimate import check_space
 from yolopipe.shards.label_info import collisions_text, smaller_text, sum_labels
 from yolopipe.shards.manifest import Manifest, SplitInfo, write_manifest
-from yolopipe.shards.plan import plan_shards
+from yolopipe.shards.plan import PlannedShard, plan_shards
+from yolopipe.shards.samples import SampleTable
+from yolopipe.shards.tasks import ShardTasks
 from yolopipe.stages import StageResult
-from yolopipe.tables import read_table
+from yolopipe.tables import TableReader
 from yolopipe.workers import Workers, map_unordered
 
 __all__ = ["run"]
@@ -44,61 +46,47 @@ def run(config: Config, *, workers: Workers = 1, cache_gb: float | None = None) 
         YolopipeError: the shards cannot fit on the disk.
     """
     with atomic_directory(paths.SHARDS) as folder, cache_session(cache_bytes(cache_gb)) as cache:
-        tasks, class_names = _tasks(config, folder)
-        tasks = _with_cache(tasks, cache, folder)
+        tasks = _with_cache(_tasks(config, folder), cache, folder)
         built = _build(tasks, workers)
         problems = [problem for shard in built for problem in shard.problems]
         if problems:
             raise _unreadable(problems)
         splits = {
             split: _split_info(
-                [b for t, b in zip(tasks, built, strict=True) if t.plan.name.startswith(f"{split}-")],
+                [b for (_, plan), b in zip(tasks.plans, built, strict=True) if plan.name.startswith(f"{split}-")],
                 config.precompute.input_sizes,
             )
             for split in ("train", "val")
         }
-        manifest = _manifest(config, class_names, splits)
+        manifest = _manifest(config, tasks.class_names, splits)
         write_manifest(folder, manifest)
         record_run(cache, **_pixel_counts(built))
     return _with_pixels(_result(manifest), built)
 
 
-def _tasks(config: Config, folder: Path) -> tuple[list[ShardTask], tuple[str, ...]]:
-    tasks: list[ShardTask] = []
-    class_names: tuple[str, ...] = ()
+def _tasks(config: Config, folder: Path) -> ShardTasks:
+    plans: list[tuple[SampleTable, PlannedShard]] = []
     for split in ("train", "val"):
-        table, class_names = read_table(paths.AUGMENTED / f"{split}.parquet", made_by="augment")
-        plan = plan_shards(split, table["image"].to_pylist(), table["copy"].to_pylist(), config.precompute.shard_rows)
-        tasks += [
-            ShardTask(
-                shard,
-                table.take(shard.samples),
-                folder.absolute(),
-                config.precompute,
-                config.assignment,
-                len(class_names),
-                Path.cwd(),
-            )
-            for shard in plan
-        ]
-    return tasks, class_names
+        with TableReader(paths.AUGMENTED / f"{split}.parquet", made_by="augment") as reader:
+            table, class_names = SampleTable(reader, folder / f"{split}.arrow"), reader.class_names
+        shards = plan_shards(split, table.digests, table.copies, config.precompute.shard_rows)
+        plans += [(table, shard) for shard in shards]
+    return ShardTasks(plans, class_names, folder.absolute(), config.precompute, config.assignment)
 
 
-def _with_cache(tasks: list[ShardTask], cache: CacheRun | None, folder: Path) -> list[ShardTask]:
+def _with_cache(tasks: ShardTasks, cache: CacheRun | None, folder: Path) -> ShardTasks:
     """The tasks with the cache that they may use: one that leaves the shards their room on the disk."""
-    tasks = [replace(task, cache=cache) for task in tasks]
-    expected = check_space(tasks, folder)
+    expected = check_space(replace(tasks, cache=cache), folder)
     close_store()  # it knows nothing yet of the room to leave
-    return tasks if cache is None else [replace(t, cache=replace(cache, reserve_bytes=expected)) for t in tasks]
+    return replace(tasks, cache=None if cache is None else replace(cache, reserve_bytes=expected))
 
 
-def _build(tasks: Sequence[ShardTask], workers: Workers) -> list[BuiltShard]:
-    total = sum(task.samples.num_rows for task in tasks)
+def _build(tasks: ShardTasks, workers: Workers) -> list[BuiltShard]:
     built: dict[int, BuiltShard] = {}
-    with console.progress("precompute", total) as advance:
+    with console.progress("precompute", int(tasks.rows.sum())) as advance:
         for index, shard in map_unordered(build_shard, tasks, workers=workers, name=lambda task: task.plan.name):
             built[index] = shard
-            advance(tasks[index].samples.num_rows)
+            advance(int(tasks.rows[index]))
     return [built[index] for index in range(len(tasks))]
 
 

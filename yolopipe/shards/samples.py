@@ -1,0 +1,66 @@
+"""The augmented table as a file whose rows are fetched in any order: shards mix rows from all over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from yolopipe.shards.plan import image_digests
+from yolopipe.tables import TableReader
+
+__all__ = ["SampleTable"]
+
+
+class SampleTable:
+    """The rows of a table, on disk until they are taken.
+
+    They are copied once, uncompressed, into a file without a name that is mapped into memory: 0.3 kB a sample of
+    disk, of which the system keeps in memory what it has room for.  Held all the time are 50 bytes a sample.
+
+    Args:
+        table: the augmented table.
+        scratch: a file name to use for a moment.
+    """
+
+    def __init__(self, table: TableReader, scratch: Path) -> None:
+        digests, copies = [image_digests(())], [np.zeros(0, np.int32)]
+        self.boxes = 0
+        with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            for piece in table.pieces():
+                writer.write_table(piece)
+                digests.append(image_digests(piece["image"].to_pylist()))
+                copies.append(piece["copy"].to_numpy())
+                self.boxes += len(piece["classes"].combine_chunks().flatten())
+        self.digests: npt.NDArray[np.uint64] = np.concatenate(digests)
+        """(N, 4) what the samples are ordered by, see :func:`yolopipe.shards.plan.image_digests`."""
+        self.copies: npt.NDArray[np.int32] = np.concatenate(copies)
+        """(N,) copy of each sample."""
+        file = pa.ipc.open_file(pa.memory_map(str(scratch)))
+        scratch.unlink()  # the mapping lives on; nothing is left to clean up, however the run ends
+        self._pieces: Sequence[pa.RecordBatch] = [file.get_batch(i) for i in range(file.num_record_batches)]
+        self._ends = np.cumsum([piece.num_rows for piece in self._pieces], dtype=np.int64)
+
+    def take(self, samples: npt.NDArray[np.int64]) -> pa.Table:
+        """Some rows, in the order asked for."""
+        owner = np.searchsorted(self._ends, samples, side="right")
+        order = np.argsort(owner, kind="stable")
+        wanted, parts = samples[order], []
+        for number, first, after in zip(*_runs(owner[order]), strict=True):
+            piece = self._pieces[number]
+            start = self._ends[number] - piece.num_rows
+            parts.append(piece.take(pa.array(wanted[first:after] - start)))
+        return pa.Table.from_batches(parts).combine_chunks().take(pa.array(np.argsort(order)))
+
+
+def _runs(values: npt.NDArray[np.int64]) -> tuple[list[int], list[int], list[int]]:
+    """Runs of equal values: the value, and where each starts and ends.
+
+    >>> _runs(np.array([4, 4, 7]))
+    ([4, 7], [0, 2], [2, 3])
+    """
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
+    return values[starts].tolist(), starts.tolist(), [*starts[1:].tolist(), len(values)]
