@@ -7,6 +7,7 @@ with it.  One loop drives both kinds of pool; :mod:`yolopipe.cluster` is the oth
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -142,6 +143,7 @@ def _pool(workers: Workers) -> AbstractContextManager[Pool]:
 def _start_worker(parent: int) -> None:
     die_with_parent(parent)
     _keep_memory()
+    gc.set_threshold(50_000)  # rows are many small arrays, none of them in a cycle: looking for cycles cost a tenth
     import cv2
 
     cv2.setNumThreads(1)  # the processes are the parallelism; threads of each would fight for the same cores
