@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from yolopipe.labels.anchors import AnchorFit
+
 __all__ = ["MOST_HITS", "SEVERITIES", "AnchorFit", "Check", "CheckReport", "Hit", "Severity", "SplitFacts"]
 
 Severity = Literal["error", "warning", "note"]
@@ -63,23 +65,6 @@ class Check:
     summary: str
     advice: str
     hits: tuple[Hit, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AnchorFit:
-    """How well nine anchors fit the boxes, by the IoU of sizes (both at one corner).
-
-    Args:
-        anchors_wh: pixels of the network input, small first.
-        mean_best_iou: of each box and its best anchor, averaged over the boxes.
-        recall: (IoU threshold, share of boxes whose best anchor reaches it) for 0.30, 0.35 .. 0.95.
-        share: of the boxes for which each anchor is the best.
-    """
-
-    anchors_wh: tuple[tuple[float, float], ...]
-    mean_best_iou: float
-    recall: tuple[tuple[float, float], ...]
-    share: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
