@@ -11,6 +11,7 @@ exactly those (held by a test), so that a changed value re-runs the stages that 
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -25,12 +26,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from yolopipe.errors import ConfigError
+from yolopipe.formats.yaml_file import place, plain, read_yaml
 
-__all__ = ["ALGORITHMS", "STAGES", "STAGE_PARAMS", "STRIDES", "Config", "load_config"]
+__all__ = ["ALGORITHMS", "STAGES", "STAGE_PARAMS", "STRIDES", "Config", "ParamsFile", "load_config", "read_params"]
 
 STAGES = ("parse", "augment", "precompute", "train", "evaluate")
 
@@ -273,6 +273,61 @@ class Config(Section):
     algorithm: Algorithm = Algorithm()
 
 
+@dataclass(frozen=True)
+class ParamsFile:
+    """A params file as it was found.
+
+    Args:
+        file: its name.
+        tree: what it holds, as ruamel's round-trip containers.
+        config: the frozen configuration; None where there are mistakes.
+        mistakes: one sentence each, with ``file:line:column``.
+    """
+
+    file: Path
+    tree: Any
+    config: Config | None
+    mistakes: tuple[str, ...]
+
+    def place(self, *keys: int | str) -> str:
+        """``file:line:column`` of the value that ``keys`` lead to, or as deep towards it as the file goes."""
+        return place(self.file, self.tree, keys)
+
+    def algorithm_mistake(self, stage: str) -> ConfigError | None:
+        """What is wrong with the number of a stage's algorithm; None when it is that of this build."""
+        wanted, found = ALGORITHMS[stage], getattr(self.config and self.config.algorithm, stage, None)
+        if found in (wanted, None):
+            return None
+        return ConfigError(
+            f"{self.place('algorithm', stage)}: algorithm.{stage} is {found}, "
+            f"but this yolopipe computes version {wanted} of that stage",
+            hint=f"set algorithm.{stage}: {wanted} to accept the new results, or install the older yolopipe",
+        )
+
+
+def read_params(path: str | Path = "params.yaml") -> ParamsFile:
+    """Read ``params.yaml`` and find every mistake in it.
+
+    Raises:
+        ConfigError: when the file cannot be read at all.
+    """
+    file = Path(path)
+    try:
+        tree = read_yaml(file)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"no {file} here ({Path.cwd()})",
+            hint="go to the project folder, or name the file with --params; a new project: yolopipe init",
+        ) from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: expected sections such as 'data:' and 'train:', found no mapping")
+    try:
+        return ParamsFile(file, tree, Config.model_validate(plain(tree)), ())
+    except ValidationError as error:
+        mistakes = [f"{place(file, tree, e['loc'], of_key=_is_key(e))}: {_sentence(e)}" for e in error.errors()]
+        return ParamsFile(file, tree, None, tuple(mistakes))
+
+
 def load_config(path: str | Path = "params.yaml", *, stage: str | None = None) -> Config:
     """Read and check ``params.yaml``.
 
@@ -286,65 +341,14 @@ def load_config(path: str | Path = "params.yaml", *, stage: str | None = None) -
     Raises:
         ConfigError: naming ``file:line:column`` for each mistake, all at once.
     """
-    file = Path(path)
-    tree = _read_yaml(file)
-    try:
-        config = Config.model_validate(_plain(tree))
-    except ValidationError as error:
-        lines = [f"{_place(file, tree, e['loc'], of_key=_is_key(e))}: {_sentence(e)}" for e in error.errors()]
-        count = f"{len(lines)} mistake" + ("s" if len(lines) > 1 else "")
-        raise ConfigError("\n".join([*lines, f"{count} in {file}; nothing was run"])) from None
-    if stage is not None:
-        _check_algorithm(file, tree, config, stage)
-    return config
-
-
-def _read_yaml(file: Path) -> Any:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(
-            f"no {file} here ({Path.cwd()})",
-            hint="go to the project folder, or name the file: yolopipe STAGE --params FILE",
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: not UTF-8 text (byte {error.start})") from None
-    try:
-        tree = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
-        raise ConfigError(f"{place}: not valid YAML: {error.problem}") from None
-    except YAMLError as error:
-        raise ConfigError(f"{file}: not valid YAML: {error}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{file}: expected sections such as 'data:' and 'train:', found no mapping")
-    return tree
-
-
-def _plain(node: Any) -> Any:
-    """Round-trip containers and scalars as plain Python, so that strict types mean what they say."""
-    if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
-
-
-def _place(file: Path, tree: Any, location: tuple[int | str, ...], *, of_key: bool = False) -> str:
-    """``file:line:column`` of the value (or key) at ``location``, or as deep towards it as the file goes."""
-    node, place = tree, str(file)
-    for key in location:
-        marks = getattr(getattr(node, "lc", None), "data", None) or {}
-        if key not in marks:
-            break
-        line, column = marks[key][:2] if of_key or isinstance(node[key], dict) else marks[key][-2:]
-        place = f"{file}:{line + 1}:{column + 1}"
-        node = node[key]
-    return place
+    found = read_params(path)
+    if found.config is None:
+        count = f"{len(found.mistakes)} mistake" + ("s" if len(found.mistakes) > 1 else "")
+        raise ConfigError("\n".join([*found.mistakes, f"{count} in {found.file}; nothing was run"]))
+    wrong = found.algorithm_mistake(stage) if stage is not None else None
+    if wrong is not None:
+        raise wrong
+    return found.config
 
 
 def _is_key(error: Any) -> bool:
@@ -376,13 +380,3 @@ def _sentence(error: Any) -> str:
     message = message[0].lower() + message[1:]
     shown = "" if isinstance(value, dict) else f", got {value!r}"
     return f"`{name}`: {message}{shown}" if name else message
-
-
-def _check_algorithm(file: Path, tree: Any, config: Config, stage: str) -> None:
-    wanted, found = ALGORITHMS[stage], getattr(config.algorithm, stage)
-    if wanted != found:
-        place = _place(file, tree, ("algorithm", stage))
-        raise ConfigError(
-            f"{place}: algorithm.{stage} is {found}, but this yolopipe computes version {wanted} of that stage",
-            hint=f"set algorithm.{stage}: {wanted} to accept the new results, or install the older yolopipe",
-        )
