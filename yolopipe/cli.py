@@ -160,6 +160,43 @@ def _inspect_labels(
     _show(replace(result, title=""), as_json)
 
 
+@app.command("init")
+def _init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The project folder; made if missing.")] = Path(
+        "."
+    ),
+    source: Annotated[
+        tuple[str, Path] | None,
+        typer.Option("--from", metavar="FORMAT PATH", help="Import data (voc, coco or yolo).", show_default=False),
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Use the embedded data.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write params.yaml, dvc.yaml and .gitignore of a new project; runs nothing, overwrites nothing."""
+    from yolopipe.project import scaffold
+
+    _show(scaffold.run(directory, source=source, demo=demo), as_json)
+
+
+@app.command("anchors")
+def _anchors(
+    k: Annotated[int, typer.Option("--k", help="How many anchors to propose; the network has nine.")] = 9,
+    size: Annotated[
+        int | None, typer.Option(help="Network input in pixels; default the largest size.", show_default=False)
+    ] = None,
+    params: Params = Path("params.yaml"),
+    as_json: Json = False,
+) -> None:
+    """Show how well the anchors fit the training boxes, and propose better ones; changes nothing."""
+    from yolopipe.project import anchors
+
+    advice = anchors.run(load_config(params), k=k, size=size)
+    if as_json:
+        print(json.dumps(advice.report(), indent=2))
+    else:
+        anchors.show(advice)
+
+
 @app.command("verify")
 def _verify(
     shards: Annotated[Path, typer.Option(help="The folder of shards.")] = Path("data/shards"), as_json: Json = False

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-__all__ = ["Advance", "error", "note", "progress", "summary", "table"]
+__all__ = ["Advance", "error", "line", "note", "progress", "summary", "table"]
 
 PLAIN_EVERY_SECONDS = 10.0
 """How often one plain line is printed where there is no terminal (a log, a CI job)."""
@@ -120,6 +120,11 @@ def _plain(title: str, total: int, unit: str) -> Iterator[Advance]:
 def note(text: str) -> None:
     """One plain line for the user, on standard error."""
     _stderr().print(text, markup=False)
+
+
+def line(text: str = "") -> None:
+    """Plain text on standard output, as it is."""
+    print(text)
 
 
 def error(text: str) -> None:

@@ -1,0 +1,131 @@
+"""Data that ``yolopipe init --from`` brings in: which texts to train and to score on, and where the images are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from yolopipe import paths
+from yolopipe.errors import DataError
+from yolopipe.files import atomic_file
+from yolopipe.formats.annotation_text import parse_annotation
+from yolopipe.formats.class_names import read_class_names
+
+__all__ = ["Chosen", "choose_data"]
+
+VAL_SHARE = 0.2
+"""Of a data set that comes as one list."""
+
+_TRAIN = (r"train", r"train(?!.?val)", r"(.*\W)?train(?!.?val)", r"train.?val")
+_VAL = (r"val", r"val|dev", r"(?!.*train)(.*\W)?val", r"test", r"(?!.*train)(.*\W)?test")
+"""Names of splits, the best first; a pattern fits the start of a name."""
+
+
+class Chosen(NamedTuple):
+    """What goes under ``data:`` in ``params.yaml``, and what to tell about it.
+
+    Args:
+        data: ``train``, ``val``, ``classes`` and ``images``, relative to the project folder where they lie in it.
+        images: number of images by split.
+        classes: the names.
+        notes: what was chosen where there was a choice, one sentence each.
+    """
+
+    data: dict[str, str]
+    images: dict[str, int]
+    classes: tuple[str, ...]
+    notes: list[str]
+
+
+def choose_data(folder: Path, final: Path) -> Chosen:
+    """Choose from what an importer wrote.
+
+    A data set that comes as one list is dealt into ``train.txt`` and ``val.txt``: a fifth of the images, by the order
+    of a hash of their paths, is scored on.
+
+    Args:
+        folder: with ``SPLIT.txt`` files and ``classes.names``; the current folder is the project's.
+        final: the name ``folder`` will have.
+
+    Raises:
+        DataError: when a choice cannot be made, with what to do.
+    """
+    texts = {file.stem: file.read_text(encoding="utf-8").splitlines() for file in sorted(folder.glob("*.txt"))}
+    notes = []
+    if len(texts) == 1:
+        ((name, lines),) = texts.items()
+        texts = _deal(lines)
+        (folder / f"{name}.txt").unlink()
+        for split, own in texts.items():
+            with atomic_file(folder / f"{split}.txt") as partial:
+                partial.write_bytes("".join(f"{line}\n" for line in own).encode())
+        notes.append(
+            f"one list ({name}) only, so dealt into train and val, a fifth for val; photographs of one scene may lie "
+            "on both sides"
+        )
+    train, val = _choose(list(texts))
+    if len(texts) > 2 or (train, val) != ("train", "val"):
+        others = ", ".join(sorted(set(texts) - {train, val})) or "none"
+        notes.append(f"trains on {train}, is scored on {val}; other lists: {others}")
+    names = {"train": f"{train}.txt", "val": f"{val}.txt", "classes": "classes.names"}
+    data = {key: (final / name).as_posix() for key, name in names.items()}
+    data["images"] = _images_folder([line for split in (train, val) for line in texts[split]])
+    sizes = {"train": len(texts[train]), "val": len(texts[val])}
+    return Chosen(data, sizes, read_class_names(folder / "classes.names"), notes)
+
+
+def _deal(lines: Sequence[str]) -> dict[str, list[str]]:
+    if len(lines) < 2:
+        raise DataError("one image only: nothing to train on and to score on", hint="bring more images")
+    ranked = sorted(lines, key=lambda line: hashlib.sha256(parse_annotation(line).image_path.encode()).digest())
+    val = set(ranked[: max(1, round(VAL_SHARE * len(lines)))])
+    return {"train": [line for line in lines if line not in val], "val": [line for line in lines if line in val]}
+
+
+def _choose(splits: Sequence[str]) -> tuple[str, str]:
+    train = _first(splits, _TRAIN)
+    joint = train is not None and re.match(_TRAIN[-1], train, re.IGNORECASE)
+    val = _first(splits, _VAL[3:] if joint else _VAL)  # trainval holds all of val
+    if train is None or val is None or train == val:
+        raise DataError(
+            f"cannot tell what to train and what to score on; the lists are {', '.join(splits)}",
+            hint="yolopipe init without --from, then yolopipe import, and name two lists under data: in params.yaml",
+        )
+    return train, val
+
+
+def _first(splits: Sequence[str], patterns: Sequence[str]) -> str | None:
+    for index, pattern in enumerate(patterns):
+        match = re.fullmatch if index == 0 else re.match
+        for split in splits:
+            if match(pattern, split, re.IGNORECASE):
+                return split
+    return None
+
+
+def _images_folder(lines: Sequence[str]) -> str:
+    """The deepest folder that holds all images: what DVC will watch."""
+    folders = {os.path.dirname(os.path.abspath(parse_annotation(line).image_path)) for line in lines}
+    if not folders:
+        raise DataError(
+            "the lists to train and to score on name no image", hint="look at the ImageSets or image lists"
+        )
+    common = Path(os.path.commonpath(sorted(folders)))
+    outputs = [path for path in vars(paths).values() if isinstance(path, Path)]
+    if any(Path(os.path.abspath(path)).is_relative_to(common) for path in outputs):
+        raise DataError(
+            f"the images lie in {_few(folders)}; the one folder that holds them all ({common}) also holds what the "
+            "pipeline makes, and DVC would run for ever",
+            hint="move the images below one folder of their own, e.g. images/",
+        )
+    here = Path.cwd()
+    return (common.relative_to(here) if common.is_relative_to(here) else common).as_posix()
+
+
+def _few(folders: set[str]) -> str:
+    shown = sorted(folders)
+    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
