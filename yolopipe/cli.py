@@ -178,6 +178,25 @@ def _init(
     _show(scaffold.run(directory, source=source, demo=demo), as_json)
 
 
+@app.command("check")
+def _check(
+    params: Params = Path("params.yaml"),
+    fail_on: Annotated[str, typer.Option(help="Exit with 1 from this on: error, warning or never.")] = "error",
+    as_json: Json = False,
+) -> None:
+    """Check config, paths and the wiring of the pipeline, before any work."""
+    from yolopipe.project import check, rows
+
+    bad_enough = rows.fail_on(fail_on)
+    found = check.run(params)
+    if as_json:
+        print(json.dumps(check.report(found), indent=2, ensure_ascii=False))
+    else:
+        check.show(found)
+    if rows.fails(found, bad_enough):
+        raise typer.Exit(1)
+
+
 @app.command("anchors")
 def _anchors(
     k: Annotated[int, typer.Option("--k", help="How many anchors to propose; the network has nine.")] = 9,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
 
-from yolopipe.checks.report import SEVERITIES, Severity
+from yolopipe.checks.report import SEVERITIES
+from yolopipe.errors import UsageError
 
-__all__ = ["FailOn", "Row", "fails", "fine"]
+__all__ = ["ORDER", "FailOn", "Row", "Verdict", "fail_on", "fails", "fine"]
+
+Verdict = Literal["error", "warning", "note", "fine"]
+ORDER: tuple[Verdict, ...] = (*SEVERITIES, "fine")
+"""Worst first."""
 
 FailOn = Literal["error", "warning", "never"]
 
@@ -26,7 +31,7 @@ class Row:
 
     name: str
     result: str
-    severity: Severity | Literal["fine"]
+    severity: Verdict
     advice: str = ""
 
 
@@ -39,12 +44,27 @@ def fine(name: str, result: str) -> Row:
     return Row(name, result, "fine")
 
 
-def fails(rows: Sequence[Row], fail_on: FailOn) -> bool:
-    """Is a row as bad as ``fail_on``, or worse?
+def fail_on(text: str) -> FailOn:
+    """The value of ``--fail-on``.
+
+    Raises:
+        UsageError: another word.
+
+    >>> fail_on("warning")
+    'warning'
+    """
+    for known in get_args(FailOn):
+        if text == known:
+            return cast(FailOn, text)
+    raise UsageError(f"--fail-on is one of {', '.join(get_args(FailOn))}; got {text!r}")
+
+
+def fails(rows: Sequence[Row], worst: FailOn) -> bool:
+    """Is a row as bad as ``worst``, or worse?
 
     >>> fails([Row("git", "none", "warning")], "error"), fails([Row("git", "none", "warning")], "warning")
     (False, True)
     """
-    if fail_on == "never":
+    if worst == "never":
         return False
-    return any(row.severity in SEVERITIES[: SEVERITIES.index(fail_on) + 1] for row in rows)
+    return any(row.severity in SEVERITIES[: SEVERITIES.index(worst) + 1] for row in rows)

@@ -1,0 +1,156 @@
+"""Is what ``params.yaml`` names under ``data`` there, and does it look like what it should be?
+
+Only the first lines and images are read: ``parse`` reads all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolopipe import paths
+from yolopipe.config import Data, ParamsFile
+from yolopipe.errors import DataError, ImageError
+from yolopipe.formats.annotation_line import BLANKS, is_comment
+from yolopipe.formats.annotation_text import Annotation, parse_annotation
+from yolopipe.formats.class_names import read_class_names
+from yolopipe.formats.text_lines import read_lines
+from yolopipe.images import read_header
+from yolopipe.project.rows import Row, fine
+
+__all__ = ["check_inputs", "uses_sample"]
+
+FIRST_LINES, FIRST_IMAGES = 200, 10
+MOST_NAMED = 3
+"""Mistakes of one file that are named; parse names all."""
+
+
+def uses_sample(data: Data) -> bool:
+    """Does the embedded data feed the pipeline?
+
+    >>> uses_sample(Data(train="data/sample/train.txt", val="v.txt", classes="c", images="i"))
+    True
+    """
+    root = os.path.join(os.path.abspath(paths.SAMPLE), "")
+    return any(os.path.abspath(path).startswith(root) for path in data.model_dump().values())
+
+
+def check_inputs(params: ParamsFile, data: Data) -> list[Row]:
+    """A row for each of ``data.train``, ``data.val``, ``data.classes`` and ``data.images``, or one each mistake.
+
+    Args:
+        params: for the places in the file.
+        data: its section ``data``, valid.
+    """
+    inputs = _Inputs(params, data, uses_sample(data) and (paths.SAMPLE / "dvc.yaml").is_file())
+    names, rows = inputs.class_names()
+    rows += inputs.images()
+    for split in ("train", "val"):
+        rows += inputs.annotations(split, len(names))
+    if os.path.abspath(data.train) == os.path.abspath(data.val):
+        advice = "name images that are not trained on, or every score is a lie"
+        rows.append(inputs.row("val", "data.train and data.val are one file", advice))
+    return rows
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    params: ParamsFile
+    data: Data
+    made: bool
+    """By the sample's own stage, when DVC runs it."""
+
+    def row(self, key: str, result: str, advice: str) -> Row:
+        return Row(f"data.{key}", f"{self.params.place('data', key)}: {result}", "error", advice)
+
+    def missing(self, key: str, there: Callable[[Path], bool], what: str) -> list[Row]:
+        path = Path(getattr(self.data, key))
+        if there(path):
+            return []
+        if self.made and not path.exists():
+            return [Row(f"data.{key}", f"{path} is not made yet", "note", "dvc repro makes it")]
+        return [self.row(key, f"no {what} {path} in {Path.cwd()}", f"correct data.{key}, or put it there")]
+
+    def class_names(self) -> tuple[tuple[str, ...], list[Row]]:
+        missing = self.missing("classes", Path.is_file, "file")
+        if missing:
+            return (), missing
+        try:
+            names = read_class_names(self.data.classes)
+        except DataError as error:
+            return (), [Row("data.classes", error.message, "error", error.hint or "one name a line, no name twice")]
+        shown = ", ".join(f"{number} {name}" for number, name in enumerate(names[:10]))
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        return names, [fine("data.classes", f"{len(names)} class{'es' * (len(names) > 1)}: {shown}{more}")]
+
+    def images(self) -> list[Row]:
+        folder = self.data.images
+        return self.missing("images", Path.is_dir, "folder") or [fine("data.images", f"{folder} is a folder")]
+
+    def annotations(self, split: str, classes: int) -> list[Row]:
+        missing = self.missing(split, Path.is_file, "file")
+        if missing:
+            return missing
+        name, file = f"data.{split}", getattr(self.data, split)
+        try:
+            found = list(itertools.islice(_first_lines(file), FIRST_LINES))
+        except DataError as error:
+            return [Row(name, error.message, "error", error.hint or "annotation text is UTF-8 text")]
+        lines = [(place, line) for place, line in found if isinstance(line, Annotation)]
+        wrong = [f"{place}: {line}" for place, line in found if isinstance(line, str)]
+        wrong += _class_mistakes(lines, classes) if classes else []
+        wrong += _image_mistakes(lines[:FIRST_IMAGES])
+        if not found:
+            return [self.row(split, f"{file} names no image", "one image a line: path x1,y1,x2,y2,class ...")]
+        rows = [Row(name, text, "error", "mend it; yolopipe parse lists all such") for text in wrong[:MOST_NAMED]]
+        rows += self._outside(name, lines)
+        return rows or [
+            fine(name, f"{file}: the first {len(lines)} lines and {min(len(lines), FIRST_IMAGES)} images")
+        ]
+
+    def _outside(self, name: str, lines: Iterable[tuple[str, Annotation]]) -> list[Row]:
+        folder = self.data.images
+        roots = tuple(os.path.join(root, "") for root in {os.path.abspath(folder), os.path.realpath(folder)})
+        outside = [(at, line) for at, line in lines if not os.path.abspath(line.image_path).startswith(roots)]
+        if not outside:
+            return []
+        place, line = outside[0]
+        advice = "name the folder that holds all images under data.images"
+        result = (
+            f"{place}: {line.image_path} is not below data.images ({folder}): DVC would not notice a change of it"
+        )
+        return [Row(name, result, "warning", advice)]
+
+
+def _first_lines(file: str) -> Iterator[tuple[str, Annotation | str]]:
+    """Place and content of each line that is no comment; what is wrong with it where it cannot be read."""
+    for number, line in enumerate(read_lines(file), start=1):
+        if line is None:
+            yield f"{file}:{number}", "the line is not UTF-8 text"
+        elif line.strip(BLANKS) and not is_comment(line):
+            try:
+                yield f"{file}:{number}", parse_annotation(line)
+            except DataError as error:
+                yield f"{file}:{number}", error.message
+
+
+def _class_mistakes(lines: Iterable[tuple[str, Annotation]], classes: int) -> list[str]:
+    return [
+        f"{place}: class {box[4]:g} has no name; {classes} names mean classes 0 to {classes - 1}"
+        for place, line in lines
+        for box in line.bboxes
+        if not 0 <= box[4] < classes
+    ]
+
+
+def _image_mistakes(lines: Iterable[tuple[str, Annotation]]) -> list[str]:
+    wrong = []
+    for place, line in lines:
+        try:
+            read_header(line.image_path, folder=Path.cwd())
+        except ImageError as error:
+            wrong.append(f"{place}: {error.message}")
+    return wrong
