@@ -20,8 +20,8 @@ __all__ = ["Chosen", "choose_data"]
 VAL_SHARE = 0.2
 """Of a data set that comes as one list."""
 
-_TRAIN = (r"train", r"train(?!.?val)", r"(.*\W)?train(?!.?val)", r"train.?val")
-_VAL = (r"val", r"val|dev", r"(?!.*train)(.*\W)?val", r"test", r"(?!.*train)(.*\W)?test")
+_TRAIN = (r"train", r"train(?!.?val)", r"(.*[\W_])?train(?!.?val)", r"train.?val")
+_VAL = (r"val", r"val|dev", r"(?!.*train)(.*[\W_])?val", r"test", r"(?!.*train)(.*[\W_])?test")
 """Names of splits, the best first; a pattern fits the start of a name."""
 
 

@@ -71,7 +71,7 @@ class _Inputs:
         if there(path):
             return []
         if self.made and not path.exists():
-            return [Row(f"data.{key}", f"{path} is not made yet", "note", "dvc repro makes it")]
+            return [fine(f"data.{key}", f"{path} is not there yet; dvc repro makes it")]
         return [self.row(key, f"no {what} {path} in {Path.cwd()}", f"correct data.{key}, or put it there")]
 
     def class_names(self) -> tuple[tuple[str, ...], list[Row]]:
@@ -99,17 +99,15 @@ class _Inputs:
             found = list(itertools.islice(_first_lines(file), FIRST_LINES))
         except DataError as error:
             return [Row(name, error.message, "error", error.hint or "annotation text is UTF-8 text")]
+        if not found:
+            return [self.row(split, f"{file} names no image", "one image a line: path x1,y1,x2,y2,class ...")]
         lines = [(place, line) for place, line in found if isinstance(line, Annotation)]
         wrong = [f"{place}: {line}" for place, line in found if isinstance(line, str)]
         wrong += _class_mistakes(lines, classes) if classes else []
         wrong += _image_mistakes(lines[:FIRST_IMAGES])
-        if not found:
-            return [self.row(split, f"{file} names no image", "one image a line: path x1,y1,x2,y2,class ...")]
-        rows = [Row(name, text, "error", "mend it; yolopipe parse lists all such") for text in wrong[:MOST_NAMED]]
-        rows += self._outside(name, lines)
-        return rows or [
-            fine(name, f"{file}: the first {len(lines)} lines and {min(len(lines), FIRST_IMAGES)} images")
-        ]
+        rows = [*_named(name, wrong), *self._outside(name, lines)]
+        looked_at = f"first {len(lines)} lines and {min(len(lines), FIRST_IMAGES)} images"
+        return rows or [fine(name, f"{file}: {looked_at} are readable")]
 
     def _outside(self, name: str, lines: Iterable[tuple[str, Annotation]]) -> list[Row]:
         folder = self.data.images
@@ -123,6 +121,15 @@ class _Inputs:
             f"{place}: {line.image_path} is not below data.images ({folder}): DVC would not notice a change of it"
         )
         return [Row(name, result, "warning", advice)]
+
+
+def _named(name: str, wrong: list[str]) -> Iterator[Row]:
+    for text in wrong[:MOST_NAMED]:
+        yield Row(name, text, "error", "mend it; yolopipe parse lists all such")
+    if len(wrong) > MOST_NAMED:
+        yield Row(
+            name, f"and {len(wrong) - MOST_NAMED} more in the first {FIRST_LINES} lines", "error", "yolopipe parse"
+        )
 
 
 def _first_lines(file: str) -> Iterator[tuple[str, Annotation | str]]:

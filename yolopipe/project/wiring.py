@@ -95,8 +95,7 @@ def _check_stage(stage: _Stage) -> list[Row]:
             stage.row("not a plain stage with a cmd (foreach and matrix cannot be checked)", f"write it out; {NEW}")
         ]
     rows = [*_command(stage), *_folder(stage), *_listed_params(stage), *_listed_paths(stage), *_switches(stage)]
-    listed = ", ".join(STAGE_PARAMS[stage.name])
-    return rows or [fine(f"stage {stage.name}", f"runs `{stage.wanted['cmd']}`, watches {listed}")]
+    return rows or [fine(f"stage {stage.name}", "cmd, params, deps and outs are as the stage needs them")]
 
 
 def _command(stage: _Stage) -> Iterator[Row]:
