@@ -32,11 +32,10 @@ def draw_voc(root, splits):
     for split, count in splits.items():
         names = [f"photo {number + index}" for index in range(count)]
         number += count
-        for name in names:
+        for index, name in enumerate(names):
             x, y, side = (int(v) for v in random.integers((0, 0, 15), (50, 20, 40)))
-            annotate(
-                root, name, [("cat", x, y, x + side, y + side), ("dog", 60, 30, 60 + side, 62)][: number % 3 + 1]
-            )
+            boxes = [("cat", x, y, x + side, y + side), ("dog", 55, 30, 55 + side, 62)]
+            annotate(root, name, boxes[: 2 - index % 2])
         (root / "ImageSets/Main" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
     return root
 

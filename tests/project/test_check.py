@@ -1,0 +1,357 @@
+"""``yolopipe check``: a sound project is fine; each of many faults is found, named and advised on."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from yolopipe.cli import app, guarded
+from yolopipe.project import check, surroundings
+from yolopipe.project.scaffold import run as init
+
+
+def call(*arguments):
+    return guarded(lambda: app(["check", *arguments], standalone_mode=False))
+
+
+def edit(name, old, new):
+    text = Path(name).read_text()
+    assert old in text
+    Path(name).write_text(text.replace(old, new, 1))
+
+
+@pytest.fixture
+def project(tmp_path, voc, git, monkeypatch):
+    """A scaffolded project in git, its data and all; ``.dvc`` is an empty folder."""
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    voc(train=6, val=3).rename("voc data")
+    init(source=("voc", Path("voc data")))
+    Path(".dvc").mkdir()
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-q", "-m", "scaffold")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setattr(surroundings.shutil, "which", lambda name: str(tmp_path / "bin" / name))
+    return folder
+
+
+def bad_rows():
+    return [row for row in check.run() if row.severity != "fine"]
+
+
+def test_a_sound_project(project, capsys):
+    assert bad_rows() == []
+    assert call("--fail-on", "warning") == 0
+    told = capsys.readouterr().out
+    assert told.startswith("check: 16 fine")
+    assert "next: dvc repro" in told
+
+
+def test_this_repository_is_wired_as_it_should(repo, monkeypatch):
+    monkeypatch.chdir(repo)
+    assert not [row for row in check.run() if row.severity == "error" and row.name not in ("git", "packages")]
+
+
+FAULTS = {
+    "config": [
+        ("params.yaml", "epochs: 50", "epochs: 0", "params.yaml", "`train.epochs`"),
+        ("params.yaml", "lr_init:", "lr_int:", "params.yaml", "did you mean `train.lr_init`?"),
+        ("params.yaml", "  augment: 1", "  augment: 9", "params.yaml", "algorithm.augment is 9"),
+    ],
+    "inputs": [
+        (
+            "params.yaml",
+            "annotations/train.txt",
+            "annotations/tarin.txt",
+            "data.train",
+            "no file data/annotations/tarin",
+        ),
+        ("params.yaml", "annotations/val.txt", "annotations/train.txt", "data.val", "are one file"),
+        ("params.yaml", "classes.names", "classes", "data.classes", "params.yaml:15:12: no file"),
+        ("params.yaml", "images: voc data/JPEGImages", "images: voc data/nothing", "data.images", "no folder"),
+        ("params.yaml", "images: voc data/JPEGImages", "images: voc data/Annotations", "data.val", "is not below"),
+        ("data/annotations/train.txt", ",0", ",0 1,2,3", "data.train", "train.txt:1: column"),
+        ("data/annotations/train.txt", ",0", ",7", "data.train", "train.txt:1: class 7 has no name; 2 names"),
+        ("data/annotations/val.txt", "photo 6.jpg", "photo 66.jpg", "data.val", "photo 66.jpg"),
+        ("data/annotations/classes.names", "dog", "cat", "data.classes", "already on line 1"),
+    ],
+    "wiring": [
+        ("dvc.yaml", "  parse:\n", "  prase:\n", "stage parse", "dvc.yaml has no stage `parse`"),
+        ("dvc.yaml", "python -m yolopipe train", "python -m yolopipe parse", "stage train", "cmd is"),
+        ("dvc.yaml", "python -m yolopipe train", "yolopipe train", "stage train", "cmd is `yolopipe train`"),
+        ("dvc.yaml", "      - algorithm.train\n", "", "stage train", "reads `algorithm.train` but does not list it"),
+        ("dvc.yaml", "      - precompute.input_size\n", "", "stage parse", "reads `precompute.input_size`"),
+        ("dvc.yaml", "      - model\n", "      - model\n      - evaluate\n", "stage train", "lists `evaluate` but"),
+        ("dvc.yaml", "      - model\n", "      - model.width\n", "stage train", "reads `model`"),
+        ("dvc.yaml", "      - ${data.train}\n", "", "stage parse", "dependency data/annotations/train.txt is not"),
+        ("dvc.yaml", "      - data/shards\n    params", "    params", "stage train", "dependency data/shards"),
+        (
+            "dvc.yaml",
+            "      - data/shards\n  train",
+            "      - data/shard\n  train",
+            "stage precompute",
+            "output data/shards",
+        ),
+        ("dvc.yaml", "metrics/eval.json", "metrics/val.json", "stage evaluate", "output metrics/eval.json"),
+        (
+            "dvc.yaml",
+            "    cmd: python -m yolopipe augment",
+            "    frozen: true\n    cmd: python -m yolopipe augment",
+            "stage augment",
+            "frozen",
+        ),
+        (
+            "dvc.yaml",
+            "    cmd: python -m yolopipe augment",
+            "    wdir: data\n    cmd: python -m yolopipe augment",
+            "stage augment",
+            "wdir is data",
+        ),
+        (
+            "dvc.yaml",
+            "      - data/parsed\n    params",
+            "      - data/parsed\n    always_changed: true\n    params",
+            "stage augment",
+            "always",
+        ),
+        (
+            "dvc.yaml",
+            "      - data/augmented\n  pre",
+            "      - data/augmented:\n          persist: true\n  pre",
+            "stage augment",
+            "persists",
+        ),
+        ("dvc.yaml", "stages:", "steps:", "dvc.yaml", "has no stages"),
+        ("dvc.yaml", "stages:", "stages: [", "dvc.yaml", "not valid YAML"),
+    ],
+    "repository": [
+        (".gitignore", "/models\n", "", "outputs", "git does not ignore models/best.weights.h5"),
+        (".gitignore", "/models\n", "/models\n/metrics\n", "metrics", "git ignores metrics/train.json"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "name", "sentence"), [fault for kind in FAULTS.values() for fault in kind]
+)
+def test_faults(project, file, old, new, name, sentence):
+    edit(file, old, new)
+    found = [row for row in bad_rows() if row.name == name and sentence in row.result]
+    assert found, bad_rows()
+    assert all(row.advice for row in bad_rows())
+
+
+def test_one_fault_is_one_row(project):
+    """Wiring that is wrong in one place is not called wrong elsewhere."""
+    for file, old, new, name, _ in FAULTS["wiring"]:
+        before = Path(file).read_text()
+        edit(file, old, new)
+        assert {row.name for row in bad_rows()} == {name}
+        Path(file).write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("      - ${data.train}\n", "      - data/annotations/train.txt\n"),
+        ("      - ${data.train}\n", "      - ./data/annotations/train.txt\n"),
+        ("      - ${data.train}\n      - ${data.val}\n      - ${data.classes}\n", "      - data/annotations\n"),
+        ("      - data\n      - parse\n", "      - params.yaml:\n          - parse\n          - data\n"),
+        ("cmd: python -m yolopipe parse", "cmd: python -m yolopipe parse --workers 2"),
+        ("plots:\n", "  mine:\n    cmd: echo\nplots:\n"),
+        ("      - data/parsed\n  augment", "      - data/parsed:\n          cache: false\n  augment"),
+        ("    outs:\n      - data/parsed\n", "    outs:\n      - data/parsed\n      - data/parse.log\n"),
+    ],
+)
+def test_what_a_user_may_write_otherwise(project, old, new):
+    edit("dvc.yaml", old, new)
+    assert bad_rows() == []
+
+
+def test_stages_of_the_users_own_are_named(project):
+    edit("dvc.yaml", "plots:\n", "  mine:\n    cmd: echo\nplots:\n")
+    assert any("not looked at: mine" in row.result for row in check.run())
+
+
+def test_a_stage_that_is_no_plain_one(project):
+    edit("dvc.yaml", "  augment:\n    desc", "  augment:\n    foreach: [1]\n    do:\n      cmd: x\n    desc")
+    edit("dvc.yaml", "    cmd: python -m yolopipe augment\n", "")
+    assert [row.name for row in bad_rows()] == ["stage augment"]
+
+
+def test_all_of_params_is_more_than_a_stage_reads(project):
+    edit("dvc.yaml", "      - data\n      - parse\n", "      - params.yaml:\n")
+    (row,) = bad_rows()
+    assert (row.name, row.severity) == ("stage parse", "warning")
+
+
+def test_every_mistake_at_once(project, capsys):
+    for fault in (FAULTS["config"][2], FAULTS["inputs"][2], FAULTS["wiring"][3], FAULTS["repository"][1]):
+        edit(*fault[:3])
+    assert call() == 1
+    told = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "check: 3 errors, 1 warning",
+        "algorithm.augment is 9",
+        "`algorithm.train`",
+        "no file data/annotations/classes",
+        "ignores",
+    ):
+        assert words in told
+
+
+def test_a_broken_config_still_has_its_wiring_checked(project):
+    edit("params.yaml", "epochs: 50", "epochs: 0")
+    edit("dvc.yaml", "      - algorithm.train\n", "")
+    assert {row.name for row in bad_rows()} == {"params.yaml", "stage train"}
+
+
+@pytest.mark.parametrize("content", [None, "", "- 1\n", "data: [\n"])
+def test_params_that_cannot_be_read_at_all(project, capsys, content):
+    Path("params.yaml").unlink()
+    if content is not None:
+        Path("params.yaml").write_text(content)
+    assert call("--fail-on", "never") == 3
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "params.yaml" in told.err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "sentence"),
+    [
+        (lambda p: (p / "data/annotations/train.txt").write_text(""), "data.train", "names no image"),
+        (lambda p: (p / "data/annotations/train.txt").write_text("# none\n\n"), "data.train", "names no image"),
+        (lambda p: (p / "data/annotations/train.txt").write_bytes(b"\xff\xfea\0"), "data.train", "UTF-16"),
+        (
+            lambda p: (p / "data/annotations/train.txt").write_bytes(b"a\xff.jpg\n"),
+            "data.train",
+            "train.txt:1: the line is",
+        ),
+        (lambda p: (p / "voc data/JPEGImages/photo 0.jpg").write_bytes(b"x"), "data.train", "photo 0.jpg"),
+        (lambda p: (p / "dvc.yaml").unlink(), "dvc.yaml", "no dvc.yaml here"),
+        (lambda p: (p / "dvc.yaml").write_bytes(b"\xff"), "dvc.yaml", "not UTF-8"),
+        (lambda p: (p / ".dvc").rmdir(), "dvc", "no .dvc folder"),
+        (
+            lambda p: (p / "dvc.lock").write_text("<<<<<<< HEAD\na: 1\n=======\n>>>>>>> b\n"),
+            "dvc.lock",
+            "dvc.lock:1:",
+        ),
+    ],
+)
+def test_broken_files(project, spoil, name, sentence):
+    spoil(project)
+    assert any(row.name == name and row.severity == "error" and sentence in row.result for row in bad_rows()), (
+        bad_rows()
+    )
+
+
+def test_more_mistakes_than_are_named_are_counted(project):
+    Path("data/annotations/train.txt").write_text(
+        "".join(f"voc data/JPEGImages/photo {n}.jpg 1,2\n" for n in range(6))
+    )
+    rows = [row for row in bad_rows() if row.name == "data.train"]
+    assert len(rows) == 4
+    assert rows[-1].result == "and 3 more in the first 200 lines"
+
+
+def test_an_output_that_git_tracks(project, git):
+    Path("models").mkdir()
+    Path("models/last.weights.h5").write_text("x")
+    git("add", "-f", "models")
+    (row,) = bad_rows()
+    assert row.result == "git tracks models/last.weights.h5, which DVC must keep"
+    assert "git rm -r --cached models/last.weights.h5" in row.advice
+
+
+def test_inputs_that_experiments_would_not_see(project, git):
+    git("rm", "-q", "-r", "--cached", "data/annotations", "voc data")
+    (row,) = bad_rows()
+    assert (row.name, row.severity) == ("inputs", "note")
+    Path("voc data.dvc").write_text("")
+    assert "JPEGImages" in row.result
+    assert "JPEGImages" not in bad_rows()[0].result
+    assert call("--fail-on", "warning") == 0
+
+
+def test_outside_git(project, tmp_path, monkeypatch):
+    (project / ".git").rename(tmp_path / "elsewhere")
+    (row,) = bad_rows()
+    assert (row.name, row.severity, row.advice) == ("git", "error", "git init && dvc init")
+    monkeypatch.setattr(surroundings.shutil, "which", lambda name: None)
+    assert {row.name for row in bad_rows()} == {"git", "python"}
+
+
+def test_a_project_below_the_root_of_its_repository(project, git, monkeypatch):
+    (project / ".dvc").rmdir()
+    init("sub", demo=True)
+    monkeypatch.chdir(project / "sub")
+    assert [row.advice for row in bad_rows() if row.name == "dvc"] == ["dvc init --subdir"]
+    (project / ".dvc").mkdir()
+    assert [row for row in bad_rows() if row.name == "dvc"] == []
+
+
+def test_no_commit_yet(project, git):
+    git("update-ref", "-d", "HEAD")
+    (row,) = bad_rows()
+    assert (row.name, row.result, row.severity) == ("git", "no commit yet", "note")
+
+
+def test_too_little_disk(project, monkeypatch):
+    monkeypatch.setattr(surroundings.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    (row,) = bad_rows()
+    assert (row.name, row.severity) == ("disk", "warning")
+    assert "27 samples" in row.result  # 6 × 4 copies + 3
+
+
+def test_packages_that_are_missing(project, monkeypatch):
+    monkeypatch.setattr(surroundings, "PACKAGES", ("numpy", "no_such_package"))
+    (row,) = bad_rows()
+    assert (row.result, row.severity) == ("no_such_package is not installed", "error")
+
+
+def test_the_demo_before_and_after_it_is_made(project, tmp_path, git, monkeypatch):
+    init(tmp_path / "demo", demo=True)
+    monkeypatch.chdir(tmp_path / "demo")
+    (tmp_path / "demo/.dvc").mkdir()
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-q", "-m", "demo")
+    assert bad_rows() == []
+    edit("data/sample/dvc.yaml", "wdir: ../..", "wdir: .")
+    assert [row.name for row in bad_rows()] == ["stage sample"]
+    Path("data/sample/dvc.yaml").unlink()
+    assert {row.name for row in bad_rows()} == {"data.train", "data.val", "data.classes", "data.images"}
+
+
+@pytest.mark.parametrize(("fail_on", "codes"), [("error", (0, 1)), ("warning", (1, 1)), ("never", (0, 0))])
+def test_exit_codes(project, fail_on, codes):
+    edit(".gitignore", "/models\n", "")
+    assert call("--fail-on", fail_on) == codes[0]
+    edit("params.yaml", "epochs: 50", "epochs: 0")
+    assert call("--fail-on", fail_on) == codes[1]
+
+
+def test_another_word_for_fail_on(project, capsys):
+    assert call("--fail-on", "notes") == 2
+    assert "--fail-on is one of error, warning, never; got 'notes'" in capsys.readouterr().err
+
+
+def test_json_is_all_there_is_on_standard_output(project, capsys):
+    edit("params.yaml", "epochs: 50", "epochs: 0")
+    assert call("--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["counts"] == {"error": 1, "warning": 0, "note": 0, "fine": len(report["rows"]) - 1}
+    assert report["rows"][0]["severity"] == "error"
+
+
+def test_nothing_is_written(project):
+    def content():
+        return {path: path.read_bytes() for path in project.rglob("*") if path.is_file() and ".git" not in path.parts}
+
+    before = content()
+    check.run()
+    assert content() == before
