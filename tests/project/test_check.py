@@ -203,10 +203,14 @@ def test_every_mistake_at_once(project, capsys):
         assert words in told
 
 
-def test_a_broken_config_still_has_its_wiring_checked(project):
+def test_a_broken_config_keeps_nothing_else_from_being_checked(project):
     edit("params.yaml", "epochs: 50", "epochs: 0")
     edit("dvc.yaml", "      - algorithm.train\n", "")
-    assert {row.name for row in bad_rows()} == {"params.yaml", "stage train"}
+    edit("data/annotations/train.txt", ",0", ",7")
+    edit(".gitignore", "/models\n", "")
+    assert {row.name for row in bad_rows()} == {"params.yaml", "stage train", "data.train", "outputs"}
+    edit("params.yaml", "data:\n", "date:\n")
+    assert {row.name for row in bad_rows()} == {"params.yaml", "stage train", "outputs"}
 
 
 @pytest.mark.parametrize("content", [None, "", "- 1\n", "data: [\n"])

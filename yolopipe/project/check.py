@@ -8,8 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from yolopipe import console, paths
-from yolopipe.config import ALGORITHMS, ParamsFile, read_params
+from yolopipe.config import ALGORITHMS, Data, ParamsFile, read_params
 from yolopipe.formats.yaml_file import plain
 from yolopipe.project.inputs import check_inputs, uses_sample
 from yolopipe.project.rows import ORDER, Row, fine
@@ -26,36 +28,43 @@ def run(params_file: str | Path = "params.yaml") -> list[Row]:
         params_file: ``params.yaml`` of the project in the current folder.
 
     Returns:
-        A row a check, the worst first; checks that need a valid ``params.yaml`` are left out where it is not.
+        A row a check, the worst first; inputs and disk are left out where ``params.yaml`` does not say enough.
 
     Raises:
         ConfigError: when the params file cannot be read at all.
     """
     params = read_params(params_file)
-    rows = [*_check_params(params), *_check_wiring(params)]
+    data = _data(params)
+    rows = [*_check_params(params), *_check_wiring(params, data), *check_repository(data)]
+    if data is not None:
+        rows += check_inputs(params, data)
     if params.config is not None:
-        data = params.config.data
-        rows += [*check_inputs(params, data), *check_repository(data), *check_disk(params.config)]
+        rows += check_disk(params.config)
     return sorted([*rows, *check_environment()], key=lambda row: ORDER.index(row.severity))
+
+
+def _data(params: ParamsFile) -> Data | None:
+    """The section ``data``, which may be right where another is wrong."""
+    try:
+        return Data.model_validate(plain(params.tree).get("data"))
+    except ValidationError:
+        return None
 
 
 def _check_params(params: ParamsFile) -> list[Row]:
     name = str(params.file)
     if params.config is None:
-        return [
-            Row(name, mistake, "error", "correct it; what depends on it was not checked")
-            for mistake in params.mistakes
-        ]
+        return [Row(name, mistake, "error", "correct it") for mistake in params.mistakes]
     wrong = filter(None, (params.algorithm_mistake(stage) for stage in ALGORITHMS))
     rows = [Row(name, error.message, "error", error.hint or "") for error in wrong]
     return rows or [fine(name, "every key known, every value in range, algorithm numbers of this yolopipe")]
 
 
-def _check_wiring(params: ParamsFile) -> list[Row]:
+def _check_wiring(params: ParamsFile, data: Data | None) -> list[Row]:
     values = plain(params.tree)
     rows = check_pipeline(Path("dvc.yaml"), values)
     sample = paths.SAMPLE / "dvc.yaml"
-    if params.config is not None and uses_sample(params.config.data) and sample.is_file():
+    if data is not None and uses_sample(data) and sample.is_file():
         rows += check_sample_pipeline(sample, values)
     return rows
 

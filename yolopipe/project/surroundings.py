@@ -30,11 +30,11 @@ BYTES_PER_PIXEL = {"jpeg": 0.4, "png": 1.5, "raw": 3.0}
 PACKAGES = ("tensorflow", "keras", "dvc")
 
 
-def check_repository(data: Data) -> list[Row]:
+def check_repository(data: Data | None) -> list[Row]:
     """Git and DVC, and that each output is kept by the one that should keep it.
 
     Args:
-        data: the inputs, which experiments in other folders see only if git or DVC tracks them.
+        data: the inputs, which experiments in other folders see only if git or DVC tracks them; None if unknown.
     """
     if shutil.which("git") is None:
         return [Row("git", "no git on the PATH", "error", "install git: DVC needs it")]
@@ -46,7 +46,7 @@ def check_repository(data: Data) -> list[Row]:
     rows += [*_tracked_outputs(), *_ignored()] or [
         fine("outputs", "none tracked by git, all ignored; metrics in git")
     ]
-    rows += _untracked_inputs(data)
+    rows += _untracked_inputs(data) if data is not None else []
     lock = _merge_marks(Path("dvc.lock"))
     return [*rows, lock] if lock else rows
 
