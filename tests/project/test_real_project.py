@@ -72,23 +72,13 @@ def test_imported_data_run_untouched(shell, voc, git):
 
 
 def test_the_demo_in_a_folder_of_a_repository(shell):
-    """Fewer scenes; where DVC's project is a folder below the root of the git repository."""
+    """Wired, by DVC's own word, also below the root of a repository; tests/test_pipeline.py runs these very files."""
     shell("git init -q monorepo")
     folder = shell.root / "monorepo/sub project"
     command = next_command(shell, "'monorepo/sub project'", "--demo")
     assert "dvc init --subdir" in command
-    text = (folder / "params.yaml").read_text()
-    assert "train_images: 1500" in text
-    (folder / "params.yaml").write_text(
-        text.replace("images: 1500", "images: 24").replace("images: 300", "images: 8")
-    )
-    shell(f"{command} parse")
-    assert len((folder / "data/sample/train.txt").read_text().splitlines()) == 24
-    changed = {line[3:] for line in shell("git status --porcelain --untracked-files=all .", folder).splitlines()}
-    assert {name.strip('"') for name in changed} == {
-        f"sub project/{name}"
-        for name in (
-            *(".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", "params.yaml", "dvc.yaml", "dvc.lock"),
-            *("data/sample/dvc.yaml", "data/sample/dvc.lock"),
-        )
-    }
+    told = shell(command.replace("dvc repro", "dvc repro --dry"))
+    assert [f"Running stage '{name}'" in told for name in ("data/sample/dvc.yaml:sample", "parse", "evaluate")] == [
+        True
+    ] * 3
+    assert not (folder / "data/parsed").exists()

@@ -19,7 +19,7 @@ from yolopipe.formats.annotation_text import Annotation, parse_annotation
 from yolopipe.formats.class_names import read_class_names
 from yolopipe.formats.text_lines import read_lines
 from yolopipe.images import read_header
-from yolopipe.project.rows import Row, fine
+from yolopipe.project.rows import Row, class_list, fine
 
 __all__ = ["check_inputs", "uses_sample"]
 
@@ -82,9 +82,7 @@ class _Inputs:
             names = read_class_names(self.data.classes)
         except DataError as error:
             return (), [Row("data.classes", error.message, "error", error.hint or "one name a line, no name twice")]
-        shown = ", ".join(f"{number} {name}" for number, name in enumerate(names[:10]))
-        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-        return names, [fine("data.classes", f"{len(names)} class{'es' * (len(names) > 1)}: {shown}{more}")]
+        return names, [fine("data.classes", f"{len(names)} class{'es' * (len(names) > 1)}: {class_list(names)}")]
 
     def images(self) -> list[Row]:
         folder = self.data.images

@@ -9,7 +9,7 @@ from typing import Literal, cast, get_args
 from yolopipe.checks.report import SEVERITIES
 from yolopipe.errors import UsageError
 
-__all__ = ["ORDER", "FailOn", "Row", "Verdict", "fail_on", "fails", "fine"]
+__all__ = ["ORDER", "FailOn", "Row", "Verdict", "class_list", "fail_on", "fails", "fine"]
 
 Verdict = Literal["error", "warning", "note", "fine"]
 ORDER: tuple[Verdict, ...] = (*SEVERITIES, "fine")
@@ -42,6 +42,16 @@ def fine(name: str, result: str) -> Row:
     'fine'
     """
     return Row(name, result, "fine")
+
+
+def class_list(names: Sequence[str]) -> str:
+    """Number and name of the first ten classes, and how many more there are.
+
+    >>> class_list(["cat", "dog"])
+    '0 cat, 1 dog'
+    """
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names[:10])) + more
 
 
 def fail_on(text: str) -> FailOn:

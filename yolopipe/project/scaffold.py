@@ -18,6 +18,7 @@ from yolopipe.errors import UsageError
 from yolopipe.files import atomic_directory, atomic_file
 from yolopipe.paths import SAMPLE
 from yolopipe.project.imported import Chosen, choose_data
+from yolopipe.project.rows import class_list
 from yolopipe.project.templates import PIPELINE, SAMPLE_PIPELINE, own_params, template
 from yolopipe.stages import StageResult
 
@@ -166,7 +167,7 @@ def _import(form: str, path: Path, undo: ExitStack) -> tuple[Chosen, dict[str, o
     with atomic_directory(ANNOTATIONS) as partial:
         found = IMPORTERS[form](path, partial, classes=None)
         chosen = choose_data(partial, ANNOTATIONS)
-    rows = {name: value for name, value in found.rows.items() if name not in ("written", "classes")}
+    rows = {name: value for name, value in found.rows.items() if not name.startswith(("written", "class"))}
     return chosen, {f"import {form}": found.title.partition(": ")[2], **rows}
 
 
@@ -180,7 +181,7 @@ def _result(
         rows["trains on"] = f"{chosen.data['train']} ({chosen.images['train']:,} images)"
         rows["scored on"] = f"{chosen.data['val']} ({chosen.images['val']:,} images)"
         rows["images"] = f"{chosen.data['images']} (used where they are, not copied)"
-        rows["classes"] = ", ".join(f"{index} {name}" for index, name in enumerate(chosen.classes))
+        rows["classes"] = class_list(chosen.classes)
         for number, text in enumerate(chosen.notes, start=1):
             rows["note" if len(chosen.notes) == 1 else f"note {number}"] = text
     elif not demo:

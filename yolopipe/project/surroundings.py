@@ -134,7 +134,7 @@ def check_disk(config: Config) -> list[Row]:
     pixels = samples * config.precompute.input_size**2
     needed = 2 * pixels * BYTES_PER_PIXEL[config.precompute.encoding]
     free = shutil.disk_usage(".").free
-    result = f"{free / 1e9:,.1f} GB free; {samples:,} samples need about {needed / 1e9:,.1f} GB with DVC's copy"
+    result = f"{free / 1e9:,.1f} GB free; {samples:,} samples need about {needed / 1e6:,.0f} MB with DVC's copy"
     if free >= needed:
         return [fine("disk", result)]
     return [Row("disk", result, "warning", "free some space, or lower augment.copies or precompute.input_size")]
