@@ -74,11 +74,9 @@ def test_imported_data_run_untouched(shell, voc, git):
 def test_the_demo_in_a_folder_of_a_repository(shell):
     """Wired, by DVC's own word, also below the root of a repository; tests/test_pipeline.py runs these very files."""
     shell("git init -q monorepo")
-    folder = shell.root / "monorepo/sub project"
     command = next_command(shell, "'monorepo/sub project'", "--demo")
     assert "dvc init --subdir" in command
-    told = shell(command.replace("dvc repro", "dvc repro --dry"))
-    assert [f"Running stage '{name}'" in told for name in ("data/sample/dvc.yaml:sample", "parse", "evaluate")] == [
-        True
-    ] * 3
-    assert not (folder / "data/parsed").exists()
+    shown = shell(command.replace("dvc repro", "dvc stage list --all --name-only"))
+    assert {"data/sample/dvc.yaml:sample", "parse", "augment", "precompute", "train", "evaluate"} <= set(
+        shown.split()
+    )
