@@ -187,11 +187,11 @@ class TableReader:
                 raise DataError(message, hint=f"yolopipe {made_by}")
             self.class_names = tuple(metadata["classes"])
 
-    def pieces(self) -> Iterator[pa.Table]:
-        """The row groups, in order; can be read again."""
+    def pieces(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """The row groups, in order, or some of their columns; can be read again."""
         for group in range(self._file.num_row_groups):
             with self._named_errors():
-                piece = self._file.read_row_group(group)
+                piece = self._file.read_row_group(group, columns=columns)
             yield piece
 
     def __enter__(self) -> Self:

@@ -21,7 +21,17 @@ from yolopipe.shards.label_info import LabelInfo, count_labels, sum_labels
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row, ScaleLabel, boxes_at_size
 
-__all__ = ["BoxTargets", "Place", "Totals", "Trouble", "box_targets", "split_cell", "split_totals"]
+__all__ = [
+    "ROWS_AT_ONCE",
+    "BoxTargets",
+    "Place",
+    "Totals",
+    "Trouble",
+    "box_targets",
+    "checked_assignment",
+    "split_cell",
+    "split_totals",
+]
 
 ROWS_AT_ONCE = 256
 """Rows assigned in one vectorised call."""
@@ -167,9 +177,9 @@ def box_targets(row: Row, manifest: Manifest) -> tuple[BoxTargets, ...]:
     Raises:
         ShardError: when the stored labels are not what the rule gives for the stored boxes.
     """
-    found, _ = _checked_assignment([row], manifest, manifest.input_size)
+    found, _ = checked_assignment([row], manifest, manifest.input_size)
     for size in manifest.smaller_sizes:
-        _checked_assignment([row], manifest, size)
+        checked_assignment([row], manifest, size)
     places: list[list[Place]] = [[] for _ in row.classes]
     unlisted: list[list[int]] = [[] for _ in row.classes]
     for index, scale in enumerate(found.scales):
@@ -206,10 +216,10 @@ def split_totals(rows: Iterable[Row], manifest: Manifest) -> Totals:
     """
     totals, stream = Totals(), iter(rows)
     while batch := list(islice(stream, ROWS_AT_ONCE)):
-        found, row_of_box = _checked_assignment(batch, manifest, manifest.input_size)
+        found, row_of_box = checked_assignment(batch, manifest, manifest.input_size)
         _add(totals, batch, found, row_of_box)
         for size in manifest.smaller_sizes:
-            labels = count_labels(_checked_assignment(batch, manifest, size)[0])
+            labels = count_labels(checked_assignment(batch, manifest, size)[0])
             totals.smaller[size] = sum_labels([*([totals.smaller[size]] if size in totals.smaller else []), labels])
     return totals
 
@@ -242,7 +252,20 @@ def _troubles(batch: Sequence[Row], found: Assignment, row_of_box: Ints) -> Iter
         yield Trouble(row.path, row.copy, len(row.classes), *(int(count[number]) for count in counts))
 
 
-def _checked_assignment(rows: Sequence[Row], manifest: Manifest, size: int) -> tuple[Assignment, Ints]:
+def checked_assignment(rows: Sequence[Row], manifest: Manifest, size: int) -> tuple[Assignment, Ints]:
+    """A fresh assignment of the stored boxes, compared with the stored labels.
+
+    Args:
+        rows: from the shards; one vectorised call for all of them.
+        manifest: of the same shards.
+        size: one of the manifest's input sizes.
+
+    Returns:
+        The assignment, and which row each box is of.
+
+    Raises:
+        ShardError: when a stored label is not what the rule gives for the stored boxes.
+    """
     row_of_box = np.repeat(np.arange(len(rows)), [len(row.classes) for row in rows])
     try:
         found = assign(

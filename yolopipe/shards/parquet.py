@@ -121,8 +121,12 @@ def read_group(file: pq.ParquetFile, group: int, path: str | Path, columns: list
         ) from None
 
 
-def read_parquet(path: str | Path) -> Iterator[Row]:
+def read_parquet(path: str | Path, *, pixels: bool = True) -> Iterator[Row]:
     """The rows of a Parquet shard.
+
+    Args:
+        path: the shard.
+        pixels: False does not even read the images; ``Row.image`` is then empty.
 
     Raises:
         ShardError: when the file is not Parquet, of other columns, or damaged.
@@ -134,8 +138,9 @@ def read_parquet(path: str | Path) -> Iterator[Row]:
     with file:
         if not file.schema_arrow.equals(schema_of(smaller_sizes(file.schema_arrow.names))):
             raise ShardError(f"{path}: columns of another schema", hint="dvc repro -f precompute")
+        columns = None if pixels else [name for name in file.schema_arrow.names if name != "image"]
         for group in range(file.num_row_groups):
-            yield from _from_table(read_group(file, group, path))
+            yield from _from_table(read_group(file, group, path, columns))
 
 
 def list_values(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
@@ -151,6 +156,7 @@ def list_values(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
 
 def _from_table(table: pa.Table) -> Iterator[Row]:
     lists = [field.name for field in table.schema if pa.types.is_list(field.type)]
+    images = table["image"] if "image" in table.column_names else None
     parts = {name: list_values(table[name]) for name in lists}
     sizes = smaller_sizes(lists)
     matrices = table["matrix"].combine_chunks().flatten().to_numpy().reshape(-1, 2, 3)
@@ -163,7 +169,7 @@ def _from_table(table: pa.Table) -> Iterator[Row]:
         yield Row(
             path=path,
             copy=copy,
-            image=table["image"][index].as_py(),
+            image=b"" if images is None else images[index].as_py(),
             source_wh=(width, height),
             matrix=matrices[index],
             boxes_xyxy=parts["boxes_xyxy"][index],
