@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,7 +22,7 @@ from yolopipe import __version__, console
 from yolopipe.config import STAGES, load_config
 from yolopipe.errors import ProblemsError, UsageError, YolopipeError
 from yolopipe.stages import StageResult
-from yolopipe.workers import chosen_workers
+from yolopipe.workers import chosen_workers, worker_count
 
 __all__ = ["app", "main"]
 
@@ -148,16 +148,45 @@ def _inspect_labels(
     split: Annotated[str, typer.Option(help="train or val.")] = "train",
     copy: Annotated[int | None, typer.Option(help="Which augmented copy; default 0 for an image, all else.")] = None,
     out: Annotated[Path | None, typer.Option(help="Draw the decoded stored labels into this PNG.")] = None,
+    scale: Annotated[
+        int | None, typer.Option(help="With --image: the grid of stride 8, 16 or 32, and what it decodes to.")
+    ] = None,
+    fail_on: Annotated[
+        Literal["error", "warning", "never"],
+        typer.Option(help="From which severity on a check that finds something ends with exit code 1."),
+    ] = "error",
+    only: Annotated[
+        str | None, typer.Option(help="One rule of the checks, all its places.", metavar="RULE", show_default=False)
+    ] = None,
     shards: Annotated[Path, typer.Option(help="The folder of shards.")] = Path("data/shards"),
+    params: Annotated[
+        Path | None,
+        typer.Option(
+            "--params", help="The params file; default that of the project.", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Show what the network is taught: which box at which scale, cell and anchor, from the stored labels."""
+    """Show what the network is taught, and check the data: boxes, doubles, leaks, classes, anchors; or one image."""
     from yolopipe.inspection.command import run
 
-    result = run(shards=shards, image=image, split=split, copy=copy, out=out)
+    result = run(
+        shards=shards,
+        image=image,
+        split=split,
+        copy=copy,
+        out=out,
+        scale=scale,
+        fail_on=fail_on,
+        only=only,
+        params=params,
+        workers=worker_count(workers),
+    )
     if not as_json:
         print(result.text)
     _show(replace(result, title=""), as_json)
+    raise typer.Exit(result.exit_code)
 
 
 @app.command("init")

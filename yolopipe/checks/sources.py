@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow.compute as pc
 
 from yolopipe import paths
@@ -20,9 +22,10 @@ from yolopipe.checks.report import MOST_HITS, Hit
 from yolopipe.config import load_config
 from yolopipe.errors import YolopipeError
 from yolopipe.shards.manifest import Manifest
+from yolopipe.shards.schema import Row
 from yolopipe.tables import read_table
 
-__all__ = ["PARSE_RULES", "Losses", "Sources", "project_of", "read_sources"]
+__all__ = ["PARSE_RULES", "Losses", "Sources", "project_of", "read_sources", "source_boxes"]
 
 PARSE_RULES = {
     "no-area": "zero-size",
@@ -116,6 +119,20 @@ def read_sources(shards: Path, manifest: Manifest, params: Path | None = None) -
         missing.append(f"what parse dropped ({rules}), and lines of annotation text: {reason}")
         return Sources(folder, {}, files, None, missing=tuple(missing))
     return Sources(folder, lines, files, losses, boxes_read, images_read, tuple(missing))
+
+
+def source_boxes(shards: Path, split: str, row: Row) -> npt.NDArray[np.float32] | None:
+    """The boxes of an image as parse read them, (N, 4) source pixels; None where its table is not there."""
+    try:
+        table, _ = read_table(
+            project_of(shards) / paths.PARSED / f"{split}.parquet", made_by="parse", columns=["image", "boxes_xyxy"]
+        )
+    except YolopipeError:
+        return None
+    boxes = table.filter(pc.equal(table["image"], row.path))["boxes_xyxy"].to_pylist()
+    if len(boxes) != 1 or len(boxes[0]) != len(row.classes):
+        return None
+    return np.array(boxes[0], np.float32).reshape(-1, 4)
 
 
 def _annotation_files(params: Path, missing: list[str]) -> dict[str, str]:

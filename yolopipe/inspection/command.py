@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+import numpy.typing as npt
+
 from yolopipe import console, drawing, paths
+from yolopipe.checks.report import SEVERITIES, CheckReport
+from yolopipe.checks.rules import RULES
+from yolopipe.checks.run import run_checks
+from yolopipe.checks.sources import source_boxes
+from yolopipe.checks.text import report_json, report_text, rule_text
 from yolopipe.errors import DataError, ShardError, UsageError
-from yolopipe.inspection import overlay, text
-from yolopipe.inspection.targets import Totals, Trouble, box_targets, split_totals
+from yolopipe.inspection import grid_text, overlay, text
+from yolopipe.inspection.targets import BoxTargets, Totals, Trouble, box_targets, split_totals
 from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import Row
 from yolopipe.stages import StageResult
+from yolopipe.workers import Workers
 
 __all__ = ["Inspection", "find_row", "run"]
 
@@ -24,9 +33,15 @@ SHEET_IMAGES = 12
 
 @dataclass(frozen=True)
 class Inspection(StageResult):
-    """A result whose ``text`` is the whole answer for people, at most 100 columns wide."""
+    """A result whose ``text`` is the whole answer for people, at most 100 columns wide.
+
+    Args:
+        text: for people.
+        exit_code: 1 when a check found something at or above ``--fail-on``.
+    """
 
     text: str = ""
+    exit_code: int = 0
 
 
 def run(
@@ -36,8 +51,13 @@ def run(
     split: str = "train",
     copy: int | None = None,
     out: str | Path | None = None,
+    scale: int | None = None,
+    fail_on: str = "error",
+    only: str | None = None,
+    params: str | Path | None = None,
+    workers: Workers = 1,
 ) -> Inspection:
-    """Inspect a split, or one image of it.
+    """Inspect a data set: what a split teaches, and all checks; or one image.
 
     Args:
         shards: the folder of shards.
@@ -45,21 +65,35 @@ def run(
             suffix; None for the totals of the split.
         split: ``train`` or ``val``.
         copy: which augmented copy; None means all for the totals and 0 for an image.
-        out: a PNG to draw: the image and its three scales, or the first images of the split.
+        out: a PNG to draw: the image and its three scales (or the one of ``scale``), or the first images of the
+            split.
+        scale: with an image, the stride whose grid is shown.
+        fail_on: ``error``, ``warning`` or ``never``: from which severity on a check that finds something makes the
+            exit code 1.
+        only: without an image, one rule of the checks with all its places.
+        params: the params file, for the names of the annotation files.
+        workers: processes that read source images.
 
     Returns:
         ``text`` for people, ``report`` for programs.
 
     Raises:
-        UsageError: a copy that is not there, or an ``out`` that is not a PNG.
+        UsageError: a copy, scale or rule that is not there, or an ``out`` that is not a PNG.
         DataError: no such image, or several.
         ShardError: shards missing or damaged, or labels that are not what the rule gives.
     """
     manifest = load_manifest(shards)
     _check_request(manifest, shards, split, copy, out)
-    if image is None:
-        return _inspect_split(Path(shards), manifest, split, copy, out)
-    return _inspect_image(Path(shards), manifest, split, copy or 0, image, out)
+    if scale is not None and scale not in manifest.strides:
+        raise UsageError(f"--scale is one of {', '.join(map(str, manifest.strides))}, got {scale}")
+    folder = Path(shards)
+    if image is not None:
+        return _inspect_image(folder, manifest, split, copy or 0, image, out, scale)
+    _check_rule(only, scale, manifest)
+    report = run_checks(folder, workers=workers, params=params, manifest=manifest)
+    if only is not None:
+        return _with_checks(Inspection("", {}), _only(report, only), only, fail_on)
+    return _with_checks(_inspect_split(folder, manifest, split, copy, out), report, None, fail_on)
 
 
 def _check_request(
@@ -74,11 +108,43 @@ def _check_request(
         raise UsageError(f"--out writes a PNG, got {str(out)!r}", hint=f"--out {Path(out).with_suffix('.png')}")
 
 
+def _check_rule(only: str | None, scale: int | None, manifest: Manifest) -> None:
+    if scale is not None:
+        raise UsageError("--scale shows the grid of one image", hint=f"--image NAME --scale {scale}")
+    if only is not None and only not in RULES:
+        near = difflib.get_close_matches(only, RULES, n=1, cutoff=0.5)
+        hint = f"--only {near[0]}" if near else None
+        raise UsageError(f"no rule {only!r}; the rules are {', '.join(RULES)}", hint=hint)
+
+
+def _only(report: CheckReport, rule: str) -> CheckReport:
+    checks = tuple(check for check in report.checks if check.rule == rule)
+    if not checks:
+        why = "; ".join(sentence for sentence in report.left_out if rule in sentence)
+        raise DataError(f"{rule} could not be checked: {why}")
+    return replace(report, checks=checks)
+
+
+def _with_checks(result: Inspection, report: CheckReport, only: str | None, fail_on: str) -> Inspection:
+    """The result and the checks: their text after its own, their facts under ``check_report``."""
+    failing = SEVERITIES[: SEVERITIES.index("warning" if fail_on == "warning" else "error") + 1]
+    found = any(report.found(severity) for severity in failing) and fail_on != "never"
+    said = report_text(report) if only is None else rule_text(report, only)
+    return replace(
+        result,
+        text="\n\n".join(filter(None, [result.text, said])),
+        report={**result.report, "check_report": report_json(report)},
+        exit_code=int(found),
+    )
+
+
 def _inspect_image(
-    shards: Path, manifest: Manifest, split: str, copy: int, image: str, out: str | Path | None
+    shards: Path, manifest: Manifest, split: str, copy: int, image: str, out: str | Path | None, scale: int | None
 ) -> Inspection:
     row = find_row(shards, manifest, split, copy, image)
     targets = box_targets(row, manifest)
+    if scale is not None:
+        return _inspect_scale(row, targets, manifest, split, scale, out, source_boxes(shards, split, row))
     if out is not None:
         drawing.save_png(out, overlay.row_picture(row, targets, manifest, split=split))
     return Inspection(
@@ -90,12 +156,33 @@ def _inspect_image(
     )
 
 
+def _inspect_scale(
+    row: Row,
+    targets: Sequence[BoxTargets],
+    manifest: Manifest,
+    split: str,
+    scale: int,
+    out: str | Path | None,
+    source_xyxy: npt.NDArray[np.float32] | None,
+) -> Inspection:
+    positives = grid_text.positives_of(row, targets, manifest, scale, source_xyxy)
+    if out is not None:
+        drawing.save_png(out, overlay.scale_picture(row, targets, manifest, scale, split=split))
+    return Inspection(
+        title=f"{row.path}, stride {scale}",
+        rows={"picture": out} if out is not None else {},
+        report=grid_text.scale_report(row, positives, manifest, scale, split=split),
+        next_step=None if out is not None else f"the same with --out stride{scale}.png draws it",
+        text=grid_text.scale_text(row, positives, manifest, scale, split=split),
+    )
+
+
 def _inspect_split(
     shards: Path, manifest: Manifest, split: str, copy: int | None, out: str | Path | None
 ) -> Inspection:
     first: list[Row] = []
     with console.progress("inspect", _row_count(manifest, split, copy)) as advance:
-        rows = _watched(read_rows(shards, manifest, split, copy=copy), advance, first)
+        rows = _watched(read_rows(shards, manifest, split, copy=copy, pixels=out is not None), advance, first)
         totals = split_totals(rows, manifest)
     if copy is None:
         _compare_with_manifest(totals, manifest, split)

@@ -17,10 +17,13 @@ from yolopipe.inspection.targets import BoxTargets, Place, split_cell
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row, decode_pixels
 
-__all__ = ["row_picture", "sheet_picture"]
+__all__ = ["row_picture", "scale_picture", "sheet_picture"]
 
 PANEL_PX = 560
 """Panels are enlarged by whole factors to at least this, so that a 160 pixel input has room for labels."""
+
+SCALE_PX = 1100
+"""The picture of one scale is larger: every cell of the finest grid must be seen."""
 
 TILE_PX = 320
 
@@ -59,6 +62,28 @@ def row_picture(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, 
         panels.append(drawing.with_title(panel, _scale_title(row, manifest, index)))
     sheet = drawing.arrange(panels, columns=2)
     return np.concatenate([_row_legend(targets, manifest, colours, sheet.shape[1]), sheet])
+
+
+def scale_picture(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, stride: int, *, split: str) -> Pixels:
+    """The panel of one scale alone, larger: grid lines, lit cells, anchors in charge, lost places in red.
+
+    Args:
+        row: from the shards.
+        targets: of the same row.
+        manifest: of the same shards.
+        stride: 8, 16 or 32.
+        split: for the title.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    index = manifest.strides.index(stride)
+    pixels = decode_pixels(row.image, encoding=manifest.encoding, input_size=manifest.input_size)
+    colours = _class_colours(targets)
+    sketch = Sketch(pixels, scale=max(1, ceil(SCALE_PX / manifest.input_size)))
+    panel = _scale_panel(sketch, row, targets, manifest, index, colours)
+    title = drawing.with_title(panel, f"{row.path}, {split}, copy {row.copy}", _scale_title(row, manifest, index))
+    return np.concatenate([_row_legend(targets, manifest, colours, title.shape[1]), title])
 
 
 def _class_colours(targets: Sequence[BoxTargets]) -> dict[int, Colour]:
