@@ -182,23 +182,30 @@ def _backgrounds(data: Dataset) -> Check:
 def loss_checks(losses: Mapping[str, Losses], boxes_read: int, images_read: int) -> Iterator[Check]:
     """The rules on what parse found and dropped, clipped or noted."""
     bases = {"zero-size": boxes_read, "outside-image": boxes_read, "dropped": boxes_read + images_read}
-    passed = {
-        "zero-size": "every box has an area",
-        "outside-image": "every box lies in its image",
-        "dropped": "parse dropped nothing else",
-        "unwatched": "all images lie under data.images",
+    words = {
+        "zero-size": ("without width or height", "every box has an area"),
+        "outside-image": ("reach or lie outside their image", "every box lies in its image"),
+        "dropped": ("other faults", "parse dropped nothing else"),
+        "unwatched": ("not under data.images", "all images lie under data.images"),
     }
-    for rule, words in passed.items():
+    for rule, (applies, passed) in words.items():
         found = losses[rule]
-        by_rule = f": {_tally(found.rules)}" if rule == "dropped" else ""
-        summary = f"parse: {_tally(found.actions)}{by_rule}" if found.count else words
+        kinds = f" ({', '.join(f'{name} {n:,}' for name, n in sorted(found.rules.items()))})"
+        summary = f"{applies}{kinds * (rule == 'dropped')}: {_tally(found.actions)}" if found.count else passed
         yield make_check(rule, found.count, bases.get(rule, images_read), summary, found.hits)
 
 
-def _tally(counts: Counter[str]) -> str:
-    """Names and how often, sorted.
+_ACTIONS = {
+    "dropped-box": "dropped by parse",
+    "dropped-image": "dropped with the image",
+    "clipped": "clipped by parse",
+}
+
+
+def _tally(actions: Counter[str]) -> str:
+    """What parse did about how many.
 
     >>> _tally(Counter({"dropped-box": 2, "clipped": 1}))
-    'clipped 1, dropped box 2'
+    '1 clipped by parse, 2 dropped by parse'
     """
-    return ", ".join(f"{name.replace('-', ' ')} {count:,}" for name, count in sorted(counts.items()))
+    return ", ".join(f"{count:,} {_ACTIONS.get(action, action)}" for action, count in sorted(actions.items()))

@@ -46,15 +46,37 @@ def image_checks(data: Dataset, found: Fingerprints, left_out: list[str]) -> Ite
     near.same[same.same >= 0] = -1
     train, val = (int((data.split == number).sum()) for number in _train_val(data))
     images = len(data.paths)
-    equal, alike = "the same file as {}", "nearly the same picture as {}"
-    yield _pair_check("leak", data, same.other, val, f"no file of val is in train ({train:,} images) too", equal)
-    yield _pair_check(
-        "leak-near", data, near.other, val, f"no image of val is nearly one of train's {train:,}", alike
+    rows = (
+        ("leak", same.other, val, "the same file is in train", f"no file of val is one of the {train:,} of train"),
+        (
+            "leak-near",
+            near.other,
+            val,
+            f"{_NEAR} is in train",
+            f"no image of val is nearly one of the {train:,} of train",
+        ),
+        (
+            "duplicate-image",
+            same.same,
+            images,
+            "the same file as an earlier one",
+            "no file is there twice in a split",
+        ),
+        (
+            "near-duplicate",
+            near.same,
+            images,
+            f"{_NEAR} is earlier in its split",
+            "no two of a split are nearly the same",
+        ),
     )
-    yield _pair_check("duplicate-image", data, same.same, images, "no file is there twice in a split", equal)
-    yield _pair_check(
-        "near-duplicate", data, near.same, images, "no two images of a split are nearly the same", alike
-    )
+    for rule, partner, base, applies, passed in rows:
+        hits = _pair_hits(data, partner, f"{_NEAR} as {{}}" if "near" in rule else "the same file as {}")
+        count = int((partner >= 0).sum())
+        yield make_check(rule, count, base, applies if count else passed, hits)
+
+
+_NEAR = "nearly the same picture"
 
 
 def _train_val(data: Dataset) -> Iterator[int]:
@@ -76,16 +98,14 @@ def _equal_bytes(digest: npt.NDArray[np.uint64], split: npt.NDArray[np.uint8], r
     return Twins(partner["same"], partner["other"])
 
 
-def _pair_check(rule: str, data: Dataset, partner: Ints, base: int, passed: str, words: str) -> Check:
-    chosen = np.flatnonzero(partner >= 0)
+def _pair_hits(data: Dataset, partner: Ints, words: str) -> list[Hit]:
     hits = []
-    for image in chosen[:MOST_HITS].tolist():
+    for image in np.flatnonzero(partner >= 0)[:MOST_HITS].tolist():
         other = int(partner[image])
         place = (data.split_names[data.split[other]], data.paths[other])
         named = f"{place[1]} ({place[0]}{_line(data, other)})"
         hits.append(image_hit(data, image, words.format(named), partner=place))
-    summary = f"{words.format(hits[0].partner[1])}: {hits[0].image}" if hits and hits[0].partner else passed
-    return make_check(rule, len(chosen), base, summary, hits)
+    return hits
 
 
 def _line(data: Dataset, image: int) -> str:
