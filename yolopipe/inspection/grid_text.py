@@ -24,8 +24,8 @@ from yolopipe.shards.schema import Row
 
 __all__ = ["Positive", "class_letters", "decode_box", "positives_of", "scale_report", "scale_text"]
 
-COLUMNS = 94
-"""Of the grid itself, beside the row numbers."""
+COLUMNS, WIDE_COLUMNS = 94, 74
+"""Of the grid itself, beside the row numbers: at most, and up to where each cell gets a blank beside it."""
 
 SEVERAL, CONTESTED, EMPTY = "+", "#", "."
 
@@ -194,7 +194,7 @@ def _grid(positives: Sequence[Positive], letters: Mapping[int, str], grid: int) 
     top, bottom = max(0, min(rows) - 1), min(grid - 1, max(rows) + 1)
     left, right = max(0, min(columns) - 1), min(grid - 1, max(columns) + 1)
     block = math.ceil((right - left + 1) / COLUMNS)
-    step = 2 if 2 * (right - left + 1) <= COLUMNS else 1
+    step = 2 if 2 * (right - left + 1) <= WIDE_COLUMNS else 1
     if (top, left, bottom, right) != (0, 0, grid - 1, grid - 1):
         yield f"rows {top} to {bottom}, columns {left} to {right}; the rest is empty"
     if block > 1:
@@ -236,8 +236,9 @@ def _sign(found: Sequence[Positive], letters: Mapping[int, str]) -> str:
 def _legend(positives: Sequence[Positive], letters: Mapping[int, str], names: Sequence[str]) -> Iterator[str]:
     for class_id, letter in letters.items():
         yield f"  {letter}  {names[class_id][:60]}"
+    if any(positive.contested_by for positive in positives):
+        yield f"  {CONTESTED}  two boxes wanted one cell and anchor: one of them lost it"
     yield f"  {SEVERAL}  several boxes, each on an anchor of its own"
-    yield f"  {CONTESTED}  two boxes wanted one cell and anchor: one of them lost it"
 
 
 def _table(positives: Sequence[Positive], letters: Mapping[int, str]) -> Iterator[str]:
