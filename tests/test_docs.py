@@ -20,7 +20,9 @@ def test_the_readmes_python_runs_and_prints_what_it_says(repo, capsys):
         assert capsys.readouterr().out == expected
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/design.md", "examples/bccd/README.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/checks.md", "examples/bccd/README.md"]
+)
 def test_links_and_pictures_exist(repo, document):
     text = (repo / document).read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
@@ -29,7 +31,7 @@ def test_links_and_pictures_exist(repo, document):
     assert "@@" not in text, "a place-holder was left"
 
 
-@pytest.mark.parametrize("document", ["README.md", "examples/bccd/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/checks.md", "examples/bccd/README.md"])
 def test_commands_and_options_exist(repo, document):
     """Every `yolopipe COMMAND` named in the documents is a command, every option of it one of its options."""
     from typer.main import get_command

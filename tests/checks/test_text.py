@@ -44,7 +44,7 @@ def test_every_rule_is_a_row_and_what_was_left_out_is_loud() -> None:
     )
     report = report_of(make_check("leak", 0, 87, "none"), found, left_out=("tiny: no boxes",))
     lines = report_text(report).splitlines()
-    assert lines[0] == "checks: 1 warning, 1 rules passed"
+    assert lines[0] == "checks: 1 warning, 1 rule passed"
     assert lines[1] == "NOT CHECKED  tiny: no boxes"
     assert "warning  double-box         8 of 4,886 boxes" in lines
     assert "         val.txt:7: a.jpg: boxes 1 and 2" in lines
@@ -124,3 +124,12 @@ def test_the_screen_holds_totals_and_checks(project: Any) -> None:
     assert "stored labels equal a fresh assignment" in text
     assert "checks: 1 note, 24 rules passed" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_page_about_the_rules_names_them_all(repo: Path) -> None:
+    """Every rule is a row of docs/checks.md with its severity, and no other is."""
+    rows = [line.split("|") for line in (repo / "docs/checks.md").read_text().splitlines() if line.startswith("| `")]
+    told = {
+        cells[1].strip(" `"): cells[2].strip() for cells in rows if cells[2].strip() in ("error", "warning", "note")
+    }
+    assert told == {rule: fixed.severity for rule, fixed in RULES.items()}

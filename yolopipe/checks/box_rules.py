@@ -124,7 +124,7 @@ def _collision_words(data: Dataset, lost: Ints) -> str:
     if not len(lost):
         return f"all are taught somewhere ({rule})"
     double = int(np.isin(lost, np.concatenate([data.doubles.box, data.doubles.first])).sum())
-    of_these = "all of them" if double == len(lost) else f"{double:,} of them"
+    of_these = {0: "none of them", len(lost): "all of them"}.get(double, f"{double:,} of them")
     copies = max(info.copies for info in data.manifest.splits.values())
     everywhere = sum(info.overwritten for info in data.manifest.splits.values())
     also = f"; {everywhere:,} in all copies" if copies > 1 else ""

@@ -89,7 +89,7 @@ class _Parts:
     split: list[int] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
-    source_wh: list[tuple[int, int]] = field(default_factory=list)
+    source_wh: list[npt.NDArray[np.int32]] = field(default_factory=lambda: [np.zeros((0, 2), np.int32)])
     sizes_wh: list[npt.NDArray[np.float32]] = field(default_factory=lambda: [np.zeros((0, 2), np.float32)])
     classes: list[npt.NDArray[np.uint16]] = field(default_factory=lambda: [np.zeros(0, np.uint16)])
     state: list[npt.NDArray[np.uint8]] = field(default_factory=lambda: [np.zeros(0, np.uint8)])
@@ -143,7 +143,7 @@ def _add(
     parts.split += [split] * len(batch)
     parts.paths += [row.path for row in batch]
     parts.counts += [len(row.classes) for row in batch]
-    parts.source_wh += [row.source_wh for row in batch]
+    parts.source_wh.append(np.array([row.source_wh for row in batch], np.int32))
     parts.sizes_wh.append(_plain_sizes(batch, boxes_xyxy, row_of_box, manifest.input_size))
     parts.classes.append(classes)
     parts.state.append(_state(found))
@@ -212,7 +212,7 @@ def _ordered(
         paths=[parts.paths[n] for n in order],
         lines=lines[order],
         files=files,
-        source_wh=np.array(parts.source_wh, np.int32).reshape(-1, 2)[order],
+        source_wh=np.concatenate(parts.source_wh)[order],
         offsets=offsets,
         sizes_wh=np.concatenate(parts.sizes_wh)[old],
         classes=np.concatenate(parts.classes)[old],

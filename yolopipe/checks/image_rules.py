@@ -132,6 +132,7 @@ def unreadable_check(data: Dataset, found: Fingerprints | None, losses: Losses |
     count = dropped.count + len(troubles)
     parts = [f"{len(troubles):,} cannot be read now"] if troubles else []
     parts += [f"{dropped.count:,} could not be read by parse"] if dropped.count else []
+    hits.sort(key=lambda hit: (hit.split, hit.line))
     return make_check(
         "unreadable", count, max(images_read, len(data.paths)), ", ".join(parts) or "all can be read", hits
     )

@@ -92,7 +92,9 @@ RULES: dict[str, Rule] = {
     ),
     "duplicate-image": Rule("warning", "images", "keep one of each; its boxes then go on one line"),
     "near-duplicate": Rule("warning", "images", "look at the pairs; frames of one film teach little and count much"),
-    "collision": Rule("warning", "boxes", "mend double boxes first; then try assignment.collisions: next-anchor"),
+    "collision": Rule(
+        "warning", "boxes", "mend those that are double boxes; for the rest try assignment.collisions: next-anchor"
+    ),
     "past-list-end": Rule(
         "warning", "boxes", "raise assignment.max_bbox_per_scale: a box not listed is taught to be background"
     ),

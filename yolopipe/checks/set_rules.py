@@ -54,7 +54,7 @@ def class_checks(data: Dataset, facts: dict[str, SplitFacts]) -> Iterator[Check]
         len(only_val),
         len(names),
         _named(data, only_val, "in val, never in train") or "val has no class that train lacks",
-        [_first_of_class(data, "val", label) for label in only_val.tolist()],
+        sorted((_first_of_class(data, "val", label) for label in only_val.tolist()), key=lambda hit: hit.line),
     )
     unused = np.flatnonzero((train == 0) & (val == 0))
     yield make_check("unused-class", len(unused), len(names), _named(data, unused, "no box") or "all have boxes")

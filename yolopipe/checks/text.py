@@ -25,7 +25,7 @@ def report_text(report: CheckReport) -> str:
     checks: nothing found, 0 rules passed
     """
     passed = [check for check in report.checks if not check.count]
-    lines = [f"checks: {_verdict(report)}, {len(passed)} rules passed"]
+    lines = [f"checks: {_verdict(report)}, {len(passed)} rule{'s' * (len(passed) != 1)} passed"]
     lines += [line for sentence in report.left_out for line in _wrapped(f"NOT CHECKED  {sentence}", "", " " * 13)]
     for severity in SEVERITIES:
         for check in report.found(severity):
