@@ -52,7 +52,7 @@ def all_pairs(prints: Prints, group: np.ndarray, wanted: np.ndarray) -> tuple[se
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(0, 60),
     few=st.sampled_from([0, 4096]),
-    block=st.sampled_from([1, 50, 2**20]),
+    block=st.sampled_from([(1, 1), (7, 5), (128, 1024)]),
 )
 def test_equal_to_all_with_all(seed: int, count: int, few: int, block: int) -> None:
     rng = np.random.default_rng(seed)
@@ -61,7 +61,8 @@ def test_equal_to_all_with_all(seed: int, count: int, few: int, block: int) -> N
     wanted = rng.random(count) < 0.9
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "FEW", few)
-        patch.setattr(module, "BLOCK", block)
+        patch.setattr(module, "ROWS", block[0])
+        patch.setattr(module, "COLUMNS", block[1])
         found = find_twins(prints, group, wanted)
     same, other = all_pairs(prints, group, wanted)
     assert set(np.flatnonzero(found.same >= 0).tolist()) == same
@@ -97,7 +98,6 @@ def test_one_long_film_is_settled_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     prints = distinct(6000)
     prints.across[:], prints.down[:], prints.thumb[:] = prints.across[0], prints.down[0], prints.thumb[0]
     monkeypatch.setattr(module, "MOST_LOOKS", 40_000)
-    monkeypatch.setattr(module, "BLOCK", 2**14)
     found = find_twins(prints, (np.arange(6000) >= 5000).astype(np.uint8), np.ones(6000, bool))
     assert (found.same >= 0).sum() == 5998
     assert (found.other >= 0).sum() == 1000

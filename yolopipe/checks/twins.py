@@ -23,16 +23,21 @@ Ints = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint64]
 
 FEW = 4096
-"""Up to here all are compared with all (17 million comparisons, 0.05 s): cheaper than sorting them."""
+"""Up to here all are compared with all (8 million comparisons): cheaper than sorting them."""
 
-BLOCK = 2**20
-"""Hash comparisons in one call."""
+ROWS, COLUMNS = 128, 1024
+"""Hashes compared in one call: what stays in the processor's cache is three times faster."""
 
 MOST_COMPARISONS = 6_000_000_000
-"""Hash comparisons in all, some ten seconds: 50,000 different pictures need 0.1 of a billion, 500,000 need 8."""
+"""Hash comparisons in all, some ten seconds: 50,000 different pictures need 0.04 of a billion, 500,000 need 4."""
+
+CANDIDATE_COST = 16
+"""A pair that the first hash lets through costs as much as this many comparisons."""
 
 MOST_LOOKS = 3_000_000
-"""Thumbnails compared in all, some seconds."""
+"""Pairs of thumbnails compared in all, some seconds."""
+
+LOOKS_AT_ONCE = 4096
 
 
 class Prints(NamedTuple):
@@ -122,15 +127,15 @@ class _Search:
 
     def compare(self, earlier: Ints, later: Ints, *, band: int) -> None:
         """Compare the members of a bucket with those after them, and leave out whoever has a partner already."""
-        rows = max(1, BLOCK // max(1, len(later)))
-        for start in range(0, len(earlier), rows):
-            block = earlier[start : start + rows]
+        for start in range(0, len(earlier), ROWS):
+            block = earlier[start : start + ROWS]
             open_ = later[(later > block[0]) & self._open(later, block)]
             if self._comparisons + len(block) * len(open_) > MOST_COMPARISONS:
                 self.twins.skipped += len(block) * len(open_)
                 continue
             self._comparisons += len(block) * len(open_)
-            self._settle(*self._near(block, open_, band))
+            for at in range(0, len(open_), COLUMNS):
+                self._settle(*self._near(block, open_[at : at + COLUMNS], band))
 
     def _open(self, later: Ints, block: Ints) -> npt.NDArray[np.bool_]:
         """Who could still get a partner from this block."""
@@ -141,8 +146,9 @@ class _Search:
     def _near(self, block: Ints, later: Ints, band: int) -> tuple[Ints, Ints]:
         across, down = self.prints.across, self.prints.down
         apart = np.bitwise_count(across[block][:, np.newaxis] ^ across[later])
-        one, two = np.nonzero(apart <= MOST_BITS_ACROSS)
-        a, b = block[one], later[two]
+        near = np.flatnonzero(apart <= MOST_BITS_ACROSS)
+        self._comparisons += CANDIDATE_COST * len(near)
+        a, b = block[near // len(later)], later[near % len(later)]
         keep = (a < b) & (np.bitwise_count(down[a] ^ down[b]) <= MOST_BITS_DOWN)
         keep &= self.prints.digest[a] != self.prints.digest[b]
         for earlier_band in range(max(0, band)):  # such a pair was met there
@@ -150,24 +156,19 @@ class _Search:
         return a[keep], b[keep]
 
     def _settle(self, a: Ints, b: Ints) -> None:
-        room = MOST_LOOKS - self._looks
-        self.twins.skipped += max(0, len(a) - room)
-        a, b = a[:room], b[:room]
-        self._looks += len(a)
-        for start in range(0, len(a), 4096):
-            one, two = a[start : start + 4096], b[start : start + 4096]
-            alike = self._correlation(one, two) > TWIN_CORRELATION
-            one, two = one[alike][::-1], two[alike][::-1]  # written last, the earliest partner stays
+        for start in range(0, len(a), LOOKS_AT_ONCE):
+            one, two = a[start : start + LOOKS_AT_ONCE], b[start : start + LOOKS_AT_ONCE]
             same = self.group[one] == self.group[two]
-            _fill(self.twins.same, two[same], one[same])
-            _fill(self.twins.other, two[~same], one[~same])
+            free = np.where(same, self.twins.same[two], self.twins.other[two]) < 0  # others have a partner by now
+            room = MOST_LOOKS - self._looks
+            self.twins.skipped += max(0, int(free.sum()) - room)
+            one, two, same = one[free][:room], two[free][:room], same[free][:room]
+            self._looks += len(one)
+            alike = self._correlation(one, two) > TWIN_CORRELATION
+            for partner, kind in ((self.twins.same, alike & same), (self.twins.other, alike & ~same)):
+                partner[two[kind][::-1]] = one[kind][::-1]  # written last, the earliest stays
 
     def _correlation(self, a: Ints, b: Ints) -> npt.NDArray[np.float32]:
         thumb, mean, norm = self.prints.thumb, self._mean, self._norm
         dot = np.einsum("nk,nk->n", thumb[a].astype(np.float32), thumb[b].astype(np.float32))
         return np.asarray((dot - 256 * mean[a] * mean[b]) / (norm[a] * norm[b]), np.float32)
-
-
-def _fill(partner: Ints, of: Ints, value: Ints) -> None:
-    free = partner[of] < 0
-    partner[of[free]] = value[free]
