@@ -268,6 +268,23 @@ def test_half_of_a_parsed_folder_is_left_out(project: Any, damage: str) -> None:
     assert "what parse dropped" in " ".join(report.left_out)
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("counts.json", b"{"),
+        ("counts.json", b"[]"),
+        ("problems.csv", b"\xff\xfe"),
+        ("problems.csv", b"file,line\nx,y\n"),
+        ("val.parquet", b"PAR1"),
+    ],
+)
+def test_a_damaged_parsed_folder_is_left_out(project: Any, file: str, content: bytes) -> None:
+    project.build()
+    (project.folder / "data/parsed" / file).write_bytes(content)
+    report = run_checks("data/shards")
+    assert "what parse dropped" in " ".join(report.left_out)
+
+
 def test_without_params_the_files_are_not_named(project: Any) -> None:
     double(project)
     project.build()

@@ -105,6 +105,8 @@ def test_only_one_rule(project: Any, capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(UsageError, match="no rule 'doublebox'") as caught:
         run(only="doublebox")
     assert caught.value.hint == "--only double-box"
+    with pytest.raises(UsageError, match="give one of them"):
+        run(only="tiny", image="train ä1")
     with pytest.raises(UsageError, match="grid of one image"):
         run(scale=8)
 

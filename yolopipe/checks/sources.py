@@ -113,7 +113,7 @@ def read_sources(shards: Path, manifest: Manifest, params: Path | None = None) -
         counts = json.loads((parsed / "counts.json").read_text(encoding="utf-8"))["splits"].values()
         losses = _losses(parsed / "problems.csv", files, lines)
         boxes_read, images_read = (sum(int(s[name]) for s in counts) for name in ("boxes_read", "images_read"))
-    except (YolopipeError, OSError, ValueError, KeyError, TypeError) as error:
+    except (YolopipeError, OSError, csv.Error, ValueError, KeyError, TypeError) as error:
         reason = error.message if isinstance(error, YolopipeError) else f"{parsed} is not whole ({error})"
         rules = ", ".join(dict.fromkeys([*PARSE_RULES.values(), "dropped"]))
         missing.append(f"what parse dropped ({rules}), and lines of annotation text: {reason}")

@@ -88,6 +88,8 @@ def run(
         raise UsageError(f"--scale is one of {', '.join(map(str, manifest.strides))}, got {scale}")
     folder = Path(shards)
     if image is not None:
+        if only is not None:
+            raise UsageError("--only shows a rule over the whole data set, --image one image: give one of them")
         return _inspect_image(folder, manifest, split, copy or 0, image, out, scale)
     _check_rule(only, scale, manifest)
     report = run_checks(folder, workers=workers, params=params, manifest=manifest)
