@@ -123,7 +123,8 @@ def _only(report: CheckReport, rule: str) -> CheckReport:
     checks = tuple(check for check in report.checks if check.rule == rule)
     if not checks:
         why = "; ".join(sentence for sentence in report.left_out if rule in sentence)
-        raise DataError(f"{rule} could not be checked: {why}")
+        hint = "run it in the project that the shards were made in, or with --shards PROJECT/data/shards"
+        raise DataError(f"{rule} could not be checked: {why}", hint=hint)
     return replace(report, checks=checks)
 
 
