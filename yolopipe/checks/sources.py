@@ -23,7 +23,7 @@ from yolopipe.config import load_config
 from yolopipe.errors import YolopipeError
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
-from yolopipe.tables import read_table
+from yolopipe.tables import TableReader
 
 __all__ = ["PARSE_RULES", "Losses", "Sources", "project_of", "read_sources", "source_boxes"]
 
@@ -123,16 +123,18 @@ def read_sources(shards: Path, manifest: Manifest, params: Path | None = None) -
 
 def source_boxes(shards: Path, split: str, row: Row) -> npt.NDArray[np.float32] | None:
     """The boxes of an image as parse read them, (N, 4) source pixels; None where its table is not there."""
+    file = project_of(shards) / paths.PARSED / f"{split}.parquet"
     try:
-        table, _ = read_table(
-            project_of(shards) / paths.PARSED / f"{split}.parquet", made_by="parse", columns=["image", "boxes_xyxy"]
-        )
+        with TableReader(file, made_by="parse") as reader:
+            for piece in reader.pieces(["image", "boxes_xyxy"]):
+                boxes = piece.filter(pc.equal(piece["image"], row.path))["boxes_xyxy"].to_pylist()
+                if boxes:
+                    return (
+                        np.array(boxes[0], np.float32).reshape(-1, 4) if len(boxes[0]) == len(row.classes) else None
+                    )
     except YolopipeError:
-        return None
-    boxes = table.filter(pc.equal(table["image"], row.path))["boxes_xyxy"].to_pylist()
-    if len(boxes) != 1 or len(boxes[0]) != len(row.classes):
-        return None
-    return np.array(boxes[0], np.float32).reshape(-1, 4)
+        pass
+    return None
 
 
 def _annotation_files(params: Path, missing: list[str]) -> dict[str, str]:
@@ -145,9 +147,12 @@ def _annotation_files(params: Path, missing: list[str]) -> dict[str, str]:
 
 
 def _lines(table_file: Path, manifest: Manifest, split: str) -> dict[str, int]:
-    table, _ = read_table(table_file, made_by="parse", columns=["image", "line", "classes"])
-    lines = dict(zip(table["image"].to_pylist(), table["line"].to_pylist(), strict=True))
-    boxes = pc.sum(pc.list_value_length(table["classes"])).as_py() or 0
+    lines: dict[str, int] = {}
+    boxes = 0
+    with TableReader(table_file, made_by="parse") as reader:
+        for piece in reader.pieces(["image", "line", "classes"]):
+            lines.update(zip(piece["image"].to_pylist(), piece["line"].to_pylist(), strict=True))
+            boxes += pc.sum(pc.list_value_length(piece["classes"])).as_py() or 0
     of_copy = manifest.splits[split].of_copy(0)
     if (len(lines), boxes) != (sum(shard.rows for shard in of_copy), sum(shard.boxes for shard in of_copy)):
         raise ValueError(f"{table_file.name} is of other images than the shards; run: dvc repro")
