@@ -1,0 +1,87 @@
+"""Annotation text to COCO JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from yolopipe.exporting.splits import TextSplit, check_out, read_splits, result_of
+from yolopipe.files import atomic_directory
+from yolopipe.formats.coco import box_xywh
+from yolopipe.stages import StageResult
+
+__all__ = ["convert_coco"]
+
+
+def convert_coco(texts: Mapping[str, str | Path], classes: str | Path, out: str | Path) -> StageResult:
+    """Write ``annotations/instances_SPLIT.json``, one file a split and one record a line.
+
+    Ids count from 1 (0 means "unmatched" to COCO's own evaluator).  File names are the paths of the annotation text,
+    so they start at the project folder.  Read back, boxes are the same to the last bit (those left of or above their
+    image may be off by one rounding).
+
+    Args:
+        texts: split name to annotation text.
+        classes: the names file.
+        out: a new or empty folder.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UsageError: ``out`` is not empty.
+        ProblemsError: what COCO cannot hold, all at once.
+    """
+    folder = Path(out)
+    check_out(folder)
+    splits, names = read_splits(texts, classes, kind="coco")
+    with atomic_directory(folder) as partial:
+        (partial / "annotations").mkdir()
+        for name, split in splits.items():
+            file = partial / "annotations" / f"instances_{name}.json"
+            with file.open("w", encoding="utf-8", newline="\n") as stream:
+                stream.writelines(_document(split, names))
+    return result_of("coco", splits, names, f"{folder}/annotations/instances_{{{','.join(splits)}}}.json")
+
+
+def _document(split: TextSplit, names: Sequence[str]) -> Iterator[str]:
+    lists = {
+        "images": _images(split),
+        "annotations": _annotations(split),
+        "categories": ({"id": number, "name": name} for number, name in enumerate(names, start=1)),
+    }
+    start = "{"
+    for key, records in lists.items():
+        yield f'{start}"{key}": ['
+        yield from _lines(records)
+        start = "\n],\n"
+    yield "\n]}\n"
+
+
+def _lines(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    start = "\n"
+    for record in records:
+        yield start + json.dumps(record, ensure_ascii=False, allow_nan=False)
+        start = ",\n"
+
+
+def _images(split: TextSplit) -> Iterator[dict[str, Any]]:
+    sizes = split.size_wh.tolist()
+    for number, (path, (width, height)) in enumerate(zip(split.text.image_paths, sizes, strict=True), start=1):
+        yield {"id": number, "file_name": path, "width": width, "height": height}
+
+
+def _annotations(split: TextSplit) -> Iterator[dict[str, Any]]:
+    text = split.text
+    columns = zip(box_xywh(text.boxes_xyxy).tolist(), text.classes.tolist(), text.box_image.tolist(), strict=True)
+    for number, (bbox, label, image) in enumerate(columns, start=1):
+        yield {
+            "id": number,
+            "image_id": image + 1,
+            "category_id": label + 1,
+            "bbox": [int(value) if value.is_integer() else value for value in bbox],
+            "area": bbox[2] * bbox[3],
+            "iscrowd": 0,
+        }
