@@ -68,7 +68,7 @@ def test_splits_become_text_that_parse_reads() -> None:
     }
     assert result.rows["class 1 dog"] == "0 boxes in train, 1 boxes in val"
     assert "1 of them difficult" in str(result.rows["val"])
-    assert "voc/Annotations/a 1.xml,2,0,no-area,\"box 5,5,5,9 has no area: width 0\"" in IMPORT_PROBLEMS.read_text()
+    assert 'voc/Annotations/a 1.xml,2,0,no-area,"box 5,5,5,9 has no area: width 0"' in IMPORT_PROBLEMS.read_text()
     assert "1 lists of one class" in str(result.rows["left out"])
     named = {"train": "out/train.txt", "val": "out/val.txt", "classes": "out/classes.names", "images": "voc"}
     with pytest.raises(ProblemsError, match="no-area 1"):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from yolopipe.exporting.splits import TextSplit, check_out, read_splits, result_of
 from yolopipe.files import atomic_directory
-from yolopipe.formats.coco import box_xywh
+from yolopipe.formats.annotation_line import number_text
+from yolopipe.formats.coco import bbox_text
 from yolopipe.stages import StageResult
 
 __all__ = ["convert_coco"]
@@ -19,8 +19,7 @@ def convert_coco(texts: Mapping[str, str | Path], classes: str | Path, out: str 
     """Write ``annotations/instances_SPLIT.json``, one file a split and one record a line.
 
     Ids count from 1 (0 means "unmatched" to COCO's own evaluator).  File names are the paths of the annotation text,
-    so they start at the project folder.  Read back, boxes are the same to the last bit (those left of or above their
-    image may be off by one rounding).
+    so they start at the project folder.  Read back by ``import coco``, boxes are the same to the last bit.
 
     Args:
         texts: split name to annotation text.
@@ -47,11 +46,8 @@ def convert_coco(texts: Mapping[str, str | Path], classes: str | Path, out: str 
 
 
 def _document(split: TextSplit, names: Sequence[str]) -> Iterator[str]:
-    lists = {
-        "images": _images(split),
-        "annotations": _annotations(split),
-        "categories": ({"id": number, "name": name} for number, name in enumerate(names, start=1)),
-    }
+    categories = (json.dumps({"id": n, "name": name}, ensure_ascii=False) for n, name in enumerate(names, start=1))
+    lists = {"images": _images(split), "annotations": _annotations(split), "categories": categories}
     start = "{"
     for key, records in lists.items():
         yield f'{start}"{key}": ['
@@ -60,28 +56,25 @@ def _document(split: TextSplit, names: Sequence[str]) -> Iterator[str]:
     yield "\n]}\n"
 
 
-def _lines(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _lines(records: Iterable[str]) -> Iterator[str]:
     start = "\n"
     for record in records:
-        yield start + json.dumps(record, ensure_ascii=False, allow_nan=False)
+        yield start + record
         start = ",\n"
 
 
-def _images(split: TextSplit) -> Iterator[dict[str, Any]]:
+def _images(split: TextSplit) -> Iterator[str]:
     sizes = split.size_wh.tolist()
     for number, (path, (width, height)) in enumerate(zip(split.text.image_paths, sizes, strict=True), start=1):
-        yield {"id": number, "file_name": path, "width": width, "height": height}
+        record = {"id": number, "file_name": path, "width": width, "height": height}
+        yield json.dumps(record, ensure_ascii=False)
 
 
-def _annotations(split: TextSplit) -> Iterator[dict[str, Any]]:
+def _annotations(split: TextSplit) -> Iterator[str]:
     text = split.text
-    columns = zip(box_xywh(text.boxes_xyxy).tolist(), text.classes.tolist(), text.box_image.tolist(), strict=True)
-    for number, (bbox, label, image) in enumerate(columns, start=1):
-        yield {
-            "id": number,
-            "image_id": image + 1,
-            "category_id": label + 1,
-            "bbox": [int(value) if value.is_integer() else value for value in bbox],
-            "area": bbox[2] * bbox[3],
-            "iscrowd": 0,
-        }
+    columns = zip(text.boxes_xyxy.tolist(), text.classes.tolist(), text.box_image.tolist(), strict=True)
+    for number, (box_xyxy, label, image) in enumerate(columns, start=1):
+        x1, y1, x2, y2 = box_xyxy
+        ids = f'"id": {number}, "image_id": {image + 1}, "category_id": {label + 1}'
+        area = number_text((x2 - x1) * (y2 - y1))
+        yield f'{{{ids}, "bbox": {bbox_text(box_xyxy)}, "area": {area}, "iscrowd": 0}}'

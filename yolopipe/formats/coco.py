@@ -9,10 +9,13 @@ Boxes only: segmentations and all other keys are passed over.
 
 from __future__ import annotations
 
+import decimal
 import math
+import re
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +25,13 @@ import numpy.typing as npt
 from yolopipe.errors import Problem
 from yolopipe.formats.json_records import Record, read_record_lists
 
-__all__ = ["CocoFile", "CocoImage", "Place", "box_xywh", "read_coco"]
+__all__ = ["CocoFile", "CocoImage", "Place", "bbox_text", "corners_of", "read_coco"]
 
 ID_LIMIT = 2**63
+
+_BBOX = re.compile(r'"bbox"\s*:\s*\[([^][{}"]*)\]')
+_EXACT = decimal.Context(prec=2000)
+"""Digits enough for any sum of two floats, which are at most 1e300 and at least 1e-324."""
 
 
 class Place(NamedTuple):
@@ -107,7 +114,7 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self.coco = CocoFile(file)
-        self.boxes_xywh = array("d")
+        self.boxes_xyxy = array("d")
         self.columns = array("q")  # annotation id, image id, category id, line, column: five a box
         self.annotation_ids: set[int] = set()
 
@@ -187,13 +194,13 @@ class _Reader:
         if reason:
             self._problem(place, "bad-box", f"annotation {number}: {reason}; expected x,y,width,height")
             return
-        self.boxes_xywh.extend(value["bbox"])
+        self.boxes_xyxy.extend(corners_of(value["bbox"], record.text))
         self.columns.extend((number, value["image_id"], value["category_id"], *place))
 
     def _finish(self, *, whole: bool) -> None:
         """Boxes as arrays; those of unknown images and categories are named, if the lists were read to the end."""
         columns = np.array(self.columns, np.int64).reshape(-1, 5)
-        boxes = np.array(self.boxes_xywh, np.float64).reshape(-1, 4)
+        boxes = np.array(self.boxes_xyxy, np.float64).reshape(-1, 4)
         known = np.ones(len(columns), bool)
         for rule, what, column, ids in (
             ("unknown-image", "image", 1, self.coco.images),
@@ -204,7 +211,7 @@ class _Reader:
             for number, *others, line, column_at in columns[bad].tolist() if whole else ():
                 message = f"annotation {number}: there is no {what} with id {others[column - 1]}"
                 self._problem(Place(line, column_at), rule, message)
-        self.coco.boxes_xyxy = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])[known]
+        self.coco.boxes_xyxy = boxes[known]
         self.coco.image_ids, self.coco.category_ids = columns[known, 1], columns[known, 2]
         self.coco.places = columns[known, 3:]
 
@@ -235,24 +242,48 @@ def _why_no_box(bbox: list[Any]) -> str:
     return f"'bbox' has the negative size {bbox[2]:g} x {bbox[3]:g}" if bbox[2] < 0 or bbox[3] < 0 else ""
 
 
-def box_xywh(boxes_xyxy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Corner and size of boxes, such that corner + size gives the same far corner again, to the last bit.
+def corners_of(bbox: Sequence[float], text: str) -> tuple[float, float, float, float]:
+    """Corners of a box, added as the decimals that are written: 240.54 and 57.75 make 298.29.
 
-    ``x1 + (x2 - x1)`` may miss ``x2`` by one rounding; a size one step larger or smaller then hits it.  It always
-    does where 0 <= x1 <= x2; left of or above the image a box may come back off by one rounding.
+    The sum of the two floats is 298.28999999999996; and what :func:`bbox_text` wrote is read back to the last bit.
 
     Args:
-        boxes_xyxy: (N, 4) float64.
+        bbox: x, y, width, height as decoded.
+        text: the JSON of the record that holds it.
 
     Returns:
-        (N, 4) float64 x, y, width, height.
+        x1, y1, x2, y2.
 
-    >>> box_xywh(np.array([[0.1, 0, 0.7, 2]])).tolist()
-    [[0.1, 0.0, 0.6, 2.0]]
+    >>> corners_of([240.54, 2, 57.75, 3], '{"bbox": [240.54, 2, 57.75, 3]}')
+    (240.54, 2.0, 298.29, 5.0)
     """
-    low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
-    size = high - low
-    for towards in (np.inf, -np.inf):
-        step = np.nextafter(high - low, towards)
-        size = np.where((low + size != high) & (low + step == high), step, size)
-    return np.hstack([low, size])
+    match = _BBOX.search(text)
+    written = match[1].split(",") if match else []
+    if list(map(float, written)) != list(bbox):  # an escaped key, or one of another object inside
+        written = list(map(repr, bbox))
+    x, y, width, height = (Decimal(number.strip()) for number in written)
+    return float(x), float(y), float(_EXACT.add(x, width)), float(_EXACT.add(y, height))
+
+
+def bbox_text(box_xyxy: Sequence[float]) -> str:
+    """The ``bbox`` of a box, sizes as exact decimals so that :func:`corners_of` returns the same corners.
+
+    Args:
+        box_xyxy: x1, y1, x2, y2.
+
+    Returns:
+        JSON.
+
+    >>> bbox_text([0.1, 0, 0.7, 12.5])
+    '[0.1, 0, 0.6, 12.5]'
+    """
+    x1, y1, x2, y2 = (Decimal(repr(value)) for value in map(float, box_xyxy))
+    numbers = x1, y1, _EXACT.subtract(x2, x1), _EXACT.subtract(y2, y1)
+    return f"[{', '.join(map(_decimal_text, numbers))}]"
+
+
+def _decimal_text(value: Decimal) -> str:
+    if not value:
+        return "0"  # not -0 and not 0E-17
+    short = value.normalize(_EXACT)
+    return f"{short:f}" if -20 < short.adjusted() < 20 else str(short)

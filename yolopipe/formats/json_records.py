@@ -28,11 +28,13 @@ class Record(NamedTuple):
         value: whatever JSON it is.
         line: 1-based line where it starts.
         column: 1-based column there, in characters.
+        text: the record as written.
     """
 
     value: Any
     line: int
     column: int
+    text: str
 
 
 Taker = Callable[[Record], None]
@@ -56,8 +58,8 @@ def read_record_lists(path: str | Path, takers: Mapping[str, Taker]) -> list[Pro
     ...     file = Path(folder) / "a.json"
     ...     _ = file.write_text('{"images": [{"id": 1},\\n  {"id": 2}]}')
     ...     read_record_lists(file, {"images": print})
-    Record(value={'id': 1}, line=1, column=13)
-    Record(value={'id': 2}, line=2, column=3)
+    Record(value={'id': 1}, line=1, column=13, text='{"id": 1}')
+    Record(value={'id': 2}, line=2, column=3, text='{"id": 2}')
     []
     """
     walk = _Walk(_read_text(path), takers)
@@ -126,7 +128,7 @@ class _Walk:
         while not self._ends("]", first=first):
             first = False
             value = self._value()
-            taker(Record(value, self.line, self.column))
+            taker(Record(value, self.line, self.column, self.text[self._counted : self.at]))
 
     def _value(self) -> Any:
         """Decode what comes next and note where it started."""

@@ -46,10 +46,13 @@ def find_oddities(reading: Reading) -> list[Problem]:
         reading: with the sizes of its images.
 
     Returns:
-        Notes: the rules of ``parse`` on boxes, ``duplicate-image``, ``train-val-leak``, and ``image-size`` where
-        the source says another size than the image has.
+        Notes: the rules of ``parse`` on boxes, ``duplicate-image``, ``train-val-leak``, ``empty-split``, and
+        ``image-size`` where the source says another size than the image has.
     """
     found = [note for split in reading.splits.values() for note in (*_sizes(split), *_twice(split), *_boxes(split))]
+    for name, split in reading.splits.items():
+        if not split.images:
+            found.append(Problem(str(reading.root), 0, 0, "empty-split", f"{name} has no image", action="noted"))
     return [*found, *_leaks(reading.splits)]
 
 

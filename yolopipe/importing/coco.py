@@ -18,7 +18,13 @@ from yolopipe.stages import StageResult
 
 __all__ = ["import_coco"]
 
-PATTERNS = ("annotations/instances_*.json", "annotations/*.json", "*/_annotations.coco.json", "*.json")
+PATTERNS = (
+    "annotations/instances_*.json",
+    "annotations/*.json",
+    "instances_*.json",
+    "*/_annotations.coco.json",
+    "*.json",
+)
 """Where the files of a folder are looked for; the first that finds any counts."""
 
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|valid|validation|val|test)(?![a-z])")
@@ -131,7 +137,8 @@ def _folders(root: Path, file: Path, split: str, images: str | Path | None) -> l
     """Where the images of a file may lie, the likeliest first."""
     if images is not None:
         return [Path(images)]
-    base = root if root.is_dir() else file.parent.parent if file.parent.name == "annotations" else file.parent
+    inside = file.resolve().parent.name == "annotations"
+    base = file.parent / ".." if inside else root if root.is_dir() else file.parent
     year = re.sub(r"^instances_", "", file.stem)
     inner = [f"{year}", f"images/{year}", split, f"images/{split}", f"{split}/images", f"{split}2017", "images", ""]
     return [file.parent, *(base / name for name in dict.fromkeys(inner)), Path()]

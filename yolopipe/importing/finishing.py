@@ -69,15 +69,17 @@ def finish(reading: Reading, out: str | Path) -> StageResult:
     """
     texts = {name: _lines(split, reading.problems) for name, split in reading.splits.items()}
     _stop_if(reading)
+    if not reading.splits:
+        raise DataError(f"no split and no image in {reading.root}")
     if not reading.names:
         raise DataError(f"no class in {reading.root}: nothing to learn", hint="name them with --classes FILE")
     _keep_inputs(reading, Path(out), texts)
     reading.notes = list(dict.fromkeys([*reading.notes, *find_oddities(reading)]))  # train and trainval say it twice
+    write_class_names(Path(out) / "classes.names", reading.names)  # first: it refuses names that cannot be read back
     _list(reading.notes)
     for name, lines in texts.items():
         with atomic_file(Path(out) / f"{name}.txt") as partial:
             partial.write_bytes("".join(f"{line}\n" for line in lines).encode())
-    write_class_names(Path(out) / "classes.names", reading.names)
     return _result(reading, Path(out))
 
 
@@ -141,7 +143,7 @@ def _result(reading: Reading, out: Path) -> StageResult:
     rows |= reading.rows
     rows["class order"] = f"{reading.order}; --classes FILE fixes another"
     rows |= {f"class {index} {name}": _class_row(reading, splits, name) for index, name in enumerate(reading.names)}
-    rows["written"] = f"{out}/{{{','.join(splits)}}}.txt, classes.names"
+    rows["written"] = f"{out}: {', '.join(f'{name}.txt' for name in splits)}, classes.names"
     report = {"format": reading.kind, "classes": list(reading.names), "class_order": reading.order, "notes": notes}
     many = len(reading.names)
     images = sum(len(split.images) for split in reading.splits.values())

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from yolopipe.errors import DataError, Problem, UsageError
+from yolopipe.formats.class_names import read_class_names
 from yolopipe.formats.text_lines import read_lines
 from yolopipe.importing.reading import IMAGE_SUFFIXES
 
@@ -104,7 +105,8 @@ def _from_yaml(file: Path) -> YoloLayout:
         entries = tree[key] if isinstance(tree[key], list) else [tree[key]]
         line = tree.lc.key(key)[0] + 1
         found = [image for entry in entries for image in _entry(layout, str(entry), bases, (file, line), split)]
-        layout.splits.setdefault(split, []).extend(found)
+        if found or split != "test":
+            layout.splits.setdefault(split, []).extend(found)
     if "kpt_shape" in tree:
         line = tree.lc.key("kpt_shape")[0] + 1
         message = "labels of key points are not read; they look like polygons"
@@ -193,7 +195,16 @@ def _yaml_names(layout: YoloLayout, file: Path, tree: Any) -> tuple[str, ...]:
     if count is not None and count != len(found):
         line, message = tree.lc.key("nc")[0] + 1, f"nc is {count}, but there are {len(found)} names"
         layout.problems.append(Problem(str(file), line, 0, "class-count", message))
-    return tuple(str(name) for name in found)
+    return _checked(layout, (file, line), [str(name).strip() for name in found])
+
+
+def _checked(layout: YoloLayout, place: tuple[Path, int], names: Sequence[str]) -> tuple[str, ...]:
+    """The names; blank and repeated ones become problems."""
+    for number, name in enumerate(names):
+        if not name or name in names[:number] or len(name.splitlines()) > 1:
+            message = f"class {number} is called {name!r}: blank, not one line, or the name of another class"
+            layout.problems.append(Problem(str(place[0]), place[1], 0, "class-names", message))
+    return tuple(names)
 
 
 def _from_darknet(file: Path) -> YoloLayout:
@@ -223,15 +234,10 @@ def _from_darknet(file: Path) -> YoloLayout:
 
 
 def _take_names(layout: YoloLayout, file: Path) -> None:
-    """One name a line; blanks and doubles are refused when the names are written."""
-    lines = [line or "" for line in read_lines(file)]
-    layout.names = tuple(line.strip() for line in lines if line.strip())
+    """One name a line."""
+    layout.names = read_class_names(file)
     layout.order = f"as in {file}"
     layout.inputs.add(str(file))
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() and number <= len(layout.names):
-            message = "a blank line among the class names, or one that is not UTF-8"
-            layout.problems.append(Problem(str(file), number, 0, "class-names", message))
     if file.name == "classes.txt" and len(layout.names) > 1 and list(layout.names) == sorted(layout.names):
         message = "the names are in alphabetical order, as Label Studio writes them whatever order the project had"
         layout.notes.append(Problem(str(file), 0, 0, "class-order", message, action="noted"))
