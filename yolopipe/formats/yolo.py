@@ -137,7 +137,7 @@ def to_pixels(
     """
     on_edge = np.clip(fractions_xyxy, 0.0, 1.0)
     mended = (on_edge != fractions_xyxy) & (abs(on_edge - fractions_xyxy) <= ROUNDING)
-    # Nine decimals hold all of eight-digit fractions; without the rounding 0.9 + 0.25 of 100 px is 114.99999999999999.
+    # Nine decimals hold all of eight-digit fractions; without rounding 0.9 + 0.25 of 100 px is 114.99999999999999.
     boxes_xyxy = np.round(np.where(mended, on_edge, fractions_xyxy) * np.tile(size_wh, 2), 9)
     return boxes_xyxy, int(mended.any(axis=1).sum())
 
