@@ -26,11 +26,6 @@ SIZES = {
     "more/a b.png": (1000, 10),
     "x/images/y/A B.jpg": (5, 5),
 }
-    "img/a b.jpg": (100, 80),
-    "img/größe.png": (31, 77),
-    "more/a b.png": (1000, 10),
-    "x/images/y/A B.jpg": (5, 5),
-}
 TRAIN = (
     "img/a b.jpg 79,37,97.25,64,0 0.1,0.2,60.3,79.9,2\nmore/a b.png\nx/images/y/A B.jpg 0,0,5,5,1\n"
     "img/größe.png 30.7,76.9,30.7,77,1\n"

@@ -139,7 +139,7 @@ def _result(reading: Reading, out: Path) -> StageResult:
     for rule, count in sorted(notes.items()):
         rows[f"noted {rule}"] = f"{count:,} ({IMPORT_PROBLEMS})"
     if notes:
-        rows["notes"] = "written as they are in the source; parse.on_bad decides what becomes of bad boxes"
+        rows["notes"] = "boxes are written as the source has them; parse.on_bad decides what becomes of bad ones"
     rows |= reading.rows
     rows["class order"] = f"{reading.order}; --classes FILE fixes another"
     rows |= {f"class {index} {name}": _class_row(reading, splits, name) for index, name in enumerate(reading.names)}
