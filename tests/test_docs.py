@@ -20,7 +20,9 @@ def test_the_readmes_python_runs_and_prints_what_it_says(repo, capsys):
         assert capsys.readouterr().out == expected
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/formats.md", "examples/bccd/README.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/formats.md", "examples/bccd/README.md"]
+)
 def test_links_and_pictures_exist(repo, document):
     text = (repo / document).read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):

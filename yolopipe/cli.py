@@ -312,16 +312,6 @@ def _files(split: list[str] | None, train: str | None, val: str | None) -> dict[
     return files
 
 
-def _convert(format_name: str, out: Path, params: Path, files: dict[str, str], classes: Path | None) -> StageResult:
-    from yolopipe import exporting
-
-    data = None if files and classes else load_config(params).data
-    texts = files or ({"train": data.train, "val": data.val} if data else {})
-    names = classes or (data.classes if data else "")
-    convert = {"coco": exporting.convert_coco, "yolo": exporting.convert_yolo}[format_name]
-    return convert(texts, names, out)
-
-
 def _add_conversion(name: str, help_text: str) -> None:
     def command(
         out: Annotated[Path, typer.Option(help="A new or empty folder.", metavar="DIR")],
@@ -336,7 +326,10 @@ def _add_conversion(name: str, help_text: str) -> None:
         val: Annotated[str | None, typer.Option(help="Default data.val.", metavar="FILE")] = None,
         as_json: Json = False,
     ) -> None:
-        _show(_convert(name, out, params, _files(split, train, val), classes), as_json)
+        from yolopipe.exporting import convert
+
+        texts = _files(split, train, val)
+        _show(convert(name, out, params=params, texts=texts, classes=classes), as_json)
 
     command.__doc__ = help_text
     convert_app.command(name)(command)

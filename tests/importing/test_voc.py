@@ -138,6 +138,15 @@ def test_all_problems_at_once_and_nothing_written() -> None:
     assert not Path("out").exists()
 
 
+def test_a_size_that_the_image_does_not_have_is_noted() -> None:
+    file = ROOT / "Annotations" / "b.xml"
+    for width, notes in ((50, {"no-area": 1}), (0, {"no-area": 1}), (640, {"no-area": 1, "image-size": 1})):
+        text = file.read_text().partition("<size>")[0].removesuffix("</annotation>")
+        file.write_text(f"{text}<size><width>{width}</width><height>40</height></size></annotation>")
+        assert import_voc(ROOT, "out").report["notes"] == notes
+    assert "the image is 50x40, its annotation says 640x40" in IMPORT_PROBLEMS.read_text()
+
+
 def test_wrong_calls() -> None:
     with pytest.raises(UsageError, match=r"no ImageSets/Main/test\.txt in voc; there: train, val"):
         import_voc(ROOT, "out", splits=["test"])

@@ -42,7 +42,8 @@ def convert_coco(texts: Mapping[str, str | Path], classes: str | Path, out: str 
             file = partial / "annotations" / f"instances_{name}.json"
             with file.open("w", encoding="utf-8", newline="\n") as stream:
                 stream.writelines(_document(split, names))
-    return result_of("coco", splits, names, f"{folder}/annotations/instances_{{{','.join(splits)}}}.json")
+    files = ", ".join(f"instances_{name}.json" for name in splits)
+    return result_of("coco", splits, names, f"{folder}/annotations: {files}")
 
 
 def _document(split: TextSplit, names: Sequence[str]) -> Iterator[str]:

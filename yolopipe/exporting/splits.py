@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from yolopipe.formats.class_names import read_class_names
 from yolopipe.headers import Header, read_headers
 from yolopipe.stages import StageResult
 
-__all__ = ["TextSplit", "check_out", "read_splits", "result_of", "stop_if"]
+__all__ = ["TextSplit", "check_out", "problems_of", "read_splits", "result_of", "stop_if"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +73,19 @@ def _image_problems(text: AnnotationText, headers: Sequence[Header]) -> list[Pro
 def _box_problems(text: AnnotationText, class_count: int) -> list[Problem]:
     swapped = (text.boxes_xyxy[:, 2:] < text.boxes_xyxy[:, :2]).any(axis=1)
     nameless = (text.classes < 0) | (text.classes >= class_count)
-    found = []
-    for rule, mask, message in (
-        ("no-area", swapped, "swapped corners: a box needs x1 <= x2 and y1 <= y2"),
-        ("class-range", nameless, f"the class has no name; {class_count} names mean classes 0 to {class_count - 1}"),
-    ):
-        for box in np.flatnonzero(mask).tolist():
-            image = int(text.box_image[box])
-            line, column = int(text.lines[image]), int(text.box_column[box])
-            found.append(Problem(text.file, line, column, rule, message, text.image_paths[image]))
-    return found
+    names = f"the class has no name; {class_count} names mean classes 0 to {class_count - 1}"
+    return [
+        *problems_of(text, swapped, "no-area", "swapped corners: a box needs x1 <= x2 and y1 <= y2"),
+        *problems_of(text, nameless, "class-range", names),
+    ]
+
+
+def problems_of(text: AnnotationText, mask: npt.ArrayLike, rule: str, message: str) -> Iterator[Problem]:
+    """One problem for each box of a (N,) mask, at the column of the box."""
+    for box in np.flatnonzero(mask).tolist():
+        image = int(text.box_image[box])
+        line, column = int(text.lines[image]), int(text.box_column[box])
+        yield Problem(text.file, line, column, rule, message, text.image_paths[image])
 
 
 def stop_if(problems: Sequence[Problem]) -> None:

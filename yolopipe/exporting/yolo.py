@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from ruamel.yaml import YAML
 
 from yolopipe.errors import Problem, YolopipeError
-from yolopipe.exporting.splits import TextSplit, check_out, read_splits, result_of, stop_if
+from yolopipe.exporting.splits import TextSplit, check_out, problems_of, read_splits, result_of, stop_if
 from yolopipe.files import atomic_directory
 from yolopipe.formats.yolo import label_line
 from yolopipe.stages import StageResult
@@ -55,7 +55,7 @@ def convert_yolo(texts: Mapping[str, str | Path], classes: str | Path, out: str 
     )
 
 
-def _wild(split: TextSplit) -> list[Problem]:
+def _wild(split: TextSplit) -> Iterator[Problem]:
     """Boxes whose centre or size is not between 0 and 1, which other tools refuse."""
     text = split.text
     size = split.size_wh[text.box_image]
@@ -63,17 +63,7 @@ def _wild(split: TextSplit) -> list[Problem]:
     centre = (low + high) / 2
     wild = ((centre < 0) | (centre > size) | (high - low > size)).any(axis=1)
     message = "no YOLO label: the centre is outside the image, or the box larger than it"
-    return [
-        Problem(
-            text.file,
-            int(text.lines[text.box_image[box]]),
-            int(text.box_column[box]),
-            "outside-image",
-            message,
-            text.image_paths[int(text.box_image[box])],
-        )
-        for box in np.flatnonzero(wild).tolist()
-    ]
+    return problems_of(text, wild, "outside-image", message)
 
 
 def _write_split(partial: Path, split_name: str, split: TextSplit, final: str) -> None:
@@ -97,13 +87,13 @@ def _write_split(partial: Path, split_name: str, split: TextSplit, final: str) -
 def _unique_stems(image_paths: Sequence[str]) -> list[str]:
     """File names without suffix, made distinct (whatever the case: some disks know no difference)."""
     taken: set[str] = set()
+    last: dict[str, int] = {}
     stems = []
     for path in image_paths:
         base = stem = os.path.splitext(os.path.basename(path))[0]
-        number = 1
         while stem.lower() in taken:
-            number += 1
-            stem = f"{base}_{number}"
+            last[base.lower()] = last.get(base.lower(), 1) + 1
+            stem = f"{base}_{last[base.lower()]}"
         taken.add(stem.lower())
         stems.append(stem)
     return stems
