@@ -85,6 +85,7 @@ def test_the_lists_may_come_in_any_order_and_be_empty(tmp_path: Path) -> None:
         (annotation(5, bbox=[1, float("inf"), 3, 4]), "bad-box", "inf"),
         (annotation(5, bbox=[1, 10**400, 3, 4]), "bad-box", "too large"),
         (annotation(5, bbox=[1, 2, -3, 4]), "bad-box", "negative size -3 x 4"),
+        (annotation(5, bbox=[1, 2, 3, -0.5]), "bad-box", "negative size 3 x -0.5"),
         (annotation(5, image_id=31), "unknown-image", "annotation 5: there is no image with id 31"),
         (annotation(5, category_id=4), "unknown-category", "annotation 5: there is no category with id 4"),
         (annotation(1), "duplicate-id", "annotation id 1"),

@@ -80,6 +80,15 @@ def test_a_folder_becomes_text_that_parse_reads() -> None:
     parse.run(Config(data=named))  # type: ignore[arg-type]
 
 
+def test_boxes_keep_their_order_within_an_image() -> None:
+    """Annotations of two images in turn, as COCO lists them; the later image of the list first."""
+    write(PLACES["train"], ["b b.jpg", "a.png"], [(6 - n % 2, 1, [n / 4, 1, 5, 5]) for n in range(100)])
+    import_coco("coco", "out")
+    text = read_annotations("out/train.txt")
+    expected = [n / 4 for first in (1, 0) for n in range(first, 100, 2)]
+    assert text.boxes_xyxy[:, 0].tolist() == expected
+
+
 def test_crowds_are_left_out_and_counted() -> None:
     write(PLACES["val"], ["c.jpg"], [(5, 1, [1, 2, 3, 4]), (5, 1, [1, 2, 3, 4])], iscrowd=1)
     result = import_coco("coco", "out")
@@ -178,14 +187,15 @@ def test_what_parse_objects_to_is_noted_and_written(capsys: pytest.CaptureFixtur
 
 def test_notes_on_images() -> None:
     draw("coco/train2017/a.png", size=(60, 40))
-    draw("coco/val2017/c.jpg", size=(40, 50), orientation=6)
-    draw("coco/val2017/d.jpg", size=(50, 40), orientation=6)
+    draw("coco/val2017/c.jpg", size=(50, 40), orientation=6)
+    draw("coco/val2017/d.jpg", size=(60, 70), orientation=6)
     write(PLACES["val"], ["c.jpg", "d.jpg", "d.jpg", "../train2017/a.png"], [])
     result = import_coco("coco", "out")
-    assert result.report["notes"] == {"duplicate-image": 1, "image-size": 4, "train-val-leak": 1}
+    assert result.report["notes"] == {"duplicate-image": 1, "image-size": 5, "train-val-leak": 1}
     assert result.report["splits"]["val"]["orientations_fixed"] == 3
     messages = IMPORT_PROBLEMS.read_text()
     assert "the image is 40x50, its annotation says 50x40: EXIF orientation 6 turns it" in messages
+    assert '"the image is 70x60, its annotation says 50x40",coco/val2017/d.jpg' in messages, "scaled, not turned"
     assert "is also in train" in messages
 
 

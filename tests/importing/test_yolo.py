@@ -186,6 +186,24 @@ def test_folders_alone(pictures: tuple[str, str], labels: str) -> None:
     assert written() == {"train": [f"{pictures[0]} {TEXT}"], "val": [pictures[1]]}
 
 
+def test_the_last_images_of_a_path_becomes_labels() -> None:
+    draw("set/images/night/images/a.jpg")
+    put("set/images/night/labels/a.txt", BOX)
+    put("set/data.yaml", "train: images/night\nnames: [a]\n")
+    import_yolo("set", "out")
+    assert written()["train"] == [f"set/images/night/images/a.jpg {TEXT}"]
+
+
+def test_a_list_deeper_down_names_images_from_its_own_folder() -> None:
+    draw("set/lists/a.jpg")
+    put("set/lists/a.txt", BOX)
+    put("set/lists/train.txt", "./a.jpg\n")
+    put("set/data.yaml", "train: lists/train.txt\nnames: [a]\n")
+    result = import_yolo("set", "out")
+    assert written()["train"] == [f"set/lists/a.jpg {TEXT}"]
+    assert result.report["notes"] == {}, "the list beside the images is no label file"
+
+
 def test_images_outside_the_splits_are_counted() -> None:
     draw("set/images/train/a.jpg", "set/images/extra/b.jpg", "set/images/c.jpg")
     put("set/classes.txt", "cat\n")
