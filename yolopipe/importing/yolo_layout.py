@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
-from yolopipe.errors import DataError, Problem, UsageError
+from yolopipe.errors import ConfigError, DataError, Problem, UsageError
 from yolopipe.formats.class_names import read_class_names
 from yolopipe.formats.text_lines import read_lines
+from yolopipe.formats.yaml_file import read_yaml
 from yolopipe.importing.reading import IMAGE_SUFFIXES
 
 __all__ = ["Listed", "YoloLayout", "find_layout", "label_files", "list_images"]
@@ -117,9 +115,9 @@ def _from_yaml(file: Path) -> YoloLayout:
 
 def _load(file: Path) -> Any:
     try:
-        tree = YAML(typ="rt").load(file.read_text(encoding="utf-8-sig"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
+        tree = read_yaml(file)
+    except ConfigError as error:  # that is for params.yaml; this one is data
+        raise DataError(error.message) from None
     if not isinstance(tree, dict):
         raise DataError(f"{file}: expected keys such as train, val and names")
     return tree
