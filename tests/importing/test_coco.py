@@ -163,7 +163,15 @@ def test_all_problems_at_once_and_nothing_written() -> None:
         (PLACES["train"], 9, "bad-box"),
         (PLACES["val"], 2, "bad-json"),
     ]
-    assert "annotation 2: there is no image with id 99" in IMPORT_PROBLEMS.read_text()
+    assert not IMPORT_PROBLEMS.exists()
+
+
+def test_a_list_longer_than_a_screen_becomes_a_file() -> None:
+    write(PLACES["train"], ["a.png"], [(99, 1, [1, 2, 3, 4])] * 101)
+    assert len(problems("coco", "out")) == 101
+    listed = IMPORT_PROBLEMS.read_text().splitlines()
+    assert len(listed) == 102
+    assert "annotation 1: there is no image with id 99" in listed[1]
 
 
 def test_what_parse_objects_to_is_noted_and_written(capsys: pytest.CaptureFixture[str]) -> None:

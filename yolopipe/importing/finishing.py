@@ -26,6 +26,8 @@ IMPORT_PROBLEMS = paths.SIDE / "import-problems.csv"
 """Everything that the last import found, which a screen may not hold."""
 
 MOST_NOTES_SHOWN = 20
+SCREENFUL = 100
+"""As many problems are printed; a longer list becomes a file."""
 
 
 def with_classes(reading: Reading, classes: str | Path | None) -> None:
@@ -98,11 +100,14 @@ def _lines(split: SourceSplit, problems: list[Problem]) -> list[str]:
 def _stop_if(reading: Reading) -> None:
     if reading.problems:
         problems = sorted(set(reading.problems), key=lambda p: (p.file, p.line, p.column, p.rule, p.message))
-        with atomic_file(IMPORT_PROBLEMS) as partial:
-            write_problems(partial, problems)
+        listed = ""
+        if len(problems) > SCREENFUL:  # else nothing is left behind by an import that failed
+            with atomic_file(IMPORT_PROBLEMS) as partial:
+                write_problems(partial, problems)
+            listed = f"; all of them: {IMPORT_PROBLEMS}"
         counts = ", ".join(f"{rule} {n:,}" for rule, n in sorted(_by_rule(problems).items()))
         many = f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}"
-        message = f"{many} in {reading.root} ({counts}); nothing was written; all of them: {IMPORT_PROBLEMS}"
+        message = f"{many} in {reading.root} ({counts}); nothing was written{listed}"
         raise ProblemsError(message, problems, hint="mend the files and run again")
 
 
