@@ -143,10 +143,10 @@ def test_parse_writes_the_same_on_the_cluster(workers, project, tmp_path, monkey
     (project / "images/4.jpg").write_bytes(b"no image")
     (project / "params.yaml").write_text(PARAMS + "parse: {on_bad: drop-image}\n")
     config = load_config(Path("params.yaml"), stage="parse")
+    monkeypatch.setattr(parse, "CHUNK_LINES", 20)
     parse.run(config)
     here = digests(project / "data/parsed")
     monkeypatch.setattr(parse, "FEW_IMAGES", 0)
-    monkeypatch.setattr(parse, "CHUNK_IMAGES", 20)
     parse.run(config, workers=workers.scheduler_address)
     assert digests(project / "data/parsed") == here
     assert "no image file images/3.jpg" in (project / "data/parsed/problems.csv").read_text()

@@ -1,10 +1,15 @@
 """What the documents say is run or looked up, so that it stays true."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from yolopipe.cli import app
+
+REPO = Path(__file__).parents[1]
+PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *REPO.glob("docs/*.md"), *REPO.glob("examples/*/README.md")]
+DOCUMENTS = sorted(page.relative_to(REPO).as_posix() for page in PAGES)
 
 
 def python_blocks(text):
@@ -20,9 +25,7 @@ def test_the_readmes_python_runs_and_prints_what_it_says(repo, capsys):
         assert capsys.readouterr().out == expected
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/checks.md", "examples/bccd/README.md"]
-)
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_and_pictures_exist(repo, document):
     text = (repo / document).read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
@@ -31,15 +34,16 @@ def test_links_and_pictures_exist(repo, document):
     assert "@@" not in text, "a place-holder was left"
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/checks.md", "examples/bccd/README.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_and_options_exist(repo, document):
     """Every `yolopipe COMMAND` named in the documents is a command, every option of it one of its options."""
     from typer.main import get_command
 
     commands = dict(get_command(app).commands)
-    for name, command in commands.pop("import").commands.items():
-        commands[f"import {name}"] = command
-    lines = re.findall(r"yolopipe ((?:import )?[a-z][a-z-]+)([^\n`#]*)", (repo / document).read_text())
+    for group in ("import", "convert"):
+        for name, command in commands.pop(group).commands.items():
+            commands[f"{group} {name}"] = command
+    lines = re.findall(r"yolopipe ((?:import |convert )?[a-z][a-z-]+)([^\n`#]*)", (repo / document).read_text())
     known = [(name, rest) for name, rest in lines if name in commands]
     assert known
     for name, rest in known:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from yolopipe.errors import ImageError
 from yolopipe.findings import Finding, Policy, SplitFindings, find_box_faults
 from yolopipe.formats.annotation_text import LineFault, read_annotation_lines
-from yolopipe.images import read_header
+from yolopipe.headers import check_headers
 from yolopipe.parsing import BoxChecker
 
 __all__ = ["LinesTask", "check_lines", "finding_of", "in_pieces"]
@@ -62,15 +61,17 @@ def check_lines(task: LinesTask) -> tuple[str, SplitFindings]:
         The split's name, and what was read and found.
     """
     text = read_annotation_lines(task.file, task.first_line, task.lines)
-    size_wh = np.zeros((len(text.image_paths), 2), np.int32)
-    split = SplitFindings(text, size_wh, np.ones(len(size_wh), np.int32), text.boxes_xyxy)
+    headers = check_headers(text.image_paths, task.folder)
+    split = SplitFindings(
+        text=text,
+        size_wh=np.array([header[:2] for header in headers], np.int32).reshape(-1, 2),
+        orientation=np.array([header.orientation for header in headers], np.int32),
+        boxes_xyxy=text.boxes_xyxy,
+    )
     split.findings += [finding_of(fault) for fault in text.faults]
-    for image, path in enumerate(text.image_paths):
-        try:
-            header = read_header(path, folder=task.folder)
-            split.size_wh[image], split.orientation[image] = (header.width, header.height), header.orientation
-        except ImageError as error:
-            split.add(image, error.rule, error.message)
+    for image, header in enumerate(headers):
+        if header.rule:
+            split.add(image, header.rule, header.message)
     find_box_faults(split, task.checker, task.policy)
     return task.split, split
 

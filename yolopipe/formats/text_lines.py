@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from yolopipe.errors import DataError
 
-__all__ = ["read_lines"]
+__all__ = ["is_number", "read_lines"]
 
 
 def read_lines(path: str | Path) -> Iterator[str | None]:
@@ -42,3 +43,15 @@ def _is_text(line: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a finite number, written without Python's underscores.
+
+    >>> is_number("1e3"), is_number("nan"), is_number("1_000")
+    (True, False, False)
+    """
+    try:
+        return math.isfinite(float(text)) and "_" not in text
+    except ValueError:
+        return False

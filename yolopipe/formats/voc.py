@@ -8,7 +8,6 @@ that declares a document type is refused: VOC never does, and entities are the o
 
 from __future__ import annotations
 
-import math
 import xml.parsers.expat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yolopipe.errors import DataError, Problem
-from yolopipe.formats.text_lines import read_lines
+from yolopipe.formats.text_lines import is_number, read_lines
 
 __all__ = ["VocImage", "VocObject", "read_voc_splits", "read_voc_xml"]
 
@@ -24,6 +23,8 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _OBJECT = ("annotation", "object")
 _WANTED = {
     ("annotation", "filename"),
+    ("annotation", "size", "width"),
+    ("annotation", "size", "height"),
     (*_OBJECT, "name"),
     (*_OBJECT, "difficult"),
     *((*_OBJECT, "bndbox", corner) for corner in CORNERS),
@@ -54,11 +55,13 @@ class VocImage:
         filename: what it says the image is called; often wrong after a copy, so the XML's own name goes first.
         objects: those that could be read, in the order of the file.
         problems: those that could not.
+        size_wh: width and height that it says the image has; 0 where it says nothing usable.
     """
 
     filename: str
     objects: list[VocObject]
     problems: list[Problem]
+    size_wh: tuple[int, int] = (0, 0)
 
 
 class _NotVoc(Exception):
@@ -82,6 +85,7 @@ class _Handler:
         self.path: list[str] = []
         self.text: list[str] = []
         self.filename = ""
+        self.size = {"width": 0, "height": 0}
         self.objects: list[_Element] = []
         parser.buffer_text = True
         parser.StartElementHandler = self.start
@@ -106,6 +110,8 @@ class _Handler:
             text = "".join(self.text).strip()
             if path == ("annotation", "filename"):
                 self.filename = text
+            elif tag in self.size:
+                self.size[tag] = int(text) if text.isdecimal() and len(text) < 10 else 0
             else:
                 self.objects[-1].texts[tag] = text
                 self.objects[-1].lines[tag] = self.parser.CurrentLineNumber
@@ -152,7 +158,7 @@ def read_voc_xml(path: str | Path) -> VocImage:
 
 
 def _collect(file: str, handler: _Handler) -> VocImage:
-    image = VocImage(handler.filename, [], [])
+    image = VocImage(handler.filename, [], [], (handler.size["width"], handler.size["height"]))
     for element in handler.objects:
         found = _problems_of(file, element)
         image.problems.extend(found)
@@ -174,16 +180,9 @@ def _problems_of(file: str, element: _Element) -> list[Problem]:
         line = element.lines.get(corner, element.line)
         if text is None:
             found.append(Problem(file, line, 0, "bad-box", f"the <bndbox> of this <object> has no <{corner}>"))
-        elif not _is_number(text):
+        elif not is_number(text):
             found.append(Problem(file, line, 0, "bad-box", f"<{corner}> should be a number, found {text!r}"))
     return found
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text)) and "_" not in text
-    except ValueError:
-        return False
 
 
 def read_voc_splits(source: str | Path) -> Mapping[str, list[tuple[int, str]]]:

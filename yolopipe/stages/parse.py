@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from yolopipe.formats.class_names import read_class_names
 from yolopipe.formats.text_lines import read_lines
 from yolopipe.parse_report import Counts, ParsedSplit, add_counts, counts_of, split_counts, summary_of
 from yolopipe.parsing import BoxChecker, guess_format
+from yolopipe.problem_list import write_problems
 from yolopipe.stages import StageResult
 from yolopipe.tables import PARSED_SCHEMA, box_column, list_column, table_writer
 from yolopipe.workers import Workers, in_order, map_unordered
@@ -80,7 +80,7 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
                 file = getattr(config.data, name)
                 raise _missing(config, name, f"no image of {file} is left after dropping the bad ones")
         counts = counts_of({name: split.counts for name, split in splits.items()}, names, policy)
-        _write_problems(folder / "problems.csv", [p for split in splits.values() for p in split.problems])
+        write_problems(folder / "problems.csv", [p for split in splits.values() for p in split.problems])
         write_json(folder / "counts.json", counts)
     FAILED_PROBLEMS.unlink(missing_ok=True)
     return summary_of(counts, names)
@@ -180,7 +180,7 @@ def _stop_if_blocked(splits: Mapping[str, _Split], policy: Policy) -> None:
     if not problems:
         return
     with atomic_file(FAILED_PROBLEMS) as partial:
-        _write_problems(partial, problems)
+        write_problems(partial, problems)
     counts = ", ".join(f"{rule} {n:,}" for rule, _, n in count_by_rule(problems))
     many = f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}"
     message = (
@@ -214,10 +214,3 @@ def _table(part: ParsedSplit) -> pa.Table:
         "classes": list_column(text.classes[kept.boxes], per_image, pa.int32()),
     }
     return pa.table([columns[name] for name in PARSED_SCHEMA.names], schema=PARSED_SCHEMA)
-
-
-def _write_problems(file: Path, problems: Sequence[Problem]) -> None:
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["file", "line", "column", "rule", "message", "image", "action"])
-        writer.writerows([p.file, p.line, p.column, p.rule, p.message, p.image, p.action] for p in problems)

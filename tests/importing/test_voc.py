@@ -10,6 +10,7 @@ from yolopipe.config import Config
 from yolopipe.errors import DataError, ProblemsError, UsageError
 from yolopipe.formats.annotation_text import parse_annotation
 from yolopipe.importing import import_voc
+from yolopipe.importing.finishing import IMPORT_PROBLEMS
 from yolopipe.stages import parse
 
 Box = tuple[str, Any, Any, Any, Any]
@@ -55,15 +56,19 @@ def test_splits_become_text_that_parse_reads() -> None:
         Path("out/train.txt").read_text() == "voc/JPEGImages/b.jpg 1,2,30,40,2 1.5,2.25,9,9,0\nvoc/JPEGImages/c.jpg\n"
     )
     assert Path("out/val.txt").read_text() == "voc/JPEGImages/a 1.png 5,5,5,9,1\n"
-    assert result.report["val"] == {
+    assert result.report["classes"] == ["cat", "dog", "zebra"]
+    assert result.report["notes"] == {"no-area": 1}
+    assert result.report["splits"]["val"] == {
         "images": 1,
+        "backgrounds": 0,
         "boxes": 1,
         "difficult": 1,
-        "without_area": 1,
+        "orientations_fixed": 0,
         "boxes_per_class": {"cat": 0, "dog": 1, "zebra": 0},
     }
-    assert result.rows["classes"] == "0 cat, 1 dog, 2 zebra"
-    assert "without area" in str(result.rows["val"])
+    assert result.rows["class 1 dog"] == "0 boxes in train, 1 boxes in val"
+    assert "1 of them difficult" in str(result.rows["val"])
+    assert 'voc/Annotations/a 1.xml,2,0,no-area,"box 5,5,5,9 has no area: width 0"' in IMPORT_PROBLEMS.read_text()
     assert "1 lists of one class" in str(result.rows["left out"])
     named = {"train": "out/train.txt", "val": "out/val.txt", "classes": "out/classes.names", "images": "voc"}
     with pytest.raises(ProblemsError, match="no-area 1"):
@@ -131,6 +136,15 @@ def test_all_problems_at_once_and_nothing_written() -> None:
         ("voc/ImageSets/Main/train.txt", 3, "missing-image"),
     ]
     assert not Path("out").exists()
+
+
+def test_a_size_that_the_image_does_not_have_is_noted() -> None:
+    file = ROOT / "Annotations" / "b.xml"
+    for width, notes in ((50, {"no-area": 1}), (0, {"no-area": 1}), (640, {"no-area": 1, "image-size": 1})):
+        text = file.read_text().partition("<size>")[0].removesuffix("</annotation>")
+        file.write_text(f"{text}<size><width>{width}</width><height>40</height></size></annotation>")
+        assert import_voc(ROOT, "out").report["notes"] == notes
+    assert "the image is 50x40, its annotation says 640x40" in IMPORT_PROBLEMS.read_text()
 
 
 def test_wrong_calls() -> None:

@@ -1,0 +1,20 @@
+"""Other people's formats to annotation text and class names.
+
+Each format has a module that reads it into a :class:`~yolopipe.importing.reading.Reading`; everything after that
+(image headers, checks, class order, writing, summary) is one piece of code for all of them.  What is accepted, and
+what becomes of what is wrong, is written down in ``docs/formats.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from yolopipe.importing.coco import import_coco
+from yolopipe.importing.voc import import_voc
+from yolopipe.importing.yolo import import_yolo
+from yolopipe.stages import StageResult
+
+__all__ = ["IMPORTERS", "import_coco", "import_voc", "import_yolo"]
+
+IMPORTERS: dict[str, Callable[..., StageResult]] = {"voc": import_voc, "coco": import_coco, "yolo": import_yolo}
+"""Format name to ``importer(source, out, classes=None)``."""

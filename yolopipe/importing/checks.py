@@ -1,0 +1,108 @@
+"""What is odd about data that can be imported: named at its source, written as it is, and left to ``parse``.
+
+The rules on boxes are those of ``parse`` (:class:`~yolopipe.parsing.BoxChecker`), at the default input size: the
+project's own may not exist yet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from yolopipe.config import Parse, Precompute
+from yolopipe.errors import Problem
+from yolopipe.headers import read_headers
+from yolopipe.importing.reading import Reading, SourceImage, SourceSplit
+from yolopipe.parsing import BoxChecker
+
+__all__ = ["find_oddities", "measure"]
+
+
+def measure(reading: Reading) -> None:
+    """Read the headers of all images: fills in their sizes, and makes problems of those that cannot be read.
+
+    Args:
+        reading: changed in place.
+    """
+    every = [image.path for split in reading.splits.values() for image in split.images]
+    headers = read_headers(every, title=f"import {reading.kind}")
+    for split in reading.splits.values():
+        found = [next(headers) for _ in split.images]
+        split.size_wh = np.array([header[:2] for header in found], np.int32).reshape(-1, 2)
+        split.orientation = np.array([header.orientation for header in found], np.int32)
+        reading.problems += [
+            Problem(image.file, image.line, 0, header.rule, header.message, image.path)
+            for image, header in zip(split.images, found, strict=True)
+            if header.rule
+        ]
+
+
+def find_oddities(reading: Reading) -> list[Problem]:
+    """Everything that ``parse`` will ask about, with file and line of the source.
+
+    Args:
+        reading: with the sizes of its images.
+
+    Returns:
+        Notes: the rules of ``parse`` on boxes, ``duplicate-image``, ``train-val-leak``, ``empty-split``, and
+        ``image-size`` where the source says another size than the image has.
+    """
+    found = [note for split in reading.splits.values() for note in (*_sizes(split), *_twice(split), *_boxes(split))]
+    for name, split in reading.splits.items():
+        if not split.images:
+            found.append(Problem(str(reading.root), 0, 0, "empty-split", f"{name} has no image", action="noted"))
+    return [*found, *_leaks(reading.splits)]
+
+
+def _note(image: SourceImage, rule: str, message: str, line: int = 0, column: int = 0) -> Problem:
+    return Problem(image.file, line or image.line, column, rule, message, image.path, "noted")
+
+
+def _sizes(split: SourceSplit) -> Iterator[Problem]:
+    for image, size, orientation in zip(
+        split.images, split.size_wh.tolist(), split.orientation.tolist(), strict=True
+    ):
+        said = list(image.size_wh)
+        if min(said) > 0 and said != size:
+            turned = orientation >= 5 and said == size[::-1]
+            why = f": EXIF orientation {orientation} turns it, and the boxes may not know" if turned else ""
+            message = f"the image is {size[0]}x{size[1]}, its annotation says {said[0]}x{said[1]}{why}"
+            yield _note(image, "image-size", message)
+
+
+def _twice(split: SourceSplit) -> Iterator[Problem]:
+    first: dict[str, SourceImage] = {}
+    for image in split.images:
+        before = first.setdefault(image.path, image)
+        if before is not image:
+            yield _note(image, "duplicate-image", f"image {image.path} is listed before ({_place(before)})")
+
+
+def _leaks(splits: Mapping[str, SourceSplit]) -> Iterator[Problem]:
+    if "train" in splits and "val" in splits:
+        train = {os.path.realpath(image.path): image for image in splits["train"].images}
+        for image in splits["val"].images:
+            other = train.get(os.path.realpath(image.path))
+            if other is not None:
+                yield _note(image, "train-val-leak", f"image {image.path} is also in train ({_place(other)})")
+
+
+def _place(image: SourceImage) -> str:
+    return f"{image.file}:{image.line}" if image.line else image.file
+
+
+def _boxes(split: SourceSplit) -> Iterator[Problem]:
+    size = np.where(split.size_wh > 0, split.size_wh, np.nan).astype(np.float64)
+    checker = BoxChecker(int(split.labels.max(initial=0)) + 1, Precompute().smallest_size, Parse().min_box_px)
+    faults = checker.check(split.boxes_xyxy, split.labels, split.box_image, size)
+    for rule, mask in faults.masks.items():
+        for box in np.flatnonzero(mask).tolist():
+            row = int(split.box_image[box])
+            orientation = int(split.orientation[row])
+            label = int(split.labels[box])
+            message = checker.message(rule, split.boxes_xyxy[box], label, size[row], orientation=orientation)
+            if rule == "duplicate-box":
+                message += f" (line {split.places[faults.first[box], 0]})"
+            yield _note(split.images[row], rule, message, *split.places[box].tolist())
