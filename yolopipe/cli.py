@@ -160,6 +160,11 @@ def _inspect_labels(
     only: Annotated[
         str | None, typer.Option(help="One rule of the checks, all its places.", metavar="RULE", show_default=False)
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write all of it as one page that needs no network.", metavar="FILE", show_default=False),
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
     shards: Annotated[Path, typer.Option(help="The folder of shards.")] = Path("data/shards"),
     params: Annotated[
         Path | None,
@@ -184,6 +189,8 @@ def _inspect_labels(
         only=only,
         params=params,
         workers=worker_count(workers),
+        html=html,
+        open_page=open_page,
     )
     if not as_json:
         print(result.text)

@@ -9,6 +9,7 @@ __all__ = [
     "BEST_WEIGHTS",
     "EVAL_METRICS",
     "EVAL_PLOTS",
+    "LABELS_PAGE",
     "LAST_WEIGHTS",
     "MODEL_CARD",
     "PARSED",
@@ -35,3 +36,6 @@ PREDICTIONS = Path("predictions/val.parquet")
 
 SIDE = Path(".yolopipe")
 """Untracked: what may be lost without loss (problem lists of failed runs, TensorBoard logs)."""
+
+LABELS_PAGE = SIDE / "labels.html"
+"""Where ``inspect-labels --open`` writes when no file is named."""

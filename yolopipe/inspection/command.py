@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
+import webbrowser
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from yolopipe.checks.sources import source_boxes
 from yolopipe.checks.text import report_json, report_text, rule_text
 from yolopipe.errors import DataError, ShardError, UsageError
 from yolopipe.inspection import grid_text, overlay, text
+from yolopipe.inspection.page import page_path, write_page
 from yolopipe.inspection.targets import BoxTargets, Totals, Trouble, box_targets, split_totals
 from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.shards.reader import read_rows
@@ -56,6 +58,8 @@ def run(
     only: str | None = None,
     params: str | Path | None = None,
     workers: Workers = 1,
+    html: str | Path | None = None,
+    open_page: bool = False,
 ) -> Inspection:
     """Inspect a data set: what a split teaches, and all checks; or one image.
 
@@ -73,6 +77,8 @@ def run(
         only: without an image, one rule of the checks with all its places.
         params: the params file, for the names of the annotation files.
         workers: processes that read source images.
+        html: without an image, the page to write, for all splits.
+        open_page: show the page in the browser; without ``html`` it goes to ``.yolopipe/labels.html``.
 
     Returns:
         ``text`` for people, ``report`` for programs.
@@ -87,6 +93,7 @@ def run(
     if scale is not None and scale not in manifest.strides:
         raise UsageError(f"--scale is one of {', '.join(map(str, manifest.strides))}, got {scale}")
     folder = Path(shards)
+    page = _wanted_page(html, open_page, image or only)
     if image is not None:
         if only is not None:
             raise UsageError("--only shows a rule over the whole data set, --image one image: give one of them")
@@ -95,7 +102,8 @@ def run(
     report = run_checks(folder, workers=workers, params=params, manifest=manifest)
     if only is not None:
         return _with_checks(Inspection("", {}), _only(report, only), only, fail_on)
-    return _with_checks(_inspect_split(folder, manifest, split, copy, out), report, None, fail_on)
+    result = _with_checks(_inspect_split(folder, manifest, split, copy, out), report, None, fail_on)
+    return result if page is None else _with_page(result, page, folder, manifest, report, open_page)
 
 
 def _check_request(
@@ -138,6 +146,31 @@ def _with_checks(result: Inspection, report: CheckReport, only: str | None, fail
         text="\n\n".join(filter(None, [result.text, said])),
         report={**result.report, "check_report": report_json(report)},
         exit_code=int(found),
+    )
+
+
+def _wanted_page(html: str | Path | None, open_page: bool, part: str | None) -> Path | None:
+    if html is None and not open_page:
+        return None
+    if part is not None:
+        raise UsageError("the page shows the whole data set", hint="leave out --image and --only; the page has both")
+    return page_path(paths.LABELS_PAGE if html is None else html)
+
+
+def _with_page(
+    result: Inspection, file: str | Path, shards: Path, manifest: Manifest, report: CheckReport, open_page: bool
+) -> Inspection:
+    """The result, and the page written: where, how large, and what is not on it."""
+    images = sum(_row_count(manifest, split, 0) for split in manifest.splits)
+    with console.progress("page", images) as advance:
+        page = write_page(file, shards=shards, manifest=manifest, report=report, advance=advance)
+    shown = open_page and webbrowser.open(page.file.resolve().as_uri())
+    said = [f"page: {page.file}, {page.bytes / 1e6:.1f} MB, {page.images:,} images; open it in any browser"]
+    said += [f"  not on it: {sentence}" for sentence in page.left_out]
+    said += ["  no browser could be started here"] if open_page and not shown else []
+    facts = {"file": str(page.file), "bytes": page.bytes, "images": page.images, "left_out": list(page.left_out)}
+    return replace(
+        result, text="\n".join([result.text, "", *said]), report={**result.report, "page": facts}, next_step=None
     )
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Place",
     "Totals",
     "Trouble",
+    "batch_targets",
     "box_targets",
     "checked_assignment",
     "split_cell",
@@ -177,31 +178,57 @@ def box_targets(row: Row, manifest: Manifest) -> tuple[BoxTargets, ...]:
     Raises:
         ShardError: when the stored labels are not what the rule gives for the stored boxes.
     """
-    found, _ = checked_assignment([row], manifest, manifest.input_size)
+    return batch_targets([row], manifest)[0]
+
+
+def batch_targets(rows: Sequence[Row], manifest: Manifest) -> list[tuple[BoxTargets, ...]]:
+    """:func:`box_targets` of several rows in one vectorised call: a third of the time a row.
+
+    Args:
+        rows: from the shards.
+        manifest: of the same shards.
+
+    Raises:
+        ShardError: when the stored labels are not what the rule gives for the stored boxes.
+    """
+    if not rows:
+        return []
+    found, row_of_box = checked_assignment(rows, manifest, manifest.input_size)
     for size in manifest.smaller_sizes:
-        checked_assignment([row], manifest, size)
-    places: list[list[Place]] = [[] for _ in row.classes]
-    unlisted: list[list[int]] = [[] for _ in row.classes]
+        checked_assignment(rows, manifest, size)
+    first = np.cumsum([0, *(len(row.classes) for row in rows)]).tolist()
+    places: list[list[Place]] = [[] for _ in row_of_box]
+    unlisted: list[list[int]] = [[] for _ in row_of_box]
     for index, scale in enumerate(found.scales):
-        for box, place in _scale_places(scale, manifest, index):
+        for box, place in _scale_places(scale, manifest, index, row_of_box.tolist(), first):
             places[box].append(place)
         for box in scale.slot_box[~scale.slot_wins].tolist():
             unlisted[box].append(manifest.strides[index])
-    return tuple(
-        BoxTargets(number, int(class_id), (x1, y1, x2, y2), tuple(places[number]), tuple(unlisted[number]))
-        for number, (class_id, (x1, y1, x2, y2)) in enumerate(zip(row.classes, row.boxes_xyxy.tolist(), strict=True))
-    )
+    return [
+        tuple(
+            BoxTargets(number, int(class_id), (x1, y1, x2, y2), tuple(places[start + number]), tuple(lists))
+            for number, (class_id, (x1, y1, x2, y2), lists) in enumerate(
+                zip(row.classes, row.boxes_xyxy.tolist(), unlisted[start : start + len(row.classes)], strict=True)
+            )
+        )
+        for row, start in zip(rows, first[:-1], strict=True)
+    ]
 
 
-def _scale_places(scale: Candidates, manifest: Manifest, index: int) -> Iterator[tuple[int, Place]]:
-    stride = manifest.strides[index]
-    winner = dict(zip(scale.cell[scale.wins].tolist(), scale.box[scale.wins].tolist(), strict=True))
-    columns = (scale.box, scale.cell, scale.iou, scale.forced, scale.wins, scale.rescued)
-    for box, cell, iou, forced, wins, rescued in zip(*(column.tolist() for column in columns), strict=True):
+def _scale_places(
+    scale: Candidates, manifest: Manifest, index: int, row_of_box: Sequence[int], first: Sequence[int]
+) -> Iterator[tuple[int, Place]]:
+    """Box of the batch and place; who took it is numbered within its row."""
+    stride, anchors = manifest.strides[index], manifest.anchors[index]
+    columns = [
+        column.tolist() for column in (scale.box, scale.cell, scale.iou, scale.forced, scale.wins, scale.rescued)
+    ]
+    winner = {(row_of_box[box], cell): box for box, cell, _, _, wins, _ in zip(*columns, strict=True) if wins}
+    for box, cell, iou, forced, wins, rescued in zip(*columns, strict=True):
         y, x, anchor = split_cell(cell, manifest.input_size // stride)
-        width, height = manifest.anchors_px[index, anchor].tolist()
-        taken_by = None if wins else winner[cell]
-        yield box, Place(stride, (y, x), anchor, (width, height), iou, forced, taken_by, rescued)
+        row = row_of_box[box]
+        taken_by = None if wins else winner[row, cell] - first[row]
+        yield box, Place(stride, (y, x), anchor, anchors[anchor], iou, forced, taken_by, rescued)
 
 
 def split_totals(rows: Iterable[Row], manifest: Manifest) -> Totals:
