@@ -45,7 +45,7 @@ def test_commands_and_options_exist(repo, document):
             commands[f"{group} {name}"] = command
     lines = re.findall(r"yolopipe ((?:import |convert )?[a-z][a-z-]+)([^\n`#]*)", (repo / document).read_text())
     known = [(name, rest) for name, rest in lines if name in commands]
-    assert known
+    assert known or document not in ("README.md", "docs/checks.md", "docs/formats.md")
     for name, rest in known:
         options = {option for parameter in commands[name].params for option in parameter.opts} | {"--help"}
         assert set(re.findall(r"--[a-z-]+", rest)) <= options, (name, rest)
