@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolopipe.errors import DataError
+from yolopipe.evaluation.candidates import Predictions
 from yolopipe.evaluation.nms import CHUNK, detect, detect_batch, suppress
 
 
@@ -74,6 +75,46 @@ def test_many_chunks_and_the_early_stop_change_nothing(crowding: float) -> None:
         expected = plain_detections(predictions, 0.1, 0.5, limit)
         assert found.scores.tolist() == [item[1] for item in expected]
         np.testing.assert_allclose(found.boxes_xyxy, [item[2] for item in expected], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("crowding", "limit", "cuts_used"),
+    [(4000.0, 300, 1), (60.0, 300, 1), (0.5, 300, 2), (60.0, 6000, 2)],
+)
+def test_taking_the_best_candidates_first_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, crowding: float, limit: int, cuts_used: int
+) -> None:
+    """80 classes, 600 boxes: enough for a cut above the floor, which is enough unless all boxes lie in one place."""
+    predictions = random_predictions(np.random.default_rng(2), 600, 80, crowding)
+    predictions[:, 4:] *= np.random.default_rng(3).uniform(0.9, 1.0, (600, 81))  # fewer ties, some scores alike
+    taken = []
+    candidates = Predictions.candidates
+    monkeypatch.setattr(
+        Predictions, "candidates", lambda self, lowest: taken.append(lowest) or candidates(self, lowest)
+    )
+    found = detect(predictions, score_threshold=0.01, nms_iou=0.2, max_detections=limit)
+    assert len(taken) == cuts_used
+    expected = plain_detections(predictions, 0.01, 0.2, limit)
+    assert found.classes.tolist() == [item[0] for item in expected]
+    np.testing.assert_allclose(found.boxes_xyxy, [item[2] for item in expected], atol=1e-3)
+
+
+def test_ties_at_the_cut_are_not_split() -> None:
+    """600 boxes in a row of 80 classes, all scores equal: the first boxes win, though the cut falls among ties."""
+    rows = np.full((600, 85), 0.5, np.float32)
+    rows[:, 0], rows[:, 1], rows[:, 2:4] = np.arange(600) * 20, 50, 10
+    found = detect(rows, score_threshold=0.01, nms_iou=0.5, max_detections=300)
+    assert found.classes.tolist() == [place % 80 for place in range(300)]
+    assert found.boxes_xyxy[:, 0].tolist() == [place // 80 * 20 - 5 for place in range(300)]
+
+
+def test_a_crowd_of_one_class_in_few_places() -> None:
+    """Most candidates fall to boxes kept long before: the plain loop's answer all the same."""
+    predictions = random_predictions(np.random.default_rng(4), 12 * CHUNK, 2, 15.0)
+    found = detect(predictions, score_threshold=0.0, nms_iou=0.1, max_detections=300)
+    expected = plain_detections(predictions, 0.0, 0.1, 300)
+    assert found.classes.tolist() == [item[0] for item in expected]
+    np.testing.assert_allclose(found.boxes_xyxy, [item[2] for item in expected], atol=1e-3)
 
 
 def test_a_chain_of_overlaps_is_settled_from_the_best_end() -> None:

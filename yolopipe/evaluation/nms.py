@@ -13,21 +13,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.errors import DataError
+from yolopipe.evaluation.candidates import Predictions
+from yolopipe.evaluation.soft_nms import soft_suppress
 
 __all__ = ["ImageDetections", "detect", "detect_batch", "suppress"]
 
 CHUNK = 192
 """Candidates looked at together; pairs grow with its square, Python steps with its inverse."""
 
-FIRST = 1024
-"""At least so many of the best candidates are made into boxes before the others; most images end with them."""
+LARGEST_PART = 4096
+"""Candidates compared at once with the kept ones; the pairs take up to 100 MB if all are of one class."""
 
-SAMPLED = 16 * FIRST
-"""Scores, of the boxes of highest objectness, that tell where to cut."""
-
-LARGEST_PX = 1e6
-"""Boxes are held within this: ``exp`` of a wild logit is infinite, and inf - inf would be NaN."""
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -53,6 +49,7 @@ def detect(
     score_threshold: float,
     nms_iou: float,
     max_detections: int,
+    soft_nms_sigma: float = 0.0,
 ) -> ImageDetections:
     """Detections of one image.
 
@@ -64,6 +61,8 @@ def detect(
         score_threshold: a candidate's score must be greater.
         nms_iou: a candidate that overlaps a better one of its class by more than this goes.
         max_detections: at most this many are returned.
+        soft_nms_sigma: above 0, boxes that overlap a better one are not removed: their scores are lowered
+            (:func:`~yolopipe.evaluation.soft_nms.soft_suppress`), and ``nms_iou`` is not used.
 
     Returns:
         The detections, best score first.
@@ -76,7 +75,7 @@ def detect(
     >>> found.classes.tolist(), found.boxes_xyxy[0].tolist()
     ([0, 1], [40.0, 40.0, 60.0, 60.0])
     """
-    return _detect([predictions], score_threshold, nms_iou, max_detections)
+    return _detect([predictions], _Rule(score_threshold, nms_iou, max_detections, soft_nms_sigma))
 
 
 def detect_batch(
@@ -85,6 +84,7 @@ def detect_batch(
     score_threshold: float,
     nms_iou: float,
     max_detections: int,
+    soft_nms_sigma: float = 0.0,
 ) -> list[ImageDetections]:
     """Detections of each image of a batch.
 
@@ -93,6 +93,7 @@ def detect_batch(
         score_threshold: see :func:`detect`.
         nms_iou: see :func:`detect`.
         max_detections: see :func:`detect`.
+        soft_nms_sigma: see :func:`detect`.
 
     Returns:
         One :class:`ImageDetections` per image.
@@ -103,10 +104,8 @@ def detect_batch(
     [0, 0]
     """
     flat = [scale.reshape(len(scale), -1, scale.shape[-1]) for scale in scales]
-    return [
-        _detect([scale[image] for scale in flat], score_threshold, nms_iou, max_detections)
-        for image in range(len(flat[0]))
-    ]
+    rule = _Rule(score_threshold, nms_iou, max_detections, soft_nms_sigma)
+    return [_detect([scale[image] for scale in flat], rule) for image in range(len(flat[0]))]
 
 
 def suppress(
@@ -129,86 +128,49 @@ def suppress(
     >>> suppress(boxes, scores, classes, nms_iou=0.5, max_detections=10).tolist()
     [1, 2]
     """
-    kept = np.empty(0, np.int64)
-    for chunk in _best_first(scores):
-        pool = np.concatenate([kept, chunk])
-        kept = pool[_survivors(boxes_xyxy[pool], classes[pool], nms_iou)]
-        if len(kept) >= max_detections:
-            break
-    return kept[:max_detections]
+    columns, kept = _columns(boxes_xyxy), np.empty(0, np.int64)
+    for part in _best_first(scores):
+        fresh = part[~_covered(columns, classes, kept, part, nms_iou)]
+        for start in range(0, len(fresh), CHUNK):
+            pool = np.concatenate([kept, fresh[start : start + CHUNK]])
+            kept = pool[_survivors(columns[:, pool], classes[pool], nms_iou)]
+            if len(kept) >= max_detections:
+                return kept[:max_detections]
+    return kept
 
 
-def _detect(
-    parts: Sequence[npt.NDArray[np.floating]], score_threshold: float, nms_iou: float, max_detections: int
-) -> ImageDetections:
+class _Rule(NamedTuple):
+    """The settings of :func:`detect`."""
+
+    score_threshold: float
+    nms_iou: float
+    max_detections: int
+    soft_nms_sigma: float
+
+
+def _detect(parts: Sequence[npt.NDArray[np.floating]], rule: _Rule) -> ImageDetections:
     """Detections of one image whose predictions come in parts of (N, 5 + C)."""
-    image = _Predictions([np.asarray(part, np.float32) for part in parts])
-    for lowest in image.cuts(np.float32(score_threshold)):
-        found = image.candidates(lowest)
-        kept = suppress(*found, nms_iou=nms_iou, max_detections=max_detections)
-        if len(kept) >= max_detections:
+    image = Predictions([np.asarray(part, np.float32) for part in parts])
+    for lowest in image.cuts(np.float32(rule.score_threshold)):
+        found = _kept(ImageDetections(*image.candidates(lowest)), float(lowest), rule)
+        if len(found.scores) >= rule.max_detections:
             break  # what scores less can no longer count
+    return found
+
+
+def _kept(found: ImageDetections, lowest: float, rule: _Rule) -> ImageDetections:
+    """The candidates that suppression leaves: all that score above ``lowest``, or as many as are wanted."""
     boxes_xyxy, scores, classes = found
+    limit = rule.max_detections
+    if rule.soft_nms_sigma > 0:
+        kept, lowered = soft_suppress(*found, sigma=rule.soft_nms_sigma, score_threshold=lowest, max_detections=limit)
+        return ImageDetections(boxes_xyxy[kept], lowered.astype(np.float32), classes[kept])
+    kept = suppress(*found, nms_iou=rule.nms_iou, max_detections=limit)
     return ImageDetections(boxes_xyxy[kept], scores[kept], classes[kept])
 
 
-class _Predictions:
-    """The predictions of one image, scale by scale: joining 3.6 MB would cost more than the suppression."""
-
-    def __init__(self, parts: Sequence[FloatArray]) -> None:
-        self.parts = parts
-        self.objectness = [np.ascontiguousarray(part[:, 4]) for part in parts]
-        if any(np.isnan(values).any() for values in self.objectness):
-            raise DataError(
-                "the model predicts NaN: its weights are not finite numbers",
-                hint="train again, perhaps with a smaller train.lr_init",
-            )
-
-    def cuts(self, floor: np.float32) -> list[np.float32]:
-        """Scores above which to take candidates, one after the other until enough are kept; the last is ``floor``.
-
-        No score exceeds the objectness of its box (a class probability is at most 1).  So the score that 1,024
-        candidates of the boxes of highest objectness exceed cuts off all but a few thousand of 850,000.
-        """
-        every = np.concatenate(self.objectness)
-        sampled = SAMPLED // max(1, self.parts[0].shape[1] - 5)
-        if np.count_nonzero(every > floor) < 2 * sampled:
-            return [floor]
-        least = np.partition(every, -sampled)[-sampled]
-        scores = np.concatenate([scores.reshape(-1) for _, scores in self._scored(_below(least))])
-        cut = _below(np.partition(scores, -FIRST)[-FIRST])
-        return [cut, floor] if cut > floor else [floor]
-
-    def candidates(self, lowest: np.float32) -> ImageDetections:
-        """All boxes and classes with a score above ``lowest``, in the order of boxes, then of classes."""
-        return ImageDetections(*map(np.concatenate, zip(*self._above(lowest), strict=True)))
-
-    def _above(self, lowest: np.float32) -> Iterator[ImageDetections]:
-        for rows, scores in self._scored(lowest):
-            place = np.flatnonzero(scores > lowest)  # a third of the time of a two-dimensional nonzero
-            box, classes = np.divmod(place, scores.shape[1])
-            yield ImageDetections(_corners(rows[box, :4]), scores.reshape(-1)[place], classes)
-
-    def _scored(self, lowest: np.float32) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Per part the rows whose objectness does not rule them out, and their scores (n, C)."""
-        for part, objectness in zip(self.parts, self.objectness, strict=True):
-            rows = part[objectness > lowest]
-            yield rows, rows[:, 4:5] * rows[:, 5:]
-
-
-def _below(value: np.float32) -> np.float32:
-    """The next smaller float32, so that "above" takes in the value itself and all its ties."""
-    return np.nextafter(value, np.float32(-np.inf))
-
-
-def _corners(boxes_xywh: FloatArray) -> FloatArray:
-    half_wh = np.minimum(boxes_xywh[:, 2:], np.float32(LARGEST_PX)) * np.float32(0.5)
-    centre_xy = boxes_xywh[:, :2]
-    return np.concatenate([centre_xy - half_wh, centre_xy + half_wh], axis=1)
-
-
 def _best_first(scores: FloatArray) -> Iterator[IntArray]:
-    """Positions in falling score, equal scores in rising position, a chunk at a time.
+    """Positions in falling score, equal scores in rising position, part by part.
 
     The best are picked before they are sorted, each time twice as many: the rest is rarely looked at.
     """
@@ -221,12 +183,35 @@ def _best_first(scores: FloatArray) -> Iterator[IntArray]:
             pick, left = pick[is_best], pick[~is_best]
             wanted *= 2
         pick = pick[np.argsort(-scores[pick], kind="stable")]
-        yield from (pick[start : start + CHUNK] for start in range(0, len(pick), CHUNK))
+        yield from (pick[start : start + LARGEST_PART] for start in range(0, len(pick), LARGEST_PART))
 
 
-def _survivors(boxes_xyxy: FloatArray, classes: IntArray, nms_iou: float) -> npt.NDArray[np.bool_]:
+def _columns(boxes_xyxy: FloatArray) -> FloatArray:
+    """(5, K): x1, y1, x2, y2 and area, each contiguous."""
+    x1, y1, x2, y2 = boxes_xyxy.T
+    return np.stack([x1, y1, x2, y2, (x2 - x1) * (y2 - y1)])
+
+
+def _covered(
+    columns: FloatArray, classes: IntArray, kept: IntArray, part: IntArray, nms_iou: float
+) -> npt.NDArray[np.bool_]:
+    """Which boxes of ``part`` overlap a kept one: in a crowd most, and those need not be paired with each other."""
+    order = kept[np.argsort(classes[kept], kind="stable")]
+    start, stop = (np.searchsorted(classes[order], classes[part], side=side) for side in ("left", "right"))
+    place, position = _spread(start, stop)
+    covered = np.zeros(len(part), np.bool_)
+    covered[place[_overlap(columns, order[position], part[place], nms_iou)]] = True
+    return covered
+
+
+def _survivors(columns: FloatArray, classes: IntArray, nms_iou: float) -> npt.NDArray[np.bool_]:
     """Which of the boxes, given best first, greedy suppression keeps."""
-    better, worse = _overlapping(boxes_xyxy, classes, nms_iou)
+    order = np.argsort(classes, kind="stable")
+    stop = np.searchsorted(classes[order], classes[order], side="right")
+    place, position = _spread(np.arange(1, len(order) + 1), stop)
+    better, worse = order[place], order[position]
+    overlapping = _overlap(columns, better, worse, nms_iou)
+    better, worse = better[overlapping], worse[overlapping]
     alive = np.ones(len(classes), np.bool_)
     while True:
         # A box lives when no living better one overlaps it.  Each pass settles at least the next link of every
@@ -238,27 +223,22 @@ def _survivors(boxes_xyxy: FloatArray, classes: IntArray, nms_iou: float) -> npt
         alive = settled
 
 
-def _overlapping(boxes_xyxy: FloatArray, classes: IntArray, nms_iou: float) -> tuple[IntArray, IntArray]:
-    """Pairs (better, worse) of one class whose IoU exceeds ``nms_iou``."""
-    better, worse = _pairs_within(classes)
-    x1, y1, x2, y2 = np.ascontiguousarray(boxes_xyxy.T)
-    area = (x2 - x1) * (y2 - y1)
-    width = np.minimum(x2[better], x2[worse]) - np.maximum(x1[better], x1[worse])
+def _spread(start: IntArray, stop: IntArray) -> tuple[IntArray, IntArray]:
+    """All pairs (i, j) with ``start[i] <= j < stop[i]``."""
+    count = stop - start
+    first = np.repeat(np.arange(len(count)), count)
+    run_start = np.repeat(np.cumsum(count) - count - start, count)
+    return first, np.arange(len(first)) - run_start
+
+
+def _overlap(columns: FloatArray, first: IntArray, second: IntArray, nms_iou: float) -> IntArray:
+    """Which of the pairs have an IoU above ``nms_iou``."""
+    x1, y1, x2, y2, area = columns
+    width = np.minimum(x2[first], x2[second]) - np.maximum(x1[first], x1[second])
     touching = np.flatnonzero(width > 0)  # most pairs end here
-    better, worse, width = better[touching], worse[touching], width[touching]
-    height = np.minimum(y2[better], y2[worse]) - np.maximum(y1[better], y1[worse])
+    first, second, width = first[touching], second[touching], width[touching]
+    height = np.minimum(y2[first], y2[second]) - np.maximum(y1[first], y1[second])
     shared = width * np.maximum(height, 0)
     # Written without a division: two boxes without area have no IoU, and do not suppress each other.
-    above = shared > np.float32(nms_iou) * (area[better] + area[worse] - shared)
-    return better[above], worse[above]
-
-
-def _pairs_within(classes: IntArray) -> tuple[IntArray, IntArray]:
-    """All pairs (i, j), i < j, with ``classes[i] == classes[j]``."""
-    order = np.argsort(classes, kind="stable")
-    grouped = classes[order]
-    later = np.searchsorted(grouped, grouped, side="right") - np.arange(len(order)) - 1
-    first = np.repeat(np.arange(len(order)), later)
-    run_start = np.repeat(np.cumsum(later) - later, later)
-    second = first + 1 + np.arange(len(first)) - run_start
-    return order[first], order[second]
+    above: IntArray = touching[shared > np.float32(nms_iou) * (area[first] + area[second] - shared)]
+    return above
