@@ -264,6 +264,21 @@ def _verify(
     _show(run(shards), as_json)
 
 
+@app.command("score")
+def _score(
+    predictions: Annotated[Path, typer.Option(help="COCO's list of results (JSON).", metavar="FILE")],
+    truth: Annotated[Path, typer.Option(help="COCO's annotations (JSON).", metavar="FILE")],
+    plus_one: Annotated[
+        bool, typer.Option("--voc-plus-one", help="VOC's measures count boxes one pixel wider, as its devkit does.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Score any program's COCO files: COCO's AP and AR, VOC's AP."""
+    from yolopipe.evaluation.command import run
+
+    _show(run(predictions, truth, plus_one=plus_one), as_json)
+
+
 @app.command("cache")
 def _cache(
     prune: Annotated[bool, typer.Option("--prune", help="Evict what was used longest ago.")] = False,

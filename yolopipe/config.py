@@ -37,7 +37,7 @@ STAGES = ("parse", "augment", "precompute", "train", "evaluate")
 STRIDES = (8, 16, 32)
 """Pixels of the network input per grid cell, small stride first (notes 1.1)."""
 
-ALGORITHMS = {"sample": 1, "parse": 1, "augment": 1, "precompute": 1, "train": 1, "evaluate": 1}
+ALGORITHMS = {"sample": 1, "parse": 1, "augment": 1, "precompute": 1, "train": 1, "evaluate": 2}
 """Bumped when the same input and params would give another result.
 
 ``params.yaml`` carries the same numbers under ``algorithm`` and DVC watches those: a comment in our code costs
@@ -236,6 +236,7 @@ class Evaluate(Section):
     weights: Literal["last", "best"] = "last"
     score_threshold: Probability = 0.001
     nms_iou: Probability = 0.5
+    soft_nms_sigma: Float = Field(0.0, ge=0.0)
     max_detections: Int = Field(300, ge=1)
     batch_size: Int = Field(8, ge=1)
     picture_images: Int = Field(9, ge=1, le=100)

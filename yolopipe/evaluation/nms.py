@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.evaluation.candidates import Predictions
+from yolopipe.evaluation.pairs import equal_pairs, spread
 from yolopipe.evaluation.soft_nms import soft_suppress
 
 __all__ = ["ImageDetections", "detect", "detect_batch", "suppress"]
@@ -196,11 +197,9 @@ def _covered(
     columns: FloatArray, classes: IntArray, kept: IntArray, part: IntArray, nms_iou: float
 ) -> npt.NDArray[np.bool_]:
     """Which boxes of ``part`` overlap a kept one: in a crowd most, and those need not be paired with each other."""
-    order = kept[np.argsort(classes[kept], kind="stable")]
-    start, stop = (np.searchsorted(classes[order], classes[part], side=side) for side in ("left", "right"))
-    place, position = _spread(start, stop)
+    place, which = equal_pairs(classes[part], classes[kept])
     covered = np.zeros(len(part), np.bool_)
-    covered[place[_overlap(columns, order[position], part[place], nms_iou)]] = True
+    covered[place[_overlap(columns, kept[which], part[place], nms_iou)]] = True
     return covered
 
 
@@ -208,7 +207,7 @@ def _survivors(columns: FloatArray, classes: IntArray, nms_iou: float) -> npt.ND
     """Which of the boxes, given best first, greedy suppression keeps."""
     order = np.argsort(classes, kind="stable")
     stop = np.searchsorted(classes[order], classes[order], side="right")
-    place, position = _spread(np.arange(1, len(order) + 1), stop)
+    place, position = spread(np.arange(1, len(order) + 1), stop)
     better, worse = order[place], order[position]
     overlapping = _overlap(columns, better, worse, nms_iou)
     better, worse = better[overlapping], worse[overlapping]
@@ -221,14 +220,6 @@ def _survivors(columns: FloatArray, classes: IntArray, nms_iou: float) -> npt.ND
         if np.array_equal(settled, alive):
             return alive
         alive = settled
-
-
-def _spread(start: IntArray, stop: IntArray) -> tuple[IntArray, IntArray]:
-    """All pairs (i, j) with ``start[i] <= j < stop[i]``."""
-    count = stop - start
-    first = np.repeat(np.arange(len(count)), count)
-    run_start = np.repeat(np.cumsum(count) - count - start, count)
-    return first, np.arange(len(first)) - run_start
 
 
 def _overlap(columns: FloatArray, first: IntArray, second: IntArray, nms_iou: float) -> IntArray:

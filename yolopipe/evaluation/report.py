@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,28 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from yolopipe import drawing, paths
+from yolopipe import drawing
+from yolopipe.evaluation.calibration import Calibration, calibration
+from yolopipe.evaluation.confusion import confusion
+from yolopipe.evaluation.measures import Measures, measure
 from yolopipe.evaluation.nms import ImageDetections
 from yolopipe.evaluation.pictures import Example, contact_sheet
-from yolopipe.evaluation.scores import Detections, Scores, Truth
+from yolopipe.evaluation.scores import Detections, Truth
+from yolopipe.evaluation.thresholds import BestF1, best_f1
 from yolopipe.files import atomic_directory
 
-__all__ = ["Found", "class_rows", "metrics", "predictions_table", "write_plots"]
+__all__ = [
+    "Evaluation",
+    "Found",
+    "assess",
+    "class_rows",
+    "confusion_rows",
+    "mean_rows",
+    "metrics",
+    "predictions_table",
+    "untested",
+    "write_plots",
+]
 
 SHOWN_CLASSES = 20
 """More than this many classes are left to ``per_class.csv``; the summary shows the lowest."""
@@ -63,45 +80,132 @@ def _image_numbers(per_image: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np
     return np.repeat(np.arange(len(per_image)), [len(values) for values in per_image])
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)
+@dataclass(frozen=True)
+class Evaluation:
+    """All that was measured on the val split.
+
+    Args:
+        measures: COCO's and VOC's.
+        best: per class where F1 is highest; None where nothing was hit.
+        best_of_all: the same for one threshold on all classes.
+        calibration: of the detections worth showing.
+        confusion: (C + 1, C + 1) of them; row annotated, column found, the last of each the background.
+    """
+
+    measures: Measures
+    best: tuple[BestF1 | None, ...]
+    best_of_all: BestF1 | None
+    calibration: Calibration
+    confusion: npt.NDArray[np.int64]
 
 
-def metrics(scores: Scores, found: Found, class_names: Sequence[str]) -> dict[str, Any]:
-    """The content of ``metrics/eval.json``: numbers to six decimals, null for a class without truth."""
+def assess(found: Found, *, num_classes: int, shown_score: float) -> Evaluation:
+    """Measure everything.
+
+    Args:
+        found: the val split.
+        num_classes: classes are numbered 0 to ``num_classes - 1``.
+        shown_score: detections from this score are worth showing.
+
+    Returns:
+        The measures.
+
+    >>> box, cat = np.array([[0.0, 0, 9, 9]]), np.zeros(1, np.int64)
+    >>> found = Found(["a.jpg"], [(box, cat)], [ImageDetections(box.astype(np.float32), np.ones(1, np.float32), cat)])
+    >>> assess(found, num_classes=1, shown_score=0.3).confusion.tolist()
+    [[1, 0], [0, 0]]
+    """
+    truth, detections = found.truth(), found.detections()
+    measures = measure(truth, detections, num_classes=num_classes)
+    voc, scores = measures.voc, detections.scores
+    of_class = [np.flatnonzero(detections.classes == class_id) for class_id in range(num_classes)]
+    return Evaluation(
+        measures,
+        tuple(
+            best_f1(scores[chosen], voc.verdicts[chosen], int(positives))
+            for chosen, positives in zip(of_class, voc.positives, strict=True)
+        ),
+        best_f1(scores, voc.verdicts, int(voc.positives.sum())),
+        calibration(scores, voc.verdicts, lowest=shown_score),
+        confusion(truth, detections, num_classes=num_classes, lowest=shown_score),
+    )
+
+
+def _best_values(best: BestF1 | None) -> dict[str, float | None]:
+    """The threshold is rounded down, so that the detections that score it are among those that reach it."""
+    if best is None:
+        return dict.fromkeys(("F1", "F1_threshold", "F1_precision", "F1_recall"))
     return {
-        "mAP": _rounded(scores.mean_ap),
-        "mAP50": _rounded(scores.mean_ap50),
-        "mAP75": _rounded(scores.mean_ap75),
-        "per_class": {
-            name: {"AP": _rounded(ap), "AP50": _rounded(ap50)}
-            for name, ap, ap50 in zip(class_names, scores.ap, scores.ap50, strict=True)
-        },
-        "images": len(found.images),
-        "boxes": sum(scores.boxes),
+        "F1": best.f1,
+        "F1_threshold": math.floor(best.threshold * 1e6) / 1e6,
+        "F1_precision": best.precision,
+        "F1_recall": best.recall,
     }
 
 
+def _class_values(evaluation: Evaluation, class_id: int) -> dict[str, float | int | None]:
+    return _rounded({**evaluation.measures.of_class(class_id), **_best_values(evaluation.best[class_id])})
+
+
+def _rounded(values: Mapping[str, float | int | None]) -> dict[str, float | int | None]:
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def metrics(evaluation: Evaluation, found: Found, class_names: Sequence[str]) -> dict[str, Any]:
+    """The content of ``metrics/eval.json``: numbers to six decimals, null for a class without truth."""
+    boxes = int(evaluation.measures.coco.boxes.sum())
+    of_all = {
+        **evaluation.measures.of_all(),
+        **_best_values(evaluation.best_of_all),
+        "calibration_error": evaluation.calibration.error(),
+    }
+    per_class = {name: _class_values(evaluation, class_id) for class_id, name in enumerate(class_names)}
+    return {**_rounded(of_all), "per_class": per_class, "images": len(found.images), "boxes": boxes}
+
+
 def write_plots(
-    directory: str | Path, scores: Scores, found: Found, class_names: Sequence[str], *, picture_score: float
+    directory: str | Path, evaluation: Evaluation, found: Found, class_names: Sequence[str], *, shown_score: float
 ) -> None:
     """Write the folder of plots, whole.
 
     ``pr/all-classes.csv`` and one ``pr/NUMBER-CLASS.csv`` per class (precision at 101 recall levels, IoU .5),
-    ``per_class.csv`` and ``predictions.png``.
+    ``per_class.csv``, ``confusion.csv``, ``calibration.csv`` and ``predictions.png``.
     """
+    scores = evaluation.measures.coco
     with atomic_directory(directory) as folder:
         (folder / "pr").mkdir()
-        known = [curve for curve in scores.precision50 if curve is not None]
-        _write_curve(folder / "pr" / "all-classes.csv", scores.recall, np.mean(known, axis=0))
-        for class_id, (name, curve) in enumerate(zip(class_names, scores.precision50, strict=True)):
-            if curve is not None:
-                _write_curve(folder / "pr" / f"{class_id:02}-{_file_name(name)}.csv", scores.recall, curve)
-        rows = zip(class_names, scores.ap, scores.ap50, scores.boxes, strict=True)
-        table = [[name, _rounded(ap), _rounded(ap50), boxes] for name, ap, ap50, boxes in rows]
-        _write_csv(folder / "per_class.csv", ["class", "AP", "AP50", "boxes"], table)
-        sheet = contact_sheet(found.examples, class_names, score=picture_score)
+        _write_curve(folder / "pr" / "all-classes.csv", scores.curve())
+        for class_id, name in enumerate(class_names):
+            _write_curve(folder / "pr" / f"{class_id:02}-{_file_name(name)}.csv", scores.curve(class_id))
+        table = [{"class": name, **_class_values(evaluation, class_id)} for class_id, name in enumerate(class_names)]
+        _write_csv(folder / "per_class.csv", list(table[0]), [list(row.values()) for row in table])
+        _write_csv(
+            folder / "confusion.csv", ["annotated", "found"], confusion_rows(evaluation.confusion, class_names)
+        )
+        _write_csv(folder / "calibration.csv", ["score", "precision", "ideal", "detections"], _bins(evaluation))
+        sheet = contact_sheet(found.examples, class_names, score=shown_score)
         drawing.save_png(folder / "predictions.png", sheet)
+
+
+def confusion_rows(counts: npt.NDArray[np.int64], class_names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """One row a box, as DVC's template counts them: what it is, what it was found to be.
+
+    >>> list(confusion_rows(np.array([[2, 1], [0, 0]]), ["cat"]))
+    [('cat', 'cat'), ('cat', 'cat'), ('cat', '(background)')]
+    """
+    background = "(background)"
+    while background in class_names:
+        background = f"({background})"
+    names = [*class_names, background]
+    for annotated, row in zip(names, counts.tolist(), strict=True):
+        for found, count in zip(names, row, strict=True):
+            yield from repeat((annotated, found), count)
+
+
+def _bins(evaluation: Evaluation) -> list[list[float]]:
+    bins = evaluation.calibration
+    score, precision = bins.score.round(6).tolist(), bins.precision.round(6).tolist()
+    return [list(row) for row in zip(score, precision, score, bins.count.tolist(), strict=True)]
 
 
 def _file_name(class_name: str) -> str:
@@ -109,9 +213,11 @@ def _file_name(class_name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", class_name)
 
 
-def _write_curve(file: Path, recall: npt.NDArray[np.float64], precision: npt.NDArray[np.float64]) -> None:
-    points = zip(recall.round(2).tolist(), precision.round(6).tolist(), strict=True)
-    _write_csv(file, ["recall", "precision"], points)
+def _write_curve(file: Path, precision: npt.NDArray[np.float64] | None) -> None:
+    """No file for a class without truth."""
+    if precision is not None:
+        recall = np.linspace(0.0, 1.0, len(precision)).round(2).tolist()
+        _write_csv(file, ["recall", "precision"], zip(recall, precision.round(6).tolist(), strict=True))
 
 
 def _write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -140,12 +246,29 @@ def predictions_table(found: Found, class_names: Sequence[str]) -> pa.Table:
     )
 
 
-def class_rows(scores: Scores, class_names: Sequence[str]) -> dict[str, str]:
+def mean_rows(measures: Measures) -> dict[str, str]:
+    """The means over the classes, for people; null values as a dash."""
+    values = measures.of_all()
+
+    def shown(*names: str) -> str:
+        return "   ".join("-" if (value := values[name]) is None else f"{value:.4f}" for name in names)
+
+    return {
+        "mAP@[.5:.95]": shown("mAP"),
+        "mAP@.5": shown("mAP50"),
+        "mAP@.75": shown("mAP75"),
+        "AP small, medium, large": shown("AP_small", "AP_medium", "AP_large"),
+        "AR at 1, 10, 100": shown("AR_1", "AR_10", "AR_100"),
+        "VOC mAP@.5": f"{shown('voc_mAP50_all_point')} (all points)   {shown('voc_mAP50_11_point')} (11 points)",
+    }
+
+
+def class_rows(measures: Measures, class_names: Sequence[str]) -> dict[str, str]:
     """AP of each class; of many classes those that do worst."""
     scored = [
-        (name, ap, ap50, boxes)
-        for name, ap, ap50, boxes in zip(class_names, scores.ap, scores.ap50, scores.boxes, strict=True)
-        if ap is not None and ap50 is not None
+        (name, ap, measures.coco.ap(50, class_id=class_id), int(measures.coco.boxes[class_id]))
+        for class_id, name in enumerate(class_names)
+        if (ap := measures.coco.ap(class_id=class_id)) is not None
     ]
     left_out = len(scored) - SHOWN_CLASSES
     if left_out > 0:
@@ -155,5 +278,10 @@ def class_rows(scores: Scores, class_names: Sequence[str]) -> dict[str, str]:
         for name, ap, ap50, boxes in scored
     }
     if left_out > 0:
-        rows["  ..."] = f"{left_out} classes that do better: {paths.EVAL_PLOTS / 'per_class.csv'}"
+        rows["  ..."] = f"{left_out} classes that do better; --json has all"
     return rows
+
+
+def untested(measures: Measures, class_names: Sequence[str]) -> list[str]:
+    """The classes without truth: they have no AP, and do not count in the means."""
+    return [name for name, boxes in zip(class_names, measures.coco.boxes.tolist(), strict=True) if not boxes]

@@ -1,8 +1,9 @@
-"""COCO average precision of a set of detections, by faster-coco-eval (equal to pycocotools to the last bits).
+"""COCO's measures of a set of detections, by faster-coco-eval (equal to pycocotools to the last bits).
 
-The measure is COCO's, with its 101 recall levels, ten IoU thresholds from .50 to .95, and at most 100 detections
-of a class in an image; it is not VOC's AP.  Class after class is scored, so that memory holds the Python objects of
-one class at a time: the evaluator needs about 2 KB for a detection.
+The definitions are pycocotools': 101 recall levels, ten IoU thresholds from .50 to .95, at most 100 detections of a
+class in an image, size by the annotated area, crowds neither hit nor miss; ``docs/scores.md`` has them in words.
+Class after class is scored: memory holds the Python objects of one class at a time (about 2 KB for a detection), and
+images that show nothing of the class are not looked at, which makes it faster than one call for all classes.
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.errors import DataError
+__all__ = ["AREAS", "IOUS", "LIMITS", "Detections", "Scores", "Truth", "coco_scores"]
 
-__all__ = ["Detections", "Scores", "Truth", "coco_scores"]
+IOUS = tuple(range(50, 100, 5))
+"""COCO's IoU thresholds, per cent."""
 
-PER_CLASS_AND_IMAGE = 100
-"""COCO's limit on detections; a part of the definition of mAP, not a setting."""
+AREAS = {"all": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+"""COCO's sizes: annotated area in square pixels, both ends included."""
 
-IOU_50, IOU_75 = 0, 5
-"""Places of .50 and .75 among COCO's ten thresholds."""
+LIMITS = (1, 10, 100)
+"""COCO's limits on the detections of a class in an image: part of the definitions, no settings; AP has the last."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,24 @@ class Truth:
         image: (M,) number of the image each box is in, from 0.
         boxes_xyxy: (M, 4) pixels, any frame as long as it is the detections'.
         classes: (M,).
+        sizes_wh: (M, 2) widths and heights as a file gives them; x + w - x is not w to the last bit.
+        area: (M,) square pixels, for the sizes; default width times height.
+        crowd: (M,) boxes around many; default none.
+        difficult: (M,) VOC's mark; default none.  COCO's measures do not know it.
     """
 
     image: Ints
     boxes_xyxy: Floats
     classes: Ints
+    sizes_wh: Floats | None = None
+    area: Floats | None = None
+    crowd: Mask | None = None
+    difficult: Mask | None = None
+
+    def left_out(self) -> Mask:
+        """(M,) boxes that VOC's measures count neither as found nor as missed: difficult ones and crowds."""
+        none = np.zeros(len(self.classes), np.bool_)
+        return (none if self.crowd is None else self.crowd) | (none if self.difficult is None else self.difficult)
 
 
 @dataclass(frozen=True)
@@ -52,37 +68,70 @@ class Detections:
         boxes_xyxy: (K, 4) pixels.
         scores: (K,).
         classes: (K,).
+        sizes_wh: (K, 2) widths and heights as a file gives them.
     """
 
     image: Ints
     boxes_xyxy: Floats
     scores: Floats
     classes: Ints
+    sizes_wh: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Scores:
-    """COCO's measures.
+    """COCO's measures, as arrays to be averaged.
 
     Args:
-        mean_ap: mean of ``ap`` over the classes that have truth; called mAP.
-        mean_ap50: the same at IoU .50 alone.
-        mean_ap75: the same at IoU .75 alone.
-        ap: per class, mean over the ten IoU thresholds; None where a class has no truth.
-        ap50: per class, at IoU .50.
-        recall: (101,) the recall levels.
-        precision50: per class (101,) precision at those levels, IoU .50; None where a class has no truth.
-        boxes: per class, how many annotated boxes there are.
+        precision: (10, 101, C, 4) at each IoU, recall level, class and area of :data:`AREAS`, with 100 detections;
+            NaN where the class has no truth of that area.
+        recall: (10, C, 4, 3) the highest recall with each limit of :data:`LIMITS`; NaN likewise.
+        boxes: (C,) annotated boxes that count (crowds do not).
     """
 
-    mean_ap: float
-    mean_ap50: float
-    mean_ap75: float
-    ap: tuple[float | None, ...]
-    ap50: tuple[float | None, ...]
+    precision: Floats
     recall: Floats
-    precision50: tuple[Floats | None, ...]
-    boxes: tuple[int, ...]
+    boxes: Ints
+
+    def ap(self, iou: int | None = None, *, area: str = "all", class_id: int | None = None) -> float | None:
+        """Average precision.
+
+        Args:
+            iou: threshold in per cent, one of :data:`IOUS`; default their mean.
+            area: one of :data:`AREAS`.
+            class_id: default the mean over the classes that have truth.
+
+        Returns:
+            The mean over what there is; None where there is no truth.
+        """
+        ious = slice(None) if iou is None else [IOUS.index(iou)]
+        classes = slice(None) if class_id is None else [class_id]
+        return _mean(self.precision[ious][:, :, classes, list(AREAS).index(area)])
+
+    def ar(self, limit: int = 100, *, area: str = "all", class_id: int | None = None) -> float | None:
+        """Average recall: the mean over the IoU thresholds of the highest recall.
+
+        Args:
+            limit: detections of a class in an image, one of :data:`LIMITS`.
+            area: one of :data:`AREAS`.
+            class_id: default the mean over the classes that have truth.
+
+        Returns:
+            See :meth:`ap`.
+        """
+        classes = slice(None) if class_id is None else [class_id]
+        return _mean(self.recall[:, classes, list(AREAS).index(area), LIMITS.index(limit)])
+
+    def curve(self, class_id: int | None = None) -> Floats | None:
+        """(101,) precision at IoU .50 at recall 0, .01 .. 1; by default the mean of the classes that have truth."""
+        curves = self.precision[0, :, :, 0].T[slice(None) if class_id is None else [class_id]]
+        curves = curves[~np.isnan(curves[:, 0])]
+        return np.asarray(curves.mean(axis=0)) if len(curves) else None
+
+
+def _mean(values: Floats) -> float | None:
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else None
 
 
 def coco_scores(truth: Truth, detections: Detections, *, num_classes: int) -> Scores:
@@ -90,77 +139,69 @@ def coco_scores(truth: Truth, detections: Detections, *, num_classes: int) -> Sc
 
     Args:
         truth: annotated boxes.
-        detections: found boxes; an image may have none.
+        detections: found boxes; an image may have none.  Equal scores are taken in the order of image numbers, and
+            within an image in the order given.
         num_classes: classes are numbered 0 to ``num_classes - 1``.
 
     Returns:
         The scores.  No detections at all is a score of 0; a class without truth has none, and does not count.
 
-    Raises:
-        DataError: when there is no truth at all: nothing could be right or wrong.
-
     >>> box, zero = np.array([[10.0, 10, 50, 50]]), np.zeros(1, np.int64)
     >>> scores = coco_scores(Truth(zero, box, zero), Detections(zero, box, np.ones(1), zero), num_classes=2)
-    >>> scores.mean_ap, scores.ap
-    (1.0, (1.0, None))
+    >>> scores.ap(), scores.ap(class_id=1), scores.ap(area="large")
+    (1.0, None, None)
     """
-    if len(truth.classes) == 0:
-        raise DataError(
-            "the val split has no boxes: there is nothing to score against",
-            hint="put annotated images into the text that data.val names",
-        )
-    precision = [_class_precision(truth, detections, class_id) for class_id in range(num_classes)]
-    scored = np.stack([p for p in precision if p is not None])  # (classes, 10, 101)
-    return Scores(
-        mean_ap=float(scored.mean()),
-        mean_ap50=float(scored[:, IOU_50].mean()),
-        mean_ap75=float(scored[:, IOU_75].mean()),
-        ap=tuple(None if p is None else float(p.mean()) for p in precision),
-        ap50=tuple(None if p is None else float(p[IOU_50].mean()) for p in precision),
-        recall=np.linspace(0.0, 1.0, 101),
-        precision50=tuple(None if p is None else p[IOU_50] for p in precision),
-        boxes=tuple(np.bincount(truth.classes, minlength=num_classes).tolist()),
-    )
+    precision = np.full((len(IOUS), 101, num_classes, len(AREAS)), np.nan)
+    recall = np.full((len(IOUS), num_classes, len(AREAS), len(LIMITS)), np.nan)
+    for class_id in np.unique(truth.classes).tolist():
+        precision[:, :, class_id], recall[:, class_id] = _class_scores(truth, detections, class_id)
+    counted = truth.classes if truth.crowd is None else truth.classes[~truth.crowd]
+    return Scores(precision, recall, np.bincount(counted, minlength=num_classes))
 
 
-def _class_precision(truth: Truth, detections: Detections, class_id: int) -> Floats | None:
-    """(10, 101) precision at each IoU threshold and recall level; None for a class without truth."""
-    annotated, found = truth.classes == class_id, detections.classes == class_id
-    if not annotated.any():
-        return None
-    if not found.any():
-        return np.zeros((10, 101))
+def _class_scores(truth: Truth, detections: Detections, class_id: int) -> tuple[Floats, Floats]:
+    """(10, 101, 4) precision and (10, 4, 3) recall of one class; NaN where it has no truth of an area."""
+    annotated, found = np.flatnonzero(truth.classes == class_id), np.flatnonzero(detections.classes == class_id)
+    truth_items = _items(truth, annotated)
+    crowd = None if truth.crowd is None else truth.crowd.astype(np.int64)
+    for name, values in (("area", truth.area), ("iscrowd", crowd)):
+        if values is not None:
+            for item, value in zip(truth_items, values[annotated].tolist(), strict=True):
+                item[name] = value
+    found_items = _items(detections, found)
+    for item, score in zip(found_items, detections.scores[found].tolist(), strict=True):
+        item["score"] = score
     images = np.union1d(truth.image[annotated], detections.image[found]).tolist()
-    truth_items = _coco_items(truth.image[annotated], truth.boxes_xyxy[annotated])
-    found_items = _coco_items(detections.image[found], detections.boxes_xyxy[found], detections.scores[found])
-    return _evaluate(images, truth_items, found_items)
+    precision, recall = _evaluate(images, truth_items, found_items)
+    return np.where(precision > -1, precision, np.nan), np.where(recall > -1, recall, np.nan)
 
 
-def _coco_items(image: Ints, boxes_xyxy: Floats, scores: Floats | None = None) -> list[dict[str, Any]]:
-    boxes_xywh = np.asarray(boxes_xyxy, np.float64).copy()
-    boxes_xywh[:, 2:] -= boxes_xywh[:, :2]
-    areas = boxes_xywh[:, 2] * boxes_xywh[:, 3]
-    rows = zip((image + 1).tolist(), boxes_xywh.tolist(), areas.tolist(), strict=True)
-    items: list[dict[str, Any]] = [
+def _items(boxes: Truth | Detections, chosen: Ints) -> list[dict[str, Any]]:
+    """The chosen boxes as COCO writes them."""
+    corners = np.asarray(boxes.boxes_xyxy[chosen], np.float64)
+    sizes = corners[:, 2:] - corners[:, :2] if boxes.sizes_wh is None else boxes.sizes_wh[chosen]
+    boxes_xywh = np.concatenate([corners[:, :2], sizes], axis=1).tolist()
+    rows = zip((boxes.image[chosen] + 1).tolist(), boxes_xywh, sizes.prod(axis=1).tolist(), strict=True)
+    return [
         # Numbers start at 1: the evaluator reads annotation 0 as "unmatched" and AP falls.
         {"id": number, "image_id": image_id, "category_id": 1, "bbox": box, "area": area, "iscrowd": 0}
         for number, (image_id, box, area) in enumerate(rows, start=1)
     ]
-    if scores is not None:
-        for item, score in zip(items, scores.tolist(), strict=True):
-            item["score"] = score
-    return items
 
 
-def _evaluate(images: Sequence[int], truth_items: list[dict[str, Any]], found_items: list[dict[str, Any]]) -> Floats:
+def _evaluate(
+    images: Sequence[int], truth_items: list[dict[str, Any]], found_items: list[dict[str, Any]]
+) -> tuple[Floats, Floats]:
+    """(10, 101, 4) precision and (10, 4, 3) recall of one class; -1 where it has no truth of an area."""
     from faster_coco_eval import COCO, COCOeval_faster
 
     frame = {"images": [{"id": image + 1} for image in images], "categories": [{"id": 1, "name": "class"}]}
     evaluator = COCOeval_faster(
         COCO({**frame, "annotations": truth_items}), COCO({**frame, "annotations": found_items}), "bbox"
     )
-    evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0.0, 1e10]], ["all"]
-    evaluator.params.maxDets = [PER_CLASS_AND_IMAGE]
+    evaluator.params.areaRng, evaluator.params.areaRngLbl = [list(ends) for ends in AREAS.values()], list(AREAS)
+    evaluator.params.maxDets = list(LIMITS)
     evaluator.evaluate()
     evaluator.accumulate()
-    return np.asarray(evaluator.eval["precision"], np.float64)[:, :, 0, 0, 0]
+    precision = np.asarray(evaluator.eval["precision"], np.float64)[:, :, 0, :, -1]
+    return precision, np.asarray(evaluator.eval["recall"], np.float64)[:, 0]

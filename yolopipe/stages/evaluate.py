@@ -15,8 +15,17 @@ from yolopipe.config import Config, Evaluate
 from yolopipe.errors import DataError
 from yolopipe.evaluation.nms import ImageDetections, detect_batch
 from yolopipe.evaluation.pictures import Example, evenly_spread
-from yolopipe.evaluation.report import Found, class_rows, metrics, predictions_table, write_plots
-from yolopipe.evaluation.scores import Scores, coco_scores
+from yolopipe.evaluation.report import (
+    Evaluation,
+    Found,
+    assess,
+    class_rows,
+    mean_rows,
+    metrics,
+    predictions_table,
+    untested,
+    write_plots,
+)
 from yolopipe.files import write_json
 from yolopipe.geometry import invert_affine, transform_boxes
 from yolopipe.shards.manifest import Manifest, load_manifest
@@ -55,11 +64,12 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
             hint="put annotated images into the text that data.val names",
         )
     found = _predict_val(config.evaluate, manifest)
-    scores = coco_scores(found.truth(), found.detections(), num_classes=len(manifest.class_names))
-    write_json(paths.EVAL_METRICS, metrics(scores, found, manifest.class_names))
-    write_plots(paths.EVAL_PLOTS, scores, found, manifest.class_names, picture_score=config.evaluate.picture_score)
-    write_table(paths.PREDICTIONS, predictions_table(found, manifest.class_names), manifest.class_names)
-    return _result(scores, found, manifest.class_names)
+    names, shown_score = manifest.class_names, config.evaluate.picture_score
+    evaluation = assess(found, num_classes=len(names), shown_score=shown_score)
+    write_json(paths.EVAL_METRICS, metrics(evaluation, found, names))
+    write_plots(paths.EVAL_PLOTS, evaluation, found, names, shown_score=shown_score)
+    write_table(paths.PREDICTIONS, predictions_table(found, names), names)
+    return _result(evaluation, found, names)
 
 
 def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
@@ -132,6 +142,7 @@ def _detections(params: Evaluate, manifest: Manifest, predict: Predict) -> Itera
             score_threshold=params.score_threshold,
             nms_iou=params.nms_iou,
             max_detections=params.max_detections,
+            soft_nms_sigma=params.soft_nms_sigma,
         )
 
     dataset = batches(paths.SHARDS, manifest, "val", batch_size=params.batch_size)
@@ -181,25 +192,37 @@ def _example(row: Row, image: ImageDetections, manifest: Manifest, score: float)
     )
 
 
-def _result(scores: Scores, found: Found, class_names: Sequence[str]) -> StageResult:
-    untested = [name for name, boxes in zip(class_names, scores.boxes, strict=True) if not boxes]
-    if untested:
-        console.note(f"warning: no val box of {', '.join(untested)}: no AP for it, and it does not count in mAP")
+def _result(evaluation: Evaluation, found: Found, class_names: Sequence[str]) -> StageResult:
+    without_truth = untested(evaluation.measures, class_names)
+    if without_truth:
+        names = ", ".join(without_truth)
+        console.note(f"warning: no val box of {names}: no AP for it, and it does not count in mAP")
     rows: dict[str, object] = {
-        "mAP@[.5:.95]": f"{scores.mean_ap:.4f}",
-        "mAP@.5": f"{scores.mean_ap50:.4f}",
-        "mAP@.75": f"{scores.mean_ap75:.4f}",
-        **class_rows(scores, class_names),
+        **mean_rows(evaluation.measures),
+        **_threshold_rows(evaluation),
+        **class_rows(evaluation.measures, class_names),
         "written": f"{paths.EVAL_METRICS}, {paths.EVAL_PLOTS}, {paths.PREDICTIONS}",
     }
     detections = sum(len(image.scores) for image in found.detected)
     if found.outside:
         rows["left out"] = f"{found.outside:,} detections that lie wholly in the grey border"
     report = {
-        **metrics(scores, found, class_names),
+        **metrics(evaluation, found, class_names),
         "detections": detections,
         "detections_outside_image": found.outside,
-        "classes_without_truth": untested,
+        "classes_without_truth": without_truth,
     }
-    title = f"{len(found.images):,} images, {sum(scores.boxes):,} boxes, {detections:,} detections"
+    boxes = int(evaluation.measures.coco.boxes.sum())
+    title = f"{len(found.images):,} images, {boxes:,} boxes, {detections:,} detections"
     return StageResult(title, rows, report, f"look at {paths.EVAL_PLOTS / 'predictions.png'}; dvc metrics diff")
+
+
+def _threshold_rows(evaluation: Evaluation) -> dict[str, str]:
+    best, error = evaluation.best_of_all, evaluation.calibration.error()
+    rows = {}
+    if best is not None:
+        shares = f"precision {best.precision:.3f}, recall {best.recall:.3f}"
+        rows["highest F1"] = f"{best.f1:.4f} from score {best.threshold:.3f} ({shares})"
+    if error is not None:
+        rows["calibration error"] = f"{error:.4f}"
+    return rows
