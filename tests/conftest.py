@@ -31,3 +31,9 @@ def drawn() -> ModuleType:
 def shards() -> ModuleType:
     """The functions of ``tests/shard_builder.py``."""
     return _beside("shard_builder")
+
+
+@pytest.fixture(scope="session")
+def coco_reference() -> ModuleType:
+    """The functions of ``tests/coco_reference.py``."""
+    return _beside("coco_reference")
