@@ -87,18 +87,19 @@ def test_a_perfect_network_scores_one(project: Path, shards, monkeypatch: pytest
     answer(monkeypatch, shards, perfect())
     result = evaluate.run(config())
     metrics = json.loads(paths.EVAL_METRICS.read_text())
-    assert metrics == {
-        "mAP": 1.0,
-        "mAP50": 1.0,
-        "mAP75": 1.0,
-        "images": 5,
-        "boxes": 6,
-        "per_class": {
-            "cat": {"AP": 1.0, "AP50": 1.0},
-            "dog/wolf": {"AP": 1.0, "AP50": 1.0},
-            "never seen": {"AP": None, "AP50": None},
-        },
-    }
+    ones = ("mAP", "mAP50", "mAP75", "AP_medium", "AR_10", "AR_100", "voc_mAP50_all_point", "voc_mAP50_11_point")
+    assert [metrics[key] for key in ones] == [1.0] * len(ones)
+    assert (metrics["AP_small"], metrics["AR_1"], metrics["images"], metrics["boxes"]) == (None, 1.0, 5, 6)
+    best = [metrics[key] for key in ("F1", "F1_threshold", "F1_precision", "F1_recall")]
+    assert best == [1.0, 0.899999, 1.0, 1.0], "the float32 below 0.9, rounded down"
+    assert metrics["calibration_error"] == 0.1, "it says 0.9 and is always right"
+    assert list(metrics["per_class"]) == ["cat", "dog/wolf", "never seen"]
+    unseen = metrics["per_class"]["never seen"]
+    assert unseen == {**dict.fromkeys(unseen), "boxes": 0}
+    for name, boxes in (("cat", 4), ("dog/wolf", 2)):
+        values = metrics["per_class"][name]
+        assert [values[key] for key in ("AP", "AP50", "AR_100", "voc_AP50_all_point", "F1")] == [1.0] * 5
+        assert values["boxes"] == boxes
     assert result.report["classes_without_truth"] == ["never seen"]
     json.dumps(result.report, allow_nan=False)
 
@@ -127,7 +128,10 @@ def test_plots(project: Path, shards, monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, shards, answers)
     evaluate.run(config())
     files = sorted(file.relative_to(paths.EVAL_PLOTS).as_posix() for file in paths.EVAL_PLOTS.rglob("*.*"))
-    assert files == ["per_class.csv", "pr/00-cat.csv", "pr/01-dog_wolf.csv", "pr/all-classes.csv", "predictions.png"]
+    assert files == [
+        *("calibration.csv", "confusion.csv", "per_class.csv"),
+        *("pr/00-cat.csv", "pr/01-dog_wolf.csv", "pr/all-classes.csv", "predictions.png"),
+    ]
     with (paths.EVAL_PLOTS / "pr/00-cat.csv").open() as stream:
         curve = [(float(row["recall"]), float(row["precision"])) for row in csv.DictReader(stream)]
     assert [recall for recall, _ in curve] == [n / 100 for n in range(101)]
@@ -136,7 +140,35 @@ def test_plots(project: Path, shards, monkeypatch: pytest.MonkeyPatch) -> None:
         table = list(csv.DictReader(stream))
     assert [row["class"] for row in table] == list(NAMES)
     assert [row["boxes"] for row in table] == ["4", "2", "0"]
-    assert table[2]["AP"] == ""
+    assert table[2]["AP"] == table[2]["F1_threshold"] == ""
+    assert table[0]["F1_recall"] == "0.75"
+    confusion = (paths.EVAL_PLOTS / "confusion.csv").read_text().splitlines()
+    assert confusion == ["annotated,found", *["cat,cat"] * 3, "cat,(background)", *["dog/wolf,dog/wolf"] * 2]
+    calibration = (paths.EVAL_PLOTS / "calibration.csv").read_text().splitlines()
+    assert calibration == ["score,precision,ideal,detections", "0.9,1.0,0.9,5"]
+
+
+def test_what_is_taken_for_what(project: Path, shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cat taken for a wolf, a wolf invented, and one too unsure to be shown."""
+    answers = perfect()
+    answers["a/tall.png"] = [(TRUTH["a/tall.png"][1][0], 1, 0.6)]
+    answers["empty.png"] = [([10, 10, 30, 30], 1, 0.5), ([50, 50, 80, 80], 0, 0.2)]
+    answer(monkeypatch, shards, answers)
+    evaluate.run(config(picture_score=0.4))
+    rows = (paths.EVAL_PLOTS / "confusion.csv").read_text().splitlines()[1:]
+    assert rows == [*["cat,cat"] * 3, "cat,dog/wolf", *["dog/wolf,dog/wolf"] * 2, "(background),dog/wolf"]
+
+
+def test_soft_suppression_is_an_option(project: Path, shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two answers for one box: the hard rule drops the second, the soft one lowers it by exp(-1 / sigma)."""
+    box = TRUTH["d/square.png"][1][0]
+    found = {}
+    for sigma in (0.0, 0.5):
+        answer(monkeypatch, shards, {"d/square.png": [(box, 0, 0.9), (box, 0, 0.8)]})
+        evaluate.run(config(soft_nms_sigma=sigma))
+        found[sigma] = pq.read_table(paths.PREDICTIONS)["score"].to_pylist()
+    assert found[0.0] == pytest.approx([0.9])
+    assert found[0.5] == pytest.approx([0.9, 0.8 * np.exp(-2)], rel=1e-5)
 
 
 def test_nothing_found_is_a_score_of_zero(project: Path, shards, monkeypatch: pytest.MonkeyPatch) -> None:
