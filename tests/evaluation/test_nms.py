@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from yolopipe.errors import DataError
 from yolopipe.evaluation.candidates import Predictions
-from yolopipe.evaluation.nms import CHUNK, detect, detect_batch, suppress
+from yolopipe.evaluation.nms import PART, detect, detect_batch, suppress
 
 
 def overlap(a: list[float], b: list[float]) -> float:
@@ -69,8 +69,8 @@ def test_equals_the_plain_loop_over_each_class(
 
 @pytest.mark.parametrize("crowding", [20.0, 150.0, 3000.0])
 def test_many_chunks_and_the_early_stop_change_nothing(crowding: float) -> None:
-    predictions = random_predictions(np.random.default_rng(1), 9 * CHUNK, 1, crowding)
-    for limit in (1, CHUNK, 9 * CHUNK):
+    predictions = random_predictions(np.random.default_rng(1), 2 * PART, 1, crowding)
+    for limit in (1, PART, 2 * PART):
         found = detect(predictions, score_threshold=0.1, nms_iou=0.5, max_detections=limit)
         expected = plain_detections(predictions, 0.1, 0.5, limit)
         assert found.scores.tolist() == [item[1] for item in expected]
@@ -78,15 +78,18 @@ def test_many_chunks_and_the_early_stop_change_nothing(crowding: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("crowding", "limit", "cuts_used"),
-    [(4000.0, 300, 1), (60.0, 300, 1), (0.5, 300, 2), (60.0, 6000, 2)],
+    ("crowding", "limit", "dense", "cuts_used"),
+    [(4000.0, 300, 0.2, 1), (60.0, 300, 0.2, 1), (60.0, 3000, 0.2, 2), (0.5, 300, 0.2, 2), (0.5, 300, 1.0, 3)],
 )
 def test_taking_the_best_candidates_first_changes_nothing(
-    monkeypatch: pytest.MonkeyPatch, crowding: float, limit: int, cuts_used: int
+    monkeypatch: pytest.MonkeyPatch, crowding: float, limit: int, dense: float, cuts_used: int
 ) -> None:
-    """80 classes, 600 boxes: enough for a cut above the floor, which is enough unless all boxes lie in one place."""
-    predictions = random_predictions(np.random.default_rng(2), 600, 80, crowding)
-    predictions[:, 4:] *= np.random.default_rng(3).uniform(0.9, 1.0, (600, 81))  # fewer ties, some scores alike
+    """80 classes, 420 boxes: enough for a cut above the floor, which is enough unless all boxes lie in one place."""
+    rng = np.random.default_rng(3)
+    predictions = random_predictions(rng, 420, 80, crowding)
+    predictions[:, 4:] *= rng.uniform(0.9, 1.0, (420, 81))  # fewer ties, some scores alike
+    predictions[:, 4] = np.maximum(predictions[:, 4], 0.1)
+    predictions[:, 5:] *= rng.random((420, 80)) < dense
     taken = []
     candidates = Predictions.candidates
     monkeypatch.setattr(
@@ -110,7 +113,7 @@ def test_ties_at_the_cut_are_not_split() -> None:
 
 def test_a_crowd_of_one_class_in_few_places() -> None:
     """Most candidates fall to boxes kept long before: the plain loop's answer all the same."""
-    predictions = random_predictions(np.random.default_rng(4), 12 * CHUNK, 2, 15.0)
+    predictions = random_predictions(np.random.default_rng(4), 3 * PART, 2, 15.0)
     found = detect(predictions, score_threshold=0.0, nms_iou=0.1, max_detections=300)
     expected = plain_detections(predictions, 0.0, 0.1, 300)
     assert found.classes.tolist() == [item[0] for item in expected]
@@ -150,7 +153,7 @@ def test_equal_scores_keep_the_order_of_boxes() -> None:
 
 def test_equal_scores_keep_their_order_over_many_chunks() -> None:
     """More candidates than are sorted at once, all of one score, none overlapping."""
-    count = 20 * CHUNK
+    count = 4 * PART
     left = np.arange(count, dtype=np.float32) * 20
     boxes = np.stack([left, 0 * left, left + 10, 0 * left + 10], axis=1)
     kept = suppress(boxes, np.ones(count, np.float32), np.zeros(count, np.int64), nms_iou=0.5, max_detections=700)

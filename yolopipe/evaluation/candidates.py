@@ -11,10 +11,10 @@ from yolopipe.errors import DataError
 
 __all__ = ["Candidates", "Predictions"]
 
-FIRST = 1024
-"""At least so many of the best candidates are made into boxes before the others; most images end with them."""
+STEPS = (1024, 8192)
+"""At least so many of the best candidates are made into boxes before the others; most images end with the first."""
 
-SAMPLED = 16 * FIRST
+SAMPLED = 2 * STEPS[-1]
 """Scores, of the boxes of highest objectness, that tell where to cut."""
 
 LARGEST_PX = 1e6
@@ -52,7 +52,7 @@ class Predictions:
         """Scores above which to take candidates, one after the other until enough are kept; the last is ``floor``.
 
         No score exceeds the objectness of its box (a class probability is at most 1).  So the score that 1,024
-        candidates of the boxes of highest objectness exceed cuts off all but a few thousand of 850,000.
+        candidates of the boxes of highest objectness reach cuts off all but a few thousand of 850,000.
         """
         every = np.concatenate(self.objectness)
         sampled = max(1, SAMPLED // max(1, self.parts[0].shape[1] - 5))  # boxes
@@ -60,8 +60,9 @@ class Predictions:
             return [floor]
         least = np.partition(every, -sampled)[-sampled]
         scores = np.concatenate([scores.reshape(-1) for _, scores in self._scored(_below(least))])
-        cut = _below(np.partition(scores, -FIRST)[-FIRST])
-        return [cut, floor] if cut > floor else [floor]
+        steps = [-step for step in STEPS]
+        best = np.sort(scores)[steps]  # NumPy sorts faster than it partitions at two places
+        return [*(_below(score) for score in best if score > floor), floor]
 
     def candidates(self, lowest: np.float32) -> Candidates:
         """All boxes and classes with a score above ``lowest``, in the order of boxes, then of classes."""
@@ -77,7 +78,7 @@ class Predictions:
     def _scored(self, lowest: np.float32) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Per part the rows whose objectness does not rule them out, and their scores (n, C)."""
         for part, objectness in zip(self.parts, self.objectness, strict=True):
-            rows = part[objectness > lowest]
+            rows = part.take(np.flatnonzero(objectness > lowest), axis=0)  # half the time of a mask
             yield rows, rows[:, 4:5] * rows[:, 5:]
 
 

@@ -14,20 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.evaluation.candidates import Predictions
-from yolopipe.evaluation.pairs import equal_pairs, spread
+from yolopipe.evaluation.pairs import spread
 from yolopipe.evaluation.soft_nms import soft_suppress
 
 __all__ = ["ImageDetections", "detect", "detect_batch", "suppress"]
 
-CHUNK = 192
-"""Candidates looked at together; pairs grow with its square, Python steps with its inverse."""
+PART = 1024
+"""Candidates looked at together: arrays are worth their overhead, and little is looked at in vain."""
 
-LARGEST_PART = 4096
-"""Candidates compared at once with the kept ones; the pairs take up to 100 MB if all are of one class."""
-
+MOST_PAIRS = 100_000
+"""Pairs of one class compared at once, about: a part of few classes is split."""
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 class ImageDetections(NamedTuple):
@@ -116,7 +116,7 @@ def suppress(
 
     Args:
         boxes_xyxy: (K, 4) float32.
-        scores: (K,) float32; equal scores keep their order.
+        scores: (K,) float32, none below 0; equal scores keep their order.
         classes: (K,) integers; only boxes of one class compete.
         nms_iou: a box goes when it overlaps a better kept one of its class by more than this.
         max_detections: stop when this many are kept.
@@ -129,15 +129,13 @@ def suppress(
     >>> suppress(boxes, scores, classes, nms_iou=0.5, max_detections=10).tolist()
     [1, 2]
     """
-    columns, kept = _columns(boxes_xyxy), np.empty(0, np.int64)
-    for part in _best_first(scores):
-        fresh = part[~_covered(columns, classes, kept, part, nms_iou)]
-        for start in range(0, len(fresh), CHUNK):
-            pool = np.concatenate([kept, fresh[start : start + CHUNK]])
-            kept = pool[_survivors(columns[:, pool], classes[pool], nms_iou)]
-            if len(kept) >= max_detections:
-                return kept[:max_detections]
-    return kept
+    boxes, kept = _Boxes(boxes_xyxy, classes, nms_iou), np.empty(0, np.int64)
+    for part in _best_first(scores, classes):
+        fresh = part[~boxes.covered(kept, part)]
+        kept = np.concatenate([kept, fresh[boxes.survivors(fresh)]])
+        if len(kept) >= max_detections:
+            break
+    return kept[:max_detections]
 
 
 class _Rule(NamedTuple):
@@ -170,66 +168,79 @@ def _kept(found: ImageDetections, lowest: float, rule: _Rule) -> ImageDetections
     return ImageDetections(boxes_xyxy[kept], scores[kept], classes[kept])
 
 
-def _best_first(scores: FloatArray) -> Iterator[IntArray]:
-    """Positions in falling score, equal scores in rising position, part by part.
-
-    The best are picked before they are sorted, each time twice as many: the rest is rarely looked at.
-    """
-    left, wanted = np.arange(len(scores)), 4 * CHUNK
-    while len(left):
-        pick, left = left, left[:0]
-        if len(pick) > 2 * wanted:
-            values = scores[pick]
-            is_best = values >= np.partition(values, -wanted)[-wanted]  # every tie of the last one too
-            pick, left = pick[is_best], pick[~is_best]
-            wanted *= 2
-        pick = pick[np.argsort(-scores[pick], kind="stable")]
-        yield from (pick[start : start + LARGEST_PART] for start in range(0, len(pick), LARGEST_PART))
+def _best_first(scores: FloatArray, classes: IntArray) -> Iterator[IntArray]:
+    """Positions in falling score, equal scores in rising position, part by part."""
+    # The bits of floats that are not negative sort as the floats do.  Score and position in one number need no stable
+    # sort, and NumPy sorts whole numbers with vector instructions: 0.05 ms for 10,000, a tenth of a stable argsort.
+    bits = np.ascontiguousarray(scores, np.float32).view(np.uint32)
+    keys = (~bits).astype(np.uint64) << np.uint64(32) | np.arange(len(bits), dtype=np.uint64)
+    order = (np.sort(keys) & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    start = 0
+    while start < len(order):
+        part = order[start : start + PART]
+        part = part[: _part_size(classes[part])]
+        start += len(part)
+        yield part
 
 
-def _columns(boxes_xyxy: FloatArray) -> FloatArray:
-    """(5, K): x1, y1, x2, y2 and area, each contiguous."""
-    x1, y1, x2, y2 = boxes_xyxy.T
-    return np.stack([x1, y1, x2, y2, (x2 - x1) * (y2 - y1)])
+def _part_size(classes: IntArray) -> int:
+    """So many boxes of such classes make about :data:`MOST_PAIRS` pairs."""
+    pairs = int((np.bincount(classes) ** 2).sum()) // 2
+    return max(1, int(len(classes) * min(1.0, (MOST_PAIRS / max(1, pairs)) ** 0.5)))
 
 
-def _covered(
-    columns: FloatArray, classes: IntArray, kept: IntArray, part: IntArray, nms_iou: float
-) -> npt.NDArray[np.bool_]:
-    """Which boxes of ``part`` overlap a kept one: in a crowd most, and those need not be paired with each other."""
-    place, which = equal_pairs(classes[part], classes[kept])
-    covered = np.zeros(len(part), np.bool_)
-    covered[place[_overlap(columns, kept[which], part[place], nms_iou)]] = True
-    return covered
+class _Boxes:
+    """All candidates of an image, and which of them overlap."""
 
+    def __init__(self, boxes_xyxy: FloatArray, classes: IntArray, nms_iou: float) -> None:
+        x1, y1, x2, y2 = boxes_xyxy.T
+        self.columns = np.stack([x1, y1, x2, y2, (x2 - x1) * (y2 - y1)])
+        self.classes = classes
+        self.num_classes = int(classes.max(initial=0)) + 1
+        self.nms_iou = np.float32(nms_iou)
 
-def _survivors(columns: FloatArray, classes: IntArray, nms_iou: float) -> npt.NDArray[np.bool_]:
-    """Which of the boxes, given best first, greedy suppression keeps."""
-    order = np.argsort(classes, kind="stable")
-    stop = np.searchsorted(classes[order], classes[order], side="right")
-    place, position = spread(np.arange(1, len(order) + 1), stop)
-    better, worse = order[place], order[position]
-    overlapping = _overlap(columns, better, worse, nms_iou)
-    better, worse = better[overlapping], worse[overlapping]
-    alive = np.ones(len(classes), np.bool_)
-    while True:
-        # A box lives when no living better one overlaps it.  Each pass settles at least the next link of every
-        # chain of overlaps, so this ends, and with the greedy answer; real chains are a few links long.
-        settled = np.ones(len(classes), np.bool_)
-        settled[worse[alive[better]]] = False
-        if np.array_equal(settled, alive):
-            return alive
-        alive = settled
+    def covered(self, kept: IntArray, part: IntArray) -> Mask:
+        """Which of ``part`` overlap a kept one: in a crowd most, and those need not be paired with each other."""
+        order, start, stop = self._by_class(kept)
+        classes = self.classes[part]
+        place, position = spread(start[classes], stop[classes])
+        covered = np.zeros(len(part), np.bool_)
+        covered[place[self._overlap(order[position], part[place])]] = True
+        return covered
 
+    def survivors(self, chosen: IntArray) -> Mask:
+        """Which of the chosen boxes, given best first, greedy suppression keeps."""
+        rank, _, stop = self._by_class(chosen, ranks=True)
+        place, position = spread(np.arange(1, len(rank) + 1), stop[self.classes[chosen[rank]]])
+        better, worse = rank[place], rank[position]
+        overlapping = self._overlap(chosen[better], chosen[worse])
+        better, worse = better[overlapping], worse[overlapping]
+        alive = np.ones(len(chosen), np.bool_)
+        while True:
+            # A box lives when no living better one overlaps it.  Each pass settles at least the next link of every
+            # chain of overlaps, so this ends, and with the greedy answer; real chains are a few links long.
+            settled = np.ones(len(chosen), np.bool_)
+            settled[worse[alive[better]]] = False
+            if np.array_equal(settled, alive):
+                return alive
+            alive = settled
 
-def _overlap(columns: FloatArray, first: IntArray, second: IntArray, nms_iou: float) -> IntArray:
-    """Which of the pairs have an IoU above ``nms_iou``."""
-    x1, y1, x2, y2, area = columns
-    width = np.minimum(x2[first], x2[second]) - np.maximum(x1[first], x1[second])
-    touching = np.flatnonzero(width > 0)  # most pairs end here
-    first, second, width = first[touching], second[touching], width[touching]
-    height = np.minimum(y2[first], y2[second]) - np.maximum(y1[first], y1[second])
-    shared = width * np.maximum(height, 0)
-    # Written without a division: two boxes without area have no IoU, and do not suppress each other.
-    above: IntArray = touching[shared > np.float32(nms_iou) * (area[first] + area[second] - shared)]
-    return above
+    def _by_class(self, chosen: IntArray, *, ranks: bool = False) -> tuple[IntArray, IntArray, IntArray]:
+        """The chosen boxes (or their ranks) class after class, and where each class starts and stops."""
+        classes = self.classes[chosen]
+        order = np.argsort(classes, kind="stable")
+        count = np.bincount(classes, minlength=self.num_classes)
+        stop = np.cumsum(count)
+        return order if ranks else chosen[order], stop - count, stop
+
+    def _overlap(self, first: IntArray, second: IntArray) -> IntArray:
+        """Which of the pairs have an IoU above the threshold."""
+        x1, y1, x2, y2, area = self.columns
+        width = np.minimum(x2[first], x2[second]) - np.maximum(x1[first], x1[second])
+        touching = np.flatnonzero(width > 0)  # most pairs end here
+        first, second, width = first[touching], second[touching], width[touching]
+        height = np.minimum(y2[first], y2[second]) - np.maximum(y1[first], y1[second])
+        shared = width * np.maximum(height, 0)
+        # Written without a division: two boxes without area have no IoU, and do not suppress each other.
+        above: IntArray = touching[shared > self.nms_iou * (area[first] + area[second] - shared)]
+        return above
