@@ -130,6 +130,11 @@ def test_nothing_there(
     assert ("no predictions" in warned) == (not predictions)
 
 
+def test_empty_lists_have_no_score(tmp_path: Path) -> None:
+    report = run(*write(tmp_path, {"images": [], "annotations": [], "categories": []}, [])).report
+    assert report == {**dict.fromkeys(KEYS), "per_class": {}}
+
+
 def test_difficult_boxes_and_the_extra_pixel(tmp_path: Path) -> None:
     """4 x 9 of a box of 9 x 9: an IoU of 36/81, or 50/100 as the devkit counts, which is enough."""
     boxes = [{"image_id": 7, "category_id": 3, "bbox": [0, 0, 9, 9], "difficult": d} for d in (0, 1)]

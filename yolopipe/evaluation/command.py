@@ -7,7 +7,7 @@ from pathlib import Path
 
 from yolopipe import console
 from yolopipe.evaluation.measures import measure
-from yolopipe.evaluation.report import class_rows, mean_rows, untested
+from yolopipe.evaluation.report import class_rows, few, mean_rows, untested
 from yolopipe.evaluation.score_files import ScoreFiles, read_score_files
 from yolopipe.stages import StageResult
 
@@ -42,6 +42,6 @@ def _warn(files: ScoreFiles, without_truth: Sequence[str]) -> None:
     if len(without_truth) == len(files.class_names):
         console.note("warning: the truth has no boxes: nothing can be measured")
     elif without_truth:
-        console.note(f"warning: no true box of {', '.join(without_truth)}: no AP, and no part in the means")
+        console.note(f"warning: no true box of {few(without_truth)}: no AP, and no part in the means")
     if not len(files.detections.classes):
         console.note("warning: there are no predictions")

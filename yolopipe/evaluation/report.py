@@ -1,41 +1,35 @@
-"""What evaluation leaves behind: metrics, curves, a table of predictions, and the lines of the summary."""
+"""What evaluation says: metrics, a table of predictions, and the lines of the summary."""
 
 from __future__ import annotations
 
-import csv
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from yolopipe import drawing
 from yolopipe.evaluation.calibration import Calibration, calibration
 from yolopipe.evaluation.confusion import confusion
 from yolopipe.evaluation.measures import Measures, measure
 from yolopipe.evaluation.nms import ImageDetections
-from yolopipe.evaluation.pictures import Example, contact_sheet
+from yolopipe.evaluation.pictures import Example
 from yolopipe.evaluation.scores import Detections, Truth
 from yolopipe.evaluation.thresholds import BestF1, best_f1
-from yolopipe.files import atomic_directory
 
 __all__ = [
     "Evaluation",
     "Found",
     "assess",
     "class_rows",
-    "confusion_rows",
+    "class_values",
+    "few",
     "mean_rows",
     "metrics",
     "predictions_table",
     "untested",
-    "write_plots",
 ]
 
 SHOWN_CLASSES = 20
@@ -143,7 +137,8 @@ def _best_values(best: BestF1 | None) -> dict[str, float | None]:
     }
 
 
-def _class_values(evaluation: Evaluation, class_id: int) -> dict[str, float | int | None]:
+def class_values(evaluation: Evaluation, class_id: int) -> dict[str, float | int | None]:
+    """All that was measured on one class, by name, to six decimals."""
     return _rounded({**evaluation.measures.of_class(class_id), **_best_values(evaluation.best[class_id])})
 
 
@@ -159,72 +154,8 @@ def metrics(evaluation: Evaluation, found: Found, class_names: Sequence[str]) ->
         **_best_values(evaluation.best_of_all),
         "calibration_error": evaluation.calibration.error(),
     }
-    per_class = {name: _class_values(evaluation, class_id) for class_id, name in enumerate(class_names)}
+    per_class = {name: class_values(evaluation, class_id) for class_id, name in enumerate(class_names)}
     return {**_rounded(of_all), "per_class": per_class, "images": len(found.images), "boxes": boxes}
-
-
-def write_plots(
-    directory: str | Path, evaluation: Evaluation, found: Found, class_names: Sequence[str], *, shown_score: float
-) -> None:
-    """Write the folder of plots, whole.
-
-    ``pr/all-classes.csv`` and one ``pr/NUMBER-CLASS.csv`` per class (precision at 101 recall levels, IoU .5),
-    ``per_class.csv``, ``confusion.csv``, ``calibration.csv`` and ``predictions.png``.
-    """
-    scores = evaluation.measures.coco
-    with atomic_directory(directory) as folder:
-        (folder / "pr").mkdir()
-        _write_curve(folder / "pr" / "all-classes.csv", scores.curve())
-        for class_id, name in enumerate(class_names):
-            _write_curve(folder / "pr" / f"{class_id:02}-{_file_name(name)}.csv", scores.curve(class_id))
-        table = [{"class": name, **_class_values(evaluation, class_id)} for class_id, name in enumerate(class_names)]
-        _write_csv(folder / "per_class.csv", list(table[0]), [list(row.values()) for row in table])
-        _write_csv(
-            folder / "confusion.csv", ["annotated", "found"], confusion_rows(evaluation.confusion, class_names)
-        )
-        _write_csv(folder / "calibration.csv", ["score", "precision", "ideal", "detections"], _bins(evaluation))
-        sheet = contact_sheet(found.examples, class_names, score=shown_score)
-        drawing.save_png(folder / "predictions.png", sheet)
-
-
-def confusion_rows(counts: npt.NDArray[np.int64], class_names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """One row a box, as DVC's template counts them: what it is, what it was found to be.
-
-    >>> list(confusion_rows(np.array([[2, 1], [0, 0]]), ["cat"]))
-    [('cat', 'cat'), ('cat', 'cat'), ('cat', '(background)')]
-    """
-    background = "(background)"
-    while background in class_names:
-        background = f"({background})"
-    names = [*class_names, background]
-    for annotated, row in zip(names, counts.tolist(), strict=True):
-        for found, count in zip(names, row, strict=True):
-            yield from repeat((annotated, found), count)
-
-
-def _bins(evaluation: Evaluation) -> list[list[float]]:
-    bins = evaluation.calibration
-    score, precision = bins.score.round(6).tolist(), bins.precision.round(6).tolist()
-    return [list(row) for row in zip(score, precision, score, bins.count.tolist(), strict=True)]
-
-
-def _file_name(class_name: str) -> str:
-    """The class name with what file systems and DVC dislike replaced; the number before it keeps names apart."""
-    return re.sub(r"[^\w.-]+", "_", class_name)
-
-
-def _write_curve(file: Path, precision: npt.NDArray[np.float64] | None) -> None:
-    """No file for a class without truth."""
-    if precision is not None:
-        recall = np.linspace(0.0, 1.0, len(precision)).round(2).tolist()
-        _write_csv(file, ["recall", "precision"], zip(recall, precision.round(6).tolist(), strict=True))
-
-
-def _write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
 
 
 def predictions_table(found: Found, class_names: Sequence[str]) -> pa.Table:
@@ -285,3 +216,12 @@ def class_rows(measures: Measures, class_names: Sequence[str]) -> dict[str, str]
 def untested(measures: Measures, class_names: Sequence[str]) -> list[str]:
     """The classes without truth: they have no AP, and do not count in the means."""
     return [name for name, boxes in zip(class_names, measures.coco.boxes.tolist(), strict=True) if not boxes]
+
+
+def few(names: Sequence[str]) -> str:
+    """The names, and of many the first and how many there are.
+
+    >>> few(["cat", "dog"]), few(["a", "b", "c", "d", "e", "f"])
+    ('cat, dog', 'a, b, c, d, e, ... (6 in all)')
+    """
+    return ", ".join(names[:5]) + (f", ... ({len(names)} in all)" if len(names) > 5 else "")

@@ -78,8 +78,7 @@ def voc_scores(
         _average_precision(hits[start:stop], int(wanted))
         for start, stop, wanted in zip(ends[:-1].tolist(), ends[1:].tolist(), positives.tolist(), strict=True)
     ]
-    all_point, eleven_point = zip(*both, strict=True)
-    return VocScores(all_point, eleven_point, verdicts, positives)
+    return VocScores(tuple(area for area, _ in both), tuple(levels for _, levels in both), verdicts, positives)
 
 
 def falling(scores: Floats) -> Ints:

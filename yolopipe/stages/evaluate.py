@@ -15,16 +15,17 @@ from yolopipe.config import Config, Evaluate
 from yolopipe.errors import DataError
 from yolopipe.evaluation.nms import ImageDetections, detect_batch
 from yolopipe.evaluation.pictures import Example, evenly_spread
+from yolopipe.evaluation.plots import write_plots
 from yolopipe.evaluation.report import (
     Evaluation,
     Found,
     assess,
     class_rows,
+    few,
     mean_rows,
     metrics,
     predictions_table,
     untested,
-    write_plots,
 )
 from yolopipe.files import write_json
 from yolopipe.geometry import invert_affine, transform_boxes
@@ -100,8 +101,8 @@ def _check_same_data(card: ModelCard, manifest: Manifest) -> None:
     hint = "make both from one params.yaml: dvc repro"
     if card.class_names != manifest.class_names:
         raise DataError(
-            f"{paths.MODEL_CARD} is of a model for the classes {_few(card.class_names)}, "
-            f"but the shards hold {_few(manifest.class_names)}",
+            f"{paths.MODEL_CARD} is of a model for the classes {few(card.class_names)}, "
+            f"but the shards hold {few(manifest.class_names)}",
             hint=hint,
         )
     if card.input_size != manifest.input_size:
@@ -110,10 +111,6 @@ def _check_same_data(card: ModelCard, manifest: Manifest) -> None:
             f"but the shards hold images of {manifest.input_size} px",
             hint=hint,
         )
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f", ... ({len(names)} in all)" if len(names) > 5 else "")
 
 
 def _predictor(model: Any, card: ModelCard) -> Predict:
@@ -195,8 +192,7 @@ def _example(row: Row, image: ImageDetections, manifest: Manifest, score: float)
 def _result(evaluation: Evaluation, found: Found, class_names: Sequence[str]) -> StageResult:
     without_truth = untested(evaluation.measures, class_names)
     if without_truth:
-        names = ", ".join(without_truth)
-        console.note(f"warning: no val box of {names}: no AP for it, and it does not count in mAP")
+        console.note(f"warning: no val box of {few(without_truth)}: no AP for it, and it does not count in mAP")
     rows: dict[str, object] = {
         **mean_rows(evaluation.measures),
         **_threshold_rows(evaluation),
