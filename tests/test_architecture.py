@@ -84,6 +84,7 @@ HEAVY = ("tensorflow", "keras", "sklearn", "faster_coco_eval")
         "yolopipe.cli",
         "yolopipe.stages.parse,yolopipe.stages.augment,yolopipe.stages.precompute",
         "yolopipe.inspection.command",
+        "yolopipe.evaluation.command",
         "yolopipe.project.anchors,yolopipe.project.check,yolopipe.project.scaffold",
     ],
 )
