@@ -215,6 +215,7 @@ def _board_directory() -> Path:
 def _result(
     config: Config, manifest: Manifest, history: list[EpochLog], *, device: str, speed: Speed, weights: int
 ) -> StageResult:
+    from yolopipe.training.advice import advice
     from yolopipe.training.logs import loss_text, train_metrics, validated_best
 
     by, images = config.train.best_by, manifest.splits["train"].rows_per_copy
@@ -228,6 +229,8 @@ def _result(
         "device": device,
         "network": f"{weights:,} weights",
         "weights": f"{paths.BEST_WEIGHTS} (last: {paths.LAST_WEIGHTS}), read with {paths.MODEL_CARD}",
+        **_unusual(config, history, metrics),
+        **(suggested := advice(history, speed)),
     }
     report = {
         **metrics,
@@ -235,6 +238,18 @@ def _result(
         "images_per_second": round(speed.images_per_second, 1),
         "waiting_for_input": round(speed.waiting, 3),
         "weights": weights,
+        "advice": suggested,
     }
     title = f"train: {len(history)} epochs of {images:,} images, best validation loss {best.val['total_loss']:.3g}"
     return StageResult(title, rows, report, next_step="yolopipe evaluate")
+
+
+def _unusual(config: Config, history: list[EpochLog], metrics: Mapping[str, Any]) -> dict[str, str]:
+    """What a reader of the numbers must know: not all epochs of one schedule, or fewer than asked for."""
+    found = {}
+    first = metrics.get("continued_from_epoch")
+    if first:
+        found["continued"] = f"epochs 1 to {first} had the schedule of a shorter run; those after it this one's"
+    if len(history) < config.train.epochs:
+        found["stopped early"] = f"after {len(history)} of {config.train.epochs} epochs: train.early_stop_epochs"
+    return found
