@@ -159,8 +159,15 @@ def _course(config: Config, manifest: Manifest) -> Course:
     """Epoch e reads augmented copy e mod copies, in an order drawn from (seed, e)."""
     from yolopipe.shards.tfdata import batches
     from yolopipe.training.course import Course
+    from yolopipe.training.sizes import sizes_of_epoch
 
     params, images = config.train, manifest.splits["train"].rows_per_copy
+    steps = -(-images // params.batch_size)
+
+    def sizes(epoch: int) -> list[int] | None:
+        if params.sizes == "one":
+            return None
+        return sizes_of_epoch(manifest.input_sizes, seed=config.seed, epoch=epoch, steps=steps)
 
     def train_batches(epoch: int) -> Any:
         return batches(
@@ -171,6 +178,7 @@ def _course(config: Config, manifest: Manifest) -> Course:
             copy=_copy_of(epoch, manifest),
             shuffle_seed=derived_seed(config.seed, epoch),
             shuffle_rows=params.shuffle_rows,
+            batch_input_sizes=sizes(epoch),
         )
 
     def val_batches() -> Any:
@@ -179,7 +187,7 @@ def _course(config: Config, manifest: Manifest) -> Course:
     return Course(
         params.epochs,
         images,
-        -(-images // params.batch_size),
+        steps,
         train_batches,
         val_batches,
         val_every=params.val_every,

@@ -73,7 +73,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         OSError: when it cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:  # closed also where NumPy fails
             arrays = {name: file[name] for name in file.files}
         return Checkpoint(arrays, json.loads(arrays.pop(FACTS).tobytes()))
     except DAMAGED as error:
