@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from yolopipe import paths
-from yolopipe.config import Config
+from yolopipe.config import Config, Evaluate
 from yolopipe.errors import ShardError, YolopipeError
 from yolopipe.files import sha256_file
 from yolopipe.shards import tfdata
@@ -151,6 +151,20 @@ def test_the_saved_model_is_the_one_that_was_measured(two_runs: Any) -> None:
     metrics = json.loads((folder / paths.TRAIN_METRICS).read_text())
     assert float(losses["total_loss"]) == pytest.approx(metrics["best_val_loss"], rel=1e-4)
     assert tf.executing_eagerly()
+
+
+def test_map_while_training_is_what_evaluate_measures(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("models", ".yolopipe"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    recipe = config(epochs=24, lr_init=5e-3, best_by="mAP", val_every=8)
+    trained = train.run(recipe)
+    scored = evaluate.run(recipe.model_copy(update={"evaluate": Evaluate(weights="best")}))
+    assert trained.report["best_mAP"] == pytest.approx(scored.report["mAP"], abs=1e-6)
+    assert trained.report["best_mAP"] > 0
+    assert "by validation mAP" in str(trained.rows["best epoch"])
 
 
 def test_events_lie_beside_the_project_not_in_an_output(two_runs: Any) -> None:

@@ -45,6 +45,7 @@ OUTPUTS = (
 SLOWED = """
 import os, signal, sys, time
 from yolopipe.training import reader
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 number, action = int(sys.argv[1]), sys.argv[2]
 real, steps = reader.LossReader.add, 0
 
