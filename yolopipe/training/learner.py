@@ -76,7 +76,7 @@ def make_learner(config: Config, manifest: Manifest, *, steps: int) -> Learner:
         optimizer = make_optimizer(params, model, steps=steps)
         optimizer.build(model.trainable_variables)
         result = network() if params.ema else model
-    after = moving_average(model, result, params.ema, optimizer.iterations) if params.ema else _nothing
+    after = moving_average(model, result, params.ema, optimizer.iterations) if params.ema else None
     loss = _loss_options(config, manifest, card)
     sizes = manifest.input_sizes if params.sizes == "all" else (manifest.input_size,)
     train_step = compiled_train_step(
@@ -101,7 +101,3 @@ def _loss_options(config: Config, manifest: Manifest, card: ModelCard) -> dict[s
         "label_smoothing": params.label_smoothing,
         "class_weights": None if params.class_weights == "none" else inverse_sqrt_weights(boxes),
     }
-
-
-def _nothing() -> None:
-    """What follows a step when no average is kept."""

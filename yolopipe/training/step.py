@@ -169,14 +169,15 @@ def batch_signature(input_size: int | None) -> dict[str, tf.TensorSpec]:
 
 
 def _under_strategy(
-    step: Callable[[Batch], tf.Tensor], input_size: int | None, after: Callable[[], None] = lambda: None
+    step: Callable[[Batch], tf.Tensor], input_size: int | None, after: Callable[[], None] | None = None
 ) -> Any:
     """``step`` traced once and run on every replica, then ``after`` once; the mean of the steps' results."""
     strategy = tf.distribute.get_strategy()
 
     def run(batch: Batch) -> tf.Tensor:
         result = strategy.reduce("MEAN", strategy.run(step, args=(batch,)), axis=None)
-        after()
+        if after is not None:
+            after()
         return result
 
     return tf.function(run, input_signature=[batch_signature(input_size)])
@@ -188,7 +189,7 @@ def compiled_train_step(
     *,
     input_size: int | None,
     jit_compile: bool = False,
-    after: Callable[[], None] = lambda: None,
+    after: Callable[[], None] | None = None,
     **options: Any,
 ) -> Any:
     """:func:`train_step` for a training loop.
@@ -199,7 +200,7 @@ def compiled_train_step(
         input_size: side of the images in pixels; None when batches differ.
         jit_compile: let XLA compile the network, forward and backward.  Not the loss: its lengths differ from batch
             to batch, and XLA would compile it anew for each.
-        after: traced behind the update; moves an average of the weights, say.
+        after: traced behind the update; moves an average of the weights, say.  None for nothing.
         options: the keyword arguments of :func:`train_step`.
 
     Returns:
