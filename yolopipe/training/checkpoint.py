@@ -135,6 +135,7 @@ def open_run(name: str) -> Iterator[RunFolder]:
     """
     directory = runs_directory() / name
     directory.mkdir(parents=True, exist_ok=True)
+    os.utime(directory)  # first of all: another run that starts now must not take it for an old one
     with (directory / LOCK).open("a+") as lock:
         if not _locked(lock.fileno()):
             lock.seek(0)
@@ -146,7 +147,6 @@ def open_run(name: str) -> Iterator[RunFolder]:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-        os.utime(directory)
         _forget_old_runs(directory)
         yield RunFolder(directory)
 
@@ -161,9 +161,16 @@ def _locked(handle: int) -> bool:
 
 def _forget_old_runs(mine: Path) -> None:
     """Remove the runs that were used longest ago, but none that trains."""
-    others = [path for path in mine.parent.iterdir() if path.is_dir() and path != mine]
-    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in others[KEPT_RUNS - 1 :]:
+    others = [path for path in mine.parent.iterdir() if path != mine]
+    for old in sorted(others, key=_used, reverse=True)[KEPT_RUNS - 1 :]:
         with suppress(OSError), (old / LOCK).open("a+") as lock:
             if _locked(lock.fileno()):
                 shutil.rmtree(old)
+
+
+def _used(directory: Path) -> float:
+    """When a folder was last used; long ago for one that another run has just removed."""
+    try:
+        return directory.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -118,7 +118,8 @@ def train_step(
         scaled = optimizer.scale_loss(shared)  # does something under float16 only
     gradients = tape.gradient(scaled, model.trainable_variables)
     scale = _loss_scale(optimizer)
-    norm = tf.linalg.global_norm(gradients) / (1.0 if scale is None else scale)
+    # Of the whole loss: undo the share of this replica, and the scale.
+    norm = tf.linalg.global_norm(gradients) * (replicas / (1.0 if scale is None else scale))
     clipped = _clipped(gradients, norm, clip_norm)
     optimizer.apply_gradients(zip(clipped, model.trainable_variables, strict=True))
     return {**losses, "gradient_norm": _reported(norm, scale)}
