@@ -222,6 +222,16 @@ class Train(Section):
     ignore_threshold: Probability = 0.5
     label_smoothing: Float = Field(0.01, ge=0.0, lt=1.0)
     shuffle_rows: Int = Field(2048, ge=1)
+    sizes: Literal["one", "all"] = "one"
+    class_weights: Literal["none", "inverse-sqrt"] = "none"
+    weight_decay: Float = Field(0.0, ge=0.0)
+    clip_norm: Float = Field(0.0, ge=0.0)
+    ema: Float = Field(0.0, ge=0.0, lt=1.0)
+    val_every: Int = Field(1, ge=1)
+    best_by: Literal["loss", "mAP"] = "loss"
+    early_stop_epochs: Int = Field(0, ge=0)
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    jit_compile: bool = False
 
     @model_validator(mode="after")
     def _falling_rate(self) -> Self:

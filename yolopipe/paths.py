@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "SIDE",
     "TRAIN_METRICS",
     "TRAIN_PLOTS",
+    "side_directory",
 ]
 
 SAMPLE = Path("data/sample")
@@ -39,3 +41,8 @@ SIDE = Path(".yolopipe")
 
 LABELS_PAGE = SIDE / "labels.html"
 """Where ``inspect-labels --open`` writes when no file is named."""
+
+
+def side_directory() -> Path:
+    """:data:`SIDE` under ``$DVC_ROOT``, so that experiments in temporary folders share it; else under this folder."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve() / SIDE

@@ -213,3 +213,20 @@ def test_a_box_at_the_edge_stays_inside_at_every_size(size):
     assert scaled.dtype == np.float32
     assert (scaled[:, 2] == size).all()
     assign(scaled, [0, 0, 0], input_size=size, anchors=np.full((3, 3, 2), 2.0))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_batches_of_several_sizes_are_those_of_each_size_alone(project, form):
+    """Batch by batch, bit by bit, in the same order; the last batch is short."""
+    from yolopipe.shards.tfdata import batches
+
+    folder, turns = project / form, [128, 64, 160, 64, 128, 160]
+    options = {"batch_size": 7, "copy": 0, "shuffle_seed": 3, "shuffle_rows": 16}
+    manifest = load_manifest(folder)
+    mixed = list(batches(folder, manifest, "train", batch_input_sizes=turns, **options))
+    alone = {size: list(batches(folder, manifest, "train", input_size=size, **options)) for size in SIZES}
+    assert len(mixed) == len(turns)
+    assert {batch["image"].shape[1] for batch in mixed} == set(SIZES)
+    for number, (batch, size) in enumerate(zip(mixed, turns, strict=True)):
+        for name, value in alone[size][number].items():
+            np.testing.assert_array_equal(batch[name], value, err_msg=f"{number} {name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from yolopipe import paths
-from yolopipe.config import Config
+from yolopipe.config import Config, Evaluate
 from yolopipe.errors import ShardError, YolopipeError
 from yolopipe.files import sha256_file
+from yolopipe.shards import tfdata
+from yolopipe.shards.reader import read_rows
 from yolopipe.stages import augment, evaluate, parse, precompute, train
 
 OUTPUTS = (
@@ -149,6 +153,20 @@ def test_the_saved_model_is_the_one_that_was_measured(two_runs: Any) -> None:
     assert tf.executing_eagerly()
 
 
+def test_map_while_training_is_what_evaluate_measures(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("models", ".yolopipe"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    recipe = config(epochs=24, lr_init=5e-3, best_by="mAP", val_every=8)
+    trained = train.run(recipe)
+    scored = evaluate.run(recipe.model_copy(update={"evaluate": Evaluate(weights="best")}))
+    assert trained.report["best_mAP"] == pytest.approx(scored.report["mAP"], abs=1e-6)
+    assert trained.report["best_mAP"] > 0
+    assert "by validation mAP" in str(trained.rows["best epoch"])
+
+
 def test_events_lie_beside_the_project_not_in_an_output(two_runs: Any) -> None:
     folder = two_runs[0]
     events = list((folder / ".yolopipe/tensorboard").rglob("events.*"))
@@ -162,12 +180,41 @@ def test_a_loss_that_is_not_finite_stops_the_stage(
     monkeypatch.chdir(project)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("DVC_EXP_NAME", "bold-try")
-    with pytest.raises(
-        YolopipeError, match=r"training stopped in epoch 1/2 \(\w+\), step \d+: \w+_loss is"
-    ) as caught:
+    with pytest.raises(YolopipeError, match=r"training stopped in epoch 1/2 \(\w+\), step \d+: \w+ is") as caught:
         train.run(config(lr_init=1e30, warmup_epochs=0))
     assert caught.value.exit_code == 5
     assert os.listdir(tmp_path / ".yolopipe/tensorboard") == ["bold-try"]
+    report = json.loads((tmp_path / ".yolopipe/train-nonfinite.json").read_text())
+    assert report["images"][0]["image"] in caught.value.message
+    assert f"--image {report['images'][0]['image']} " in str(caught.value.hint)
+    assert report["values"][report["term"]] in ("nan", "inf", "-inf")
+
+
+def test_a_poisoned_image_is_named(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One image in one copy has NaN for boxes: whatever the order of the data, its batch is named."""
+    poisoned, shown = "images/train7.png", 4
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("models", ".yolopipe"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    real = tfdata.batches
+
+    def batches(directory: Path, manifest: Any, split: str, *, copy: int | None = None, **options: Any) -> Any:
+        rows = list(read_rows(directory, manifest, split, copy=copy))
+        number = next((n for n, row in enumerate(rows) if row.path == poisoned and row.copy == 1), -1)
+
+        def poison(batch: Any) -> Any:
+            hit = (batch["row"] == number)[:, None, None]
+            return {**batch, "boxes_xyxy": tf.where(hit, float("nan"), batch["boxes_xyxy"])}
+
+        return real(directory, manifest, split, copy=copy, **options).map(poison)
+
+    monkeypatch.setattr(tfdata, "batches", batches)
+    with pytest.raises(YolopipeError, match=r"epoch 2/2 \(training\), step [456]: giou_loss is nan"):
+        train.run(config())
+    report = json.loads((tmp_path / ".yolopipe/train-nonfinite.json").read_text())
+    assert {"image": poisoned, "copy": 1} in report["images"]
+    assert 1 <= len(report["images"]) <= shown
+    assert (report["epoch"], report["split"], report["term"]) == (2, "train", "giou_loss")
 
 
 def test_no_shards_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from yolopipe.files import canonical_json
-from yolopipe.training.logs import EpochLog, TensorBoardLog, best_epoch, loss_text, train_metrics, write_curves
+from yolopipe.training.course import EpochLog, best_epoch
+from yolopipe.training.logs import TensorBoardLog, loss_text, train_metrics, write_curves
 from yolopipe.training.step import LOSS_NAMES
 
 
@@ -19,7 +21,9 @@ def losses(total: float) -> dict[str, float]:
 
 @pytest.fixture
 def history() -> list[EpochLog]:
-    return [EpochLog(n, 1e-3 / n, losses(10.0 / n), losses(value)) for n, value in enumerate((5, 3, 4, 3), start=1)]
+    return [
+        EpochLog(n, 4, 1e-3 / n, losses(10.0 / n), losses(value)) for n, value in enumerate((5, 3, 4, 3), start=1)
+    ]
 
 
 def test_curves_hold_every_epoch(history: list[EpochLog], tmp_path: Path) -> None:
@@ -51,6 +55,32 @@ def test_best_is_the_earliest_lowest_validation_loss(history: list[EpochLog]) ->
     assert json.loads(canonical_json(metrics)) == metrics
 
 
+def test_best_by_map_is_the_earliest_highest(history: list[EpochLog], tmp_path: Path) -> None:
+    scores = (0.2, 0.1, 0.4, 0.4)
+    scored = [replace(log, val={**log.val, "mAP": score}) for log, score in zip(history, scores, strict=True)]
+    assert best_epoch(scored, "mAP").epoch == 3
+    assert train_metrics(scored, "mAP")["best_mAP"] == 0.4
+    assert train_metrics(scored, "mAP")["best_val_loss"] == 4.0
+    write_curves(tmp_path / "train", scored)
+    assert (tmp_path / "train/curves.csv").read_text().splitlines()[0].endswith(",val_mAP")
+
+
+def test_epochs_without_validation_are_blank_and_never_the_best(history: list[EpochLog], tmp_path: Path) -> None:
+    sparse = [replace(history[0], val={}), replace(history[1], val={}), *history[2:]]
+    assert best_epoch(sparse[:2]) is None
+    assert best_epoch(sparse).epoch == 4
+    write_curves(tmp_path / "train", sparse)
+    header, first, *_ = (tmp_path / "train/curves.csv").read_text().splitlines()
+    assert first.endswith(",,,,")
+    assert header.count(",") == first.count(",")
+
+
+def test_metrics_say_when_the_first_epochs_had_a_shorter_schedule(history: list[EpochLog]) -> None:
+    assert "continued_from_epoch" not in train_metrics(history)
+    continued = [*(replace(log, epochs=2) for log in history[:2]), *history[2:]]
+    assert train_metrics(continued)["continued_from_epoch"] == 2
+
+
 def test_losses_read_as_a_sum() -> None:
     assert loss_text(losses(8)) == "loss 8 = giou 4 + conf 2 + prob 2"
 
@@ -58,11 +88,16 @@ def test_losses_read_as_a_sum() -> None:
 def test_tensorboard_reads_the_notes_tags(history: list[EpochLog], tmp_path: Path) -> None:
     with TensorBoardLog(tmp_path) as board:
         for number in (1, 2):
-            board.step(number, losses(3 - number), lr=number * 1e-4)
+            board.step(number, {**losses(3 - number), "lr": number * 1e-4, "gradient_norm": 2.0})
         board.epoch(2, history[0])
     events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0})
     events.Reload()
     tags = events.Tags()["tensors"]
-    assert set(tags) == {"lr", *(f"loss/{name}" for name in LOSS_NAMES), *(f"val/{name}" for name in LOSS_NAMES)}
+    assert set(tags) == {
+        "lr",
+        "gradient_norm",
+        *(f"loss/{name}" for name in LOSS_NAMES),
+        *(f"val/{name}" for name in LOSS_NAMES),
+    }
     totals = [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors("loss/total_loss")]
     assert totals == [(1, 2.0), (2, 1.0)]

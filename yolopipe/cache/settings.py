@@ -65,8 +65,7 @@ def cache_bytes(option: float | None = None) -> int:
 
 def cache_directory() -> Path:
     """Under ``$DVC_ROOT``, so that experiments in temporary folders share one cache; else under this folder."""
-    root = Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
-    return root / paths.SIDE / f"pixels-{FORMAT}"
+    return paths.side_directory() / f"pixels-{FORMAT}"
 
 
 def start_run(max_bytes: int, *, reserve_bytes: int = 0) -> CacheRun | None:

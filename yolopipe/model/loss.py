@@ -184,6 +184,7 @@ def compute_loss(
     stride: int,
     ignore_threshold: float = 0.5,
     label_smoothing: float = 0.01,
+    class_weights: npt.ArrayLike | None = None,
 ) -> tuple[Any, Any, Any]:
     """The loss of one scale (notes 1.3).
 
@@ -196,6 +197,7 @@ def compute_loss(
         stride: pixels per cell.
         ignore_threshold: a prediction that overlaps a box of its scale this much is not punished as background.
         label_smoothing: share of the class label that is spread evenly.
+        class_weights: (C,) factors on the class term of a positive, by the class it is taught; None for none.
 
     Returns:
         ``giou_loss``, ``conf_loss``, ``prob_loss``: float32 scalars, each the sum over an image, mean over the batch.
@@ -222,7 +224,10 @@ def compute_loss(
     valid, cell = target.cell >= 0, ops.maximum(target.cell, 0)
     taught = _rows_taken(flat, cell)
     giou = _giou_term(taught, _rows_taken(boxes_xyxy, target.box), cell, scale)
-    prob = _class_term(taught[..., 5:], _rows_taken(classes, target.box), label_smoothing)
+    taught_classes = _rows_taken(classes, target.box)
+    prob = _class_term(taught[..., 5:], taught_classes, label_smoothing)
+    if class_weights is not None:
+        prob = prob * ops.take(ops.convert_to_tensor(np.asarray(class_weights, np.float32)), taught_classes)
 
     def total(per_positive: Any) -> Any:
         return ops.sum(ops.where(valid, per_positive, 0.0), axis=1)

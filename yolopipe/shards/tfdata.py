@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,7 @@ def batches(
     shuffle_rows: int = 2048,
     drop_remainder: bool = False,
     input_size: int | None = None,
+    batch_input_sizes: Sequence[int] | None = None,
 ) -> tf.data.Dataset:
     """Batches of one split, in an order that is a pure function of the seed.
 
@@ -63,6 +65,7 @@ def batches(
         input_size: S, one of ``manifest.input_sizes``; by default the largest, whose pixels are stored.  Smaller ones
             are made here on the host, by averaging areas: 608 to 320 px takes 1.1 ms of a core an image (decoding
             0.9), and 0.3 MB an image go to the device instead of 1.1.
+        batch_input_sizes: the size of each batch in turn, for training at several; takes the place of ``input_size``.
 
     Returns:
         A dataset of dicts: ``image`` uint8 (B, S, S, 3) RGB; ``boxes_xyxy`` float32 (B, N, 4) input pixels and
@@ -73,20 +76,67 @@ def batches(
     if split not in manifest.splits:
         raise ShardError(f"{directory} has no split {split!r}; it has {', '.join(manifest.splits)}")
     size = manifest.input_size if input_size is None else input_size
-    names = _stored_names(directory, manifest, size)
+    each = [size] if batch_input_sizes is None else sorted(set(batch_input_sizes))
+    stored = {one: _stored_names(directory, manifest, one) for one in each}
+    names = list(dict.fromkeys(name for some in stored.values() for name in some))
     shards = manifest.splits[split].of_copy(copy)
     sources = {"tfrecord": _tfrecord_rows, "parquet": _parquet_rows}
     rows = sources[manifest.format](Path(directory), shards, shuffle_seed, names)
     if shuffle_seed is not None:
         rows = rows.shuffle(shuffle_rows, seed=shuffle_seed, reshuffle_each_iteration=False)
 
-    sizes = (size, manifest.input_size)
-    decoded = rows.map(_decoder(manifest.encoding, sizes), num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = decoded.batch(batch_size, drop_remainder=drop_remainder).map(_unpacker(sizes))
+    if batch_input_sizes is None:
+        sizes = (size, manifest.input_size)
+        decoded = rows.map(_decoder(manifest.encoding, sizes), num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = decoded.batch(batch_size, drop_remainder=drop_remainder).map(_unpacker(sizes))
+    else:
+        kinds = [
+            _Kind((one, manifest.input_size), manifest.encoding, tuple(names.index(name) for name in stored[one]))
+            for one in each
+        ]
+        turns = [each.index(one) for one in batch_input_sizes]
+        dataset = _batches_of_kinds(rows, kinds, turns, batch_size, drop_remainder)
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False  # its thread holds the end of an epoch up, by up to 8 s, at random
     return dataset.prefetch(2).with_options(options)
+
+
+class _Kind(NamedTuple):
+    """Batches of one size: (S, stored size), encoding, and where its labels stand among the features read."""
+
+    sizes: tuple[int, int]
+    encoding: str
+    columns: tuple[int, ...]
+
+    def decode(self, number: tf.Tensor, image: tf.Tensor, features: tf.Tensor) -> Any:
+        """One row."""
+        return _decoder(self.encoding, self.sizes)(number, image, features)
+
+    def unpack(self, number: tf.Tensor, image: tf.Tensor, features: tf.Tensor) -> Tensors:
+        """A batch of them."""
+        chosen = tf.gather(features, self.columns, axis=1)
+        result: Tensors = _unpacker(self.sizes)(
+            number, tf.ensure_shape(image, [None, *self.sizes[:1] * 2, 3]), chosen
+        )
+        return result
+
+
+def _batches_of_kinds(
+    rows: tf.data.Dataset, kinds: list[_Kind], turns: list[int], batch_size: int, drop_remainder: bool
+) -> tf.data.Dataset:
+    """Batch b is of kind ``turns[b]``; each row is decoded and shrunk once, for the batch that it will be in."""
+    kind_of_batch = tf.constant(turns, tf.int32)
+
+    def decode(place: tf.Tensor, row: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, Any]:
+        turn = kind_of_batch[place // batch_size]
+        return turn, tf.switch_case(turn, [partial(kind.decode, *row) for kind in kinds])
+
+    def unpack(turn: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> Any:
+        return tf.switch_case(turn[0], [partial(kind.unpack, *batch) for kind in kinds])
+
+    decoded = rows.enumerate().map(lambda place, row: decode(place, row), num_parallel_calls=tf.data.AUTOTUNE)
+    return decoded.batch(batch_size, drop_remainder=drop_remainder).map(lambda turn, batch: unpack(turn, batch))
 
 
 def _stored_names(directory: str | Path, manifest: Manifest, size: int) -> list[str]:

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yolopipe import console, paths
 from yolopipe.config import Config
-from yolopipe.errors import ShardError
-from yolopipe.files import atomic_file, write_json
+from yolopipe.errors import DataError, ShardError
+from yolopipe.files import atomic_file, sha256_file, write_json
 from yolopipe.shards.manifest import Manifest, ShardInfo, load_manifest
 from yolopipe.shards.verify import verify_shards
 from yolopipe.stages import StageResult
 from yolopipe.training.device import derived_seed, prepare_tensorflow
-from yolopipe.workers import Workers
+from yolopipe.workers import Workers, die_with_parent
+
+if TYPE_CHECKING:
+    from yolopipe.training.checkpoint import RunFolder
+    from yolopipe.training.course import Course, EpochLog
+    from yolopipe.training.learner import Learner
+    from yolopipe.training.resume import Resumable
+    from yolopipe.training.speed import Speed
 
 __all__ = ["run"]
 
 
 def run(config: Config, *, workers: Workers = 1) -> StageResult:
-    """Train a network on ``data/shards``.
+    """Train a network on ``data/shards``, or go on where an earlier run of the same params was stopped.
 
     Args:
         config: sections ``seed``, ``model`` and ``train`` are read.
@@ -33,23 +41,28 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
 
     Raises:
         ShardError: shards are missing, damaged, or a split is empty.
-        YolopipeError: a loss is not finite.
+        DataError: mAP is asked for and val has no boxes.
+        YolopipeError: a loss or gradient is not finite, or another process trains the same run.
     """
+    if "DVC_STAGE" in os.environ:  # else a killed DVC leaves an orphan, which overwrites what the next run makes
+        die_with_parent(os.getppid())
     manifest = load_manifest(paths.SHARDS)
-    _check_not_empty(manifest)
+    _check_not_empty(config, manifest)
     verify_shards(paths.SHARDS, manifest, _to_read(config, manifest))
-    device = prepare_tensorflow(config.seed)
-    model, history, speed = _train(config, manifest, device)
-    return _result(manifest, history, device=device, speed=speed, weights=model.count_params())
+    return _train(config, manifest, prepare_tensorflow(config.seed))
 
 
-def _check_not_empty(manifest: Manifest) -> None:
+def _check_not_empty(config: Config, manifest: Manifest) -> None:
     for name in ("train", "val"):
         if name not in manifest.splits or not manifest.splits[name].rows:
             raise ShardError(
                 f"training needs at least one image in each of train and val; {name} in {paths.SHARDS} has none",
                 hint=f"check data.{name} in params.yaml, then run: dvc repro precompute",
             )
+    if config.train.best_by == "mAP" and not manifest.splits["val"].boxes:
+        raise DataError(
+            "train.best_by is mAP, but the val split has no boxes to score against", hint="train.best_by: loss"
+        )
 
 
 def _to_read(config: Config, manifest: Manifest) -> list[ShardInfo]:
@@ -58,67 +71,103 @@ def _to_read(config: Config, manifest: Manifest) -> list[ShardInfo]:
     return [*(shard for shard in train.shards if shard.copy < epochs), *manifest.splits["val"].shards]
 
 
-def _train(config: Config, manifest: Manifest, device: str) -> tuple[Any, list[Any], Any]:
-    """The trained model, its history and its speed; every file of the stage is written here."""
-    import tensorflow as tf
+def _train(config: Config, manifest: Manifest, device: str) -> StageResult:
+    """Every file of the stage is written here or below."""
+    from yolopipe.model.card import write_card
+    from yolopipe.training.checkpoint import open_run
+    from yolopipe.training.learner import make_learner
+    from yolopipe.training.logs import train_metrics, write_curves
+    from yolopipe.training.resume import Resumable, run_key
 
-    from yolopipe.model.card import ModelCard, write_card
-    from yolopipe.model.yolov3 import YOLOv3
-    from yolopipe.training.logs import TensorBoardLog, train_metrics, write_curves
+    params, course = config.train, _course(config, manifest)
+    key = run_key(config, {"manifest": sha256_file(paths.SHARDS / "manifest.json")})
+    with open_run(Resumable.folder_name(key, params.epochs)) as folder, _interruption_told(folder):
+        learner = make_learner(config, manifest, steps=course.steps)
+        state = Resumable(folder, key, params.epochs, learner.variables, paths.BEST_WEIGHTS)
+        write_card(paths.MODEL_CARD, learner.card)
+        with _bad_batch_told(config, manifest):
+            history, speed = _fit(manifest, course, learner, state, device)
+        write_json(paths.TRAIN_METRICS, train_metrics(history, params.best_by))
+        write_curves(paths.TRAIN_PLOTS, history)
+        folder.finish()
+    return _result(config, manifest, history, device=device, speed=speed, weights=learner.model.count_params())
+
+
+def _fit(
+    manifest: Manifest, course: Course, learner: Learner, state: Resumable, device: str
+) -> tuple[list[EpochLog], Speed]:
+    """The history of all epochs, those of an earlier run included, and the speed of this one."""
+    from yolopipe.training.logs import TensorBoardLog
     from yolopipe.training.loop import fit
-    from yolopipe.training.step import compiled_eval_step, compiled_train_step
+    from yolopipe.training.scoring import map_scorer
 
-    card = ModelCard(
-        class_names=tuple(manifest.class_names),
-        anchors_px=tuple((float(w), float(h)) for w, h in manifest.anchors_px.reshape(9, 2)),
-        input_size=manifest.input_size,
-        width=config.model.width,
-        depth=config.model.depth,
-    )
-    with tf.distribute.get_strategy().scope():
-        model = YOLOv3(len(card.class_names), width=card.width, depth=card.depth)
-        optimizer = _optimizer(config, manifest)
-    options: dict[str, Any] = {
-        "input_size": manifest.input_size,
-        "anchors": card.anchors,
-        "ignore_threshold": config.train.ignore_threshold,
-        "label_smoothing": config.train.label_smoothing,
-    }
-    write_card(paths.MODEL_CARD, card)
+    score = None
+    if course.best_by == "mAP":
+        score = map_scorer(paths.SHARDS, manifest, learner.card, learner.result, course.val_batches)
+    history = state.restore()
+    save = _saver(learner, course, state)
+    if history:
+        _save_weights(learner, paths.LAST_WEIGHTS)
     with TensorBoardLog(_board_directory()) as board:
-        console.note(f"{model.count_params():,} weights on {device}; tensorboard --logdir {board.directory.parent}")
-        history, speed = fit(
-            _course(config, manifest),
-            compiled_train_step(model, optimizer, **options),
-            compiled_eval_step(model, **options),
+        weights = f"{learner.model.count_params():,} weights on {device}"
+        console.note(f"{weights}; tensorboard --logdir {board.directory.parent}")
+        return fit(
+            course,
+            learner.train_step,
+            learner.eval_step,
             board=board,
-            on_epoch=_saver(model),
+            on_epoch=save,
+            history=history,
+            score=score,
         )
-    write_json(paths.TRAIN_METRICS, train_metrics(history))
-    write_curves(paths.TRAIN_PLOTS, history)
-    return model, history, speed
 
 
-def _steps_per_epoch(config: Config, manifest: Manifest) -> int:
-    return -(-manifest.splits["train"].rows_per_copy // config.train.batch_size)
+@contextmanager
+def _interruption_told(folder: RunFolder) -> Iterator[None]:
+    """After Ctrl-C: what is left to go on from."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = folder.unfinished()
+        left = f"the same command goes on after epoch {done[0][0]}" if done else "no epoch was finished yet"
+        console.note(f"\ntraining was interrupted; {left}")
+        raise
 
 
-def _optimizer(config: Config, manifest: Manifest) -> Any:
-    import keras
+@contextmanager
+def _bad_batch_told(config: Config, manifest: Manifest) -> Iterator[None]:
+    """A loss that is not finite: which images, written down, and what to type next."""
+    from yolopipe.training.nonfinite import NonFiniteError, explained, images_of
 
-    from yolopipe.training.schedule import WarmupCosine
+    try:
+        yield
+    except NonFiniteError as error:
+        place = error.place
+        copy = _copy_of(place.epoch - 1, manifest) if place.split == "train" else None
+        images = images_of(paths.SHARDS, manifest, place.split, error.rows, copy=copy)
+        report = paths.side_directory() / "train-nonfinite.json"
+        params = config.train
+        raise explained(error, images, report, lr_init=params.lr_init, clip_norm=params.clip_norm) from None
 
-    params, steps = config.train, _steps_per_epoch(config, manifest)
-    schedule = WarmupCosine(params.lr_init, params.lr_end, round(params.warmup_epochs * steps), params.epochs * steps)
-    return keras.optimizers.Adam(schedule)
+
+def _copy_of(epoch: int, manifest: Manifest) -> int:
+    """The augmented copy that an epoch, counted from 0, reads."""
+    return epoch % manifest.splits["train"].copies
 
 
-def _course(config: Config, manifest: Manifest) -> Any:
+def _course(config: Config, manifest: Manifest) -> Course:
     """Epoch e reads augmented copy e mod copies, in an order drawn from (seed, e)."""
     from yolopipe.shards.tfdata import batches
-    from yolopipe.training.loop import Course
+    from yolopipe.training.course import Course
+    from yolopipe.training.sizes import sizes_of_epoch
 
-    params, split = config.train, manifest.splits["train"]
+    params, images = config.train, manifest.splits["train"].rows_per_copy
+    steps = -(-images // params.batch_size)
+
+    def sizes(epoch: int) -> list[int] | None:
+        if params.sizes == "one":
+            return None
+        return sizes_of_epoch(manifest.input_sizes, seed=config.seed, epoch=epoch, steps=steps)
 
     def train_batches(epoch: int) -> Any:
         return batches(
@@ -126,48 +175,61 @@ def _course(config: Config, manifest: Manifest) -> Any:
             manifest,
             "train",
             batch_size=params.batch_size,
-            copy=epoch % split.copies,
+            copy=_copy_of(epoch, manifest),
             shuffle_seed=derived_seed(config.seed, epoch),
             shuffle_rows=params.shuffle_rows,
+            batch_input_sizes=sizes(epoch),
         )
 
     def val_batches() -> Any:
         return batches(paths.SHARDS, manifest, "val", batch_size=params.batch_size)
 
-    return Course(params.epochs, split.rows_per_copy, train_batches, val_batches)
+    return Course(
+        params.epochs,
+        images,
+        steps,
+        train_batches,
+        val_batches,
+        val_every=params.val_every,
+        best_by=params.best_by,
+        early_stop_epochs=params.early_stop_epochs,
+    )
 
 
-def _saver(model: Any) -> Callable[[Any], None]:
-    """Saves the last weights after each epoch, and the best whenever the validation loss is the lowest so far."""
-    lowest = float("inf")
+def _save_weights(learner: Learner, path: Path) -> None:
+    with atomic_file(path) as partial:
+        learner.result.save_weights(str(partial))
 
-    def save(path: Path) -> None:
-        with atomic_file(path) as partial:
-            model.save_weights(str(partial))
 
-    def on_epoch(log: Any) -> None:
-        nonlocal lowest
-        save(paths.LAST_WEIGHTS)
-        if log.val["total_loss"] < lowest:
-            lowest = log.val["total_loss"]
-            save(paths.BEST_WEIGHTS)
+def _saver(learner: Learner, course: Course, state: Resumable) -> Callable[[list[EpochLog]], None]:
+    """After each epoch: the last weights, the best whenever the epoch is the best so far, and a checkpoint."""
+    from yolopipe.training.course import best_epoch
+
+    def on_epoch(history: list[EpochLog]) -> None:
+        _save_weights(learner, paths.LAST_WEIGHTS)
+        if best_epoch(history, course.best_by) is history[-1]:
+            _save_weights(learner, paths.BEST_WEIGHTS)
+        state.save(history)
 
     return on_epoch
 
 
 def _board_directory() -> Path:
     """A folder for this run, beside the project's other untracked files, also when DVC runs in a copy."""
-    root = Path(os.environ.get("DVC_ROOT") or Path.cwd())
     name = os.environ.get("DVC_EXP_NAME") or datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    return root / paths.SIDE / "tensorboard" / name
+    return paths.side_directory() / "tensorboard" / name
 
 
-def _result(manifest: Manifest, history: list[Any], *, device: str, speed: Any, weights: int) -> StageResult:
-    from yolopipe.training.logs import best_epoch, loss_text, train_metrics
+def _result(
+    config: Config, manifest: Manifest, history: list[EpochLog], *, device: str, speed: Speed, weights: int
+) -> StageResult:
+    from yolopipe.training.advice import advice
+    from yolopipe.training.logs import loss_text, train_metrics, validated_best
 
-    best, images = best_epoch(history), manifest.splits["train"].rows_per_copy
+    by, images = config.train.best_by, manifest.splits["train"].rows_per_copy
+    best, metrics = validated_best(history, by), train_metrics(history, by)
     rows: Mapping[str, object] = {
-        "best epoch": f"{best.epoch} of {len(history)}, by validation loss",
+        "best epoch": f"{best.epoch} of {len(history)}, by validation {by}",
         "validation": loss_text(best.val),
         "training": loss_text(best.train),
         "speed": f"{speed.images_per_second:,.1f} images/s",
@@ -175,13 +237,27 @@ def _result(manifest: Manifest, history: list[Any], *, device: str, speed: Any, 
         "device": device,
         "network": f"{weights:,} weights",
         "weights": f"{paths.BEST_WEIGHTS} (last: {paths.LAST_WEIGHTS}), read with {paths.MODEL_CARD}",
+        **_unusual(config, history, metrics),
+        **(suggested := advice(history, speed)),
     }
     report = {
-        **train_metrics(history),
+        **metrics,
         "device": device,
         "images_per_second": round(speed.images_per_second, 1),
         "waiting_for_input": round(speed.waiting, 3),
         "weights": weights,
+        "advice": suggested,
     }
     title = f"train: {len(history)} epochs of {images:,} images, best validation loss {best.val['total_loss']:.3g}"
     return StageResult(title, rows, report, next_step="yolopipe evaluate")
+
+
+def _unusual(config: Config, history: list[EpochLog], metrics: Mapping[str, Any]) -> dict[str, str]:
+    """What a reader of the numbers must know: not all epochs of one schedule, or fewer than asked for."""
+    found = {}
+    first = metrics.get("continued_from_epoch")
+    if first:
+        found["continued"] = f"epochs 1 to {first} had the schedule of a shorter run; those after it this one's"
+    if len(history) < config.train.epochs:
+        found["stopped early"] = f"after {len(history)} of {config.train.epochs} epochs: train.early_stop_epochs"
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,42 +11,18 @@ from typing import Any, Self
 import tensorflow as tf
 
 from yolopipe.files import atomic_directory
+from yolopipe.training.course import EpochLog, best_epoch
 from yolopipe.training.step import LOSS_NAMES
 
-__all__ = ["EpochLog", "TensorBoardLog", "best_epoch", "loss_text", "train_metrics", "write_curves"]
+__all__ = ["TensorBoardLog", "loss_text", "train_metrics", "validated_best", "write_curves"]
 
 Losses = Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class EpochLog:
-    """One epoch.
-
-    Args:
-        epoch: from 1.
-        lr: learning rate of its last step.
-        train: mean of each loss over the images of the epoch, while the weights moved.
-        val: mean of each loss over all validation images, after the epoch.
-    """
-
-    epoch: int
-    lr: float
-    train: Losses
-    val: Losses
-
-    def row(self) -> dict[str, float]:
-        """One line of ``curves.csv``."""
-        pairs = [
-            (f"{split}_{name}", losses[name])
-            for split, losses in (("train", self.train), ("val", self.val))
-            for name in LOSS_NAMES
-        ]
-        return {"epoch": self.epoch, "lr": self.lr, **dict(pairs)}
-
-
-def best_epoch(history: Sequence[EpochLog]) -> EpochLog:
-    """The epoch of the lowest total validation loss, the earliest of equals."""
-    return min(history, key=lambda log: log.val["total_loss"])
+def row(log: EpochLog) -> dict[str, float]:
+    """One line of ``curves.csv``; an epoch that was not validated has none of its values."""
+    val = {f"val_{name}": value for name, value in log.val.items()}
+    return {"epoch": log.epoch, "lr": log.lr, **{f"train_{name}": log.train[name] for name in LOSS_NAMES}, **val}
 
 
 def _digits(value: float) -> float:
@@ -57,24 +32,45 @@ def _digits(value: float) -> float:
 
 def write_curves(directory: str | Path, history: Sequence[EpochLog]) -> None:
     """Write ``curves.csv``, the only file of ``directory``, a line an epoch; what was there before is replaced."""
+    columns = list(dict.fromkeys(name for log in history for name in row(log)))
     with atomic_directory(directory) as partial, (partial / "curves.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(history[0].row()), lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(
-            {name: _digits(value) for name, value in log.row().items()} | {"epoch": log.epoch} for log in history
+            {name: _digits(value) for name, value in row(log).items()} | {"epoch": log.epoch} for log in history
         )
 
 
-def train_metrics(history: Sequence[EpochLog]) -> dict[str, Any]:
-    """The numbers for ``dvc metrics``: few enough for a table of experiments, terms are in the curves; no times."""
-    best, last = best_epoch(history), history[-1]
-    return {
+def train_metrics(history: Sequence[EpochLog], by: str = "loss") -> dict[str, Any]:
+    """The numbers for ``dvc metrics``: few enough for a table of experiments, terms are in the curves; no times.
+
+    Args:
+        history: all epochs; the last was validated.
+        by: what the best epoch is best by, ``loss`` or ``mAP``.
+
+    Returns:
+        Plain numbers.  ``best_mAP`` is there where mAP was measured, ``continued_from_epoch`` where the first epochs
+        were trained under a shorter schedule.
+    """
+    best, last = validated_best(history, by), history[-1]
+    metrics = {
         "epochs": len(history),
         "train_loss": _digits(last.train["total_loss"]),
         "val_loss": _digits(last.val["total_loss"]),
         "best_epoch": best.epoch,
         "best_val_loss": _digits(best.val["total_loss"]),
     }
+    if "mAP" in best.val:
+        metrics["best_mAP"] = _digits(best.val["mAP"])
+    shorter = [log.epoch for log in history if log.epochs != last.epochs]
+    return {**metrics, "continued_from_epoch": shorter[-1]} if shorter else metrics
+
+
+def validated_best(history: Sequence[EpochLog], by: str) -> EpochLog:
+    """The best epoch of a finished run, of which at least the last epoch was validated."""
+    best = best_epoch(history, by)
+    assert best is not None, "the last epoch of a run is always validated"
+    return best
 
 
 def loss_text(losses: Losses) -> str:
@@ -106,16 +102,15 @@ class TensorBoardLog:
     ) -> None:
         self._writer.close()
 
-    def step(self, number: int, losses: Losses, lr: float) -> None:
+    def step(self, number: int, values: Losses) -> None:
         """Write one training step (notes 1.4); buffered until the epoch ends."""
         with self._writer.as_default(step=number):
-            tf.summary.scalar("lr", lr)
-            for name in LOSS_NAMES:
-                tf.summary.scalar(f"loss/{name}", losses[name])
+            for name, value in values.items():
+                tf.summary.scalar(f"loss/{name}" if name in LOSS_NAMES else name, value)
 
     def epoch(self, number: int, log: EpochLog) -> None:
-        """Write the validation losses at step ``number``, and everything to disk."""
+        """Write what validation gave at step ``number``, and everything to disk."""
         with self._writer.as_default(step=number):
-            for name in LOSS_NAMES:
-                tf.summary.scalar(f"val/{name}", log.val[name])
+            for name, value in log.val.items():
+                tf.summary.scalar(f"val/{name}", value)
         self._writer.flush()

@@ -13,15 +13,26 @@ import tensorflow as tf
 from yolopipe.config import STRIDES
 from yolopipe.model.loss import ScaleTarget, compute_loss
 
-__all__ = ["LOSS_NAMES", "batch_signature", "compiled_eval_step", "compiled_train_step", "eval_step", "train_step"]
+__all__ = [
+    "LOSS_NAMES",
+    "STEP_NAMES",
+    "batch_signature",
+    "compiled_eval_step",
+    "compiled_train_step",
+    "eval_step",
+    "train_step",
+]
 
 LOSS_NAMES = ("total_loss", "giou_loss", "conf_loss", "prob_loss")
+
+STEP_NAMES = (*LOSS_NAMES, "lr", "gradient_norm")
+"""What a compiled training step returns, in order."""
 
 Batch = Mapping[str, tf.Tensor]
 Losses = dict[str, tf.Tensor]
 
 
-def _losses(outputs: list[tf.Tensor], batch: Batch, anchors: npt.ArrayLike, **options: float) -> Losses:
+def _losses(outputs: list[tf.Tensor], batch: Batch, anchors: npt.ArrayLike, **options: Any) -> Losses:
     """The loss terms summed over the three scales, and their total."""
     scales = []
     for output, anchors_of_scale, stride in zip(outputs, np.asarray(anchors), STRIDES, strict=True):
@@ -39,6 +50,29 @@ def _pixels(batch: Batch) -> tf.Tensor:
     return tf.cast(batch["image"], tf.float32) / 255.0
 
 
+def _loss_scale(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | None:
+    """What the loss was multiplied by, so that float16 gradients do not vanish; None elsewhere."""
+    scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    return tf.cast(optimizer.dynamic_scale, tf.float32) if scaled else None
+
+
+def _clipped(gradients: list[tf.Tensor], norm: tf.Tensor, clip_norm: float) -> list[tf.Tensor]:
+    """The gradients, shortened together to ``clip_norm`` where they are longer."""
+    if not clip_norm:
+        return gradients
+    factor = tf.minimum(1.0, clip_norm / tf.maximum(norm, 1e-12))
+    return [gradient * tf.cast(factor, gradient.dtype) for gradient in gradients]
+
+
+def _reported(norm: tf.Tensor, scale: tf.Tensor | None) -> tf.Tensor:
+    """The norm as the log sees it.
+
+    Under float16 a gradient that is not finite is part of the method: the update is left out and the scale halved.
+    It counts as 0 then, until the scale has come down to 1 and cannot be the reason any more.
+    """
+    return norm if scale is None else tf.where(tf.math.is_finite(norm) | (scale <= 1.0), norm, 0.0)
+
+
 def train_step(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
@@ -47,6 +81,9 @@ def train_step(
     anchors: npt.ArrayLike,
     ignore_threshold: float,
     label_smoothing: float,
+    class_weights: npt.ArrayLike | None = None,
+    clip_norm: float = 0.0,
+    forward: Callable[..., Any] | None = None,
 ) -> Losses:
     """Learn from one batch (notes 1.4, ``train_step``).
 
@@ -57,18 +94,35 @@ def train_step(
         anchors: (3, 3, 2) width and height in units of the stride.
         ignore_threshold: see ``compute_loss``.
         label_smoothing: see ``compute_loss``.
+        class_weights: see ``compute_loss``.
+        clip_norm: a gradient longer than this, over all weights together, is shortened to it; 0 for never.  With
+            several replicas each shortens its own, before they are summed.
+        forward: the network as it is to be called, a compiled one perhaps; ``model`` itself by default.
 
     Returns:
-        ``total_loss``, ``giou_loss``, ``conf_loss``, ``prob_loss``: float32 scalars, before the update.
+        ``total_loss``, ``giou_loss``, ``conf_loss``, ``prob_loss``, before the update, and ``gradient_norm``, before
+        clipping: float32 scalars.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     with tf.GradientTape() as tape:
-        outputs = model(_pixels(batch), training=True)
-        losses = _losses(outputs, batch, anchors, ignore_threshold=ignore_threshold, label_smoothing=label_smoothing)
+        outputs = (forward or model)(_pixels(batch), training=True)
+        losses = _losses(
+            outputs,
+            batch,
+            anchors,
+            ignore_threshold=ignore_threshold,
+            label_smoothing=label_smoothing,
+            class_weights=class_weights,
+        )
         shared = losses["total_loss"] / replicas  # the optimizer sums the gradients of all replicas
-    gradients = tape.gradient(shared, model.trainable_variables)
-    optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-    return losses
+        scaled = optimizer.scale_loss(shared)  # does something under float16 only
+    gradients = tape.gradient(scaled, model.trainable_variables)
+    scale = _loss_scale(optimizer)
+    # Of the whole loss: undo the share of this replica, and the scale.
+    norm = tf.linalg.global_norm(gradients) * (replicas / (1.0 if scale is None else scale))
+    clipped = _clipped(gradients, norm, clip_norm)
+    optimizer.apply_gradients(zip(clipped, model.trainable_variables, strict=True))
+    return {**losses, "gradient_norm": _reported(norm, scale)}
 
 
 def eval_step(
@@ -78,17 +132,27 @@ def eval_step(
     anchors: npt.ArrayLike,
     ignore_threshold: float,
     label_smoothing: float,
+    class_weights: npt.ArrayLike | None = None,
 ) -> Losses:
     """The losses of one batch, with the running statistics of batch normalisation; nothing is updated.
 
     Args and Returns are those of :func:`train_step`.
     """
     outputs = model(_pixels(batch), training=False)
-    return _losses(outputs, batch, anchors, ignore_threshold=ignore_threshold, label_smoothing=label_smoothing)
+    return _losses(
+        outputs,
+        batch,
+        anchors,
+        ignore_threshold=ignore_threshold,
+        label_smoothing=label_smoothing,
+        class_weights=class_weights,
+    )
 
 
-def batch_signature(input_size: int) -> dict[str, tf.TensorSpec]:
+def batch_signature(input_size: int | None) -> dict[str, tf.TensorSpec]:
     """The type of every batch: all lengths are open but the image size, so that one trace serves all batches.
+
+    ``None`` leaves the size open too, for a run at several.
 
     >>> batch_signature(160)["image"].shape.as_list()
     [None, 160, 160, 3]
@@ -105,39 +169,54 @@ def batch_signature(input_size: int) -> dict[str, tf.TensorSpec]:
     return signature
 
 
-def _under_strategy(step: Callable[[Batch], tf.Tensor], input_size: int) -> Any:
-    """``step`` traced once and run on every replica; the mean of their results."""
+def _under_strategy(
+    step: Callable[[Batch], tf.Tensor], input_size: int | None, after: Callable[[], None] | None = None
+) -> Any:
+    """``step`` traced once and run on every replica, then ``after`` once; the mean of the steps' results."""
     strategy = tf.distribute.get_strategy()
 
     def run(batch: Batch) -> tf.Tensor:
-        return strategy.reduce("MEAN", strategy.run(step, args=(batch,)), axis=None)
+        result = strategy.reduce("MEAN", strategy.run(step, args=(batch,)), axis=None)
+        if after is not None:
+            after()
+        return result
 
     return tf.function(run, input_signature=[batch_signature(input_size)])
 
 
 def compiled_train_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, *, input_size: int, **options: Any
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    input_size: int | None,
+    jit_compile: bool = False,
+    after: Callable[[], None] | None = None,
+    **options: Any,
 ) -> Any:
     """:func:`train_step` for a training loop.
 
     Args:
         model: the network.
         optimizer: its variables are made here, outside the trace.
-        input_size: side of the images in pixels.
+        input_size: side of the images in pixels; None when batches differ.
+        jit_compile: let XLA compile the network, forward and backward.  Not the loss: its lengths differ from batch
+            to batch, and XLA would compile it anew for each.
+        after: traced behind the update; moves an average of the weights, say.  None for nothing.
         options: the keyword arguments of :func:`train_step`.
 
     Returns:
-        A ``tf.function`` from a batch to (5,) float32: the losses in the order of :data:`LOSS_NAMES` and the
-        learning rate of this step.  One tensor, so that reading it is one transfer.
+        A ``tf.function`` from a batch to (6,) float32, the values named by :data:`STEP_NAMES`: one tensor, so that
+        reading it is one transfer.
     """
     optimizer.build(model.trainable_variables)
+    forward = tf.function(model, jit_compile=True) if jit_compile else model
 
     def step(batch: Batch) -> tf.Tensor:
         rate = tf.cast(optimizer.learning_rate, tf.float32)
-        losses = train_step(model, optimizer, batch, **options)
-        return tf.stack([*(losses[name] for name in LOSS_NAMES), rate])
+        values = train_step(model, optimizer, batch, forward=forward, **options)
+        return tf.stack([*(values[name] for name in LOSS_NAMES), rate, values["gradient_norm"]])
 
-    return _under_strategy(step, input_size)
+    return _under_strategy(step, input_size, after)
 
 
 def compiled_eval_step(model: keras.Model, *, input_size: int, **options: Any) -> Any:

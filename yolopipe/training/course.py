@@ -1,0 +1,96 @@
+"""How long a run is, when it is validated, which epoch is its best, and when it ends early: rules on its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from yolopipe.training.speed import Batches
+
+__all__ = ["Course", "EpochLog", "best_epoch", "epochs_since_best", "is_better"]
+
+Losses = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """One epoch.
+
+    Args:
+        epoch: from 1.
+        epochs: how many the schedule had that it was trained under.
+        lr: learning rate of its last step.
+        train: mean of each loss over the images of the epoch, while the weights moved.
+        val: mean of each loss over all validation images, after the epoch, and ``mAP`` where it was asked for; empty
+            for an epoch that was not validated.
+    """
+
+    epoch: int
+    epochs: int
+    lr: float
+    train: Losses
+    val: Losses
+
+
+def is_better(one: EpochLog, other: EpochLog, by: str) -> bool:
+    """Is ``one`` better than ``other`` by validation ``loss`` or ``mAP``?  Equal is not better."""
+    if by == "mAP":
+        return one.val["mAP"] > other.val["mAP"]
+    return one.val["total_loss"] < other.val["total_loss"]
+
+
+def best_epoch(history: Sequence[EpochLog], by: str = "loss") -> EpochLog | None:
+    """The best of the epochs that were validated, the earliest of equals; None where none was."""
+    best = None
+    for log in history:
+        if log.val and (best is None or is_better(log, best, by)):
+            best = log
+    return best
+
+
+def epochs_since_best(history: Sequence[EpochLog], by: str = "loss") -> int:
+    """How many epochs have passed since the best one; 0 where none was validated yet."""
+    best = best_epoch(history, by)
+    return len(history) - best.epoch if best else 0
+
+
+@dataclass(frozen=True)
+class Course:
+    """Length, input and rules of a run.
+
+    Args:
+        epochs: how many.
+        images: training images an epoch.
+        steps: batches an epoch.
+        train_batches: from epoch, counted from 0, to its batches.
+        val_batches: to the validation batches.
+        val_every: validate after every so many epochs, and after the last.
+        best_by: ``loss`` or ``mAP``.
+        early_stop_epochs: end when the best epoch is so many epochs ago; 0 for never.
+    """
+
+    epochs: int
+    images: int
+    steps: int
+    train_batches: Callable[[int], Batches]
+    val_batches: Callable[[], Batches]
+    val_every: int = 1
+    best_by: str = "loss"
+    early_stop_epochs: int = 0
+
+    def validates(self, epoch: int) -> bool:
+        """Is the model validated after ``epoch``, counted from 1?"""
+        return epoch % self.val_every == 0 or epoch == self.epochs
+
+    def stops_early(self, history: Sequence[EpochLog]) -> bool:
+        """Has it been too long since the best epoch?  Asked of the history alone, so a resumed run answers the same.
+
+        Only right after a validation: between two of them there is nothing new to tell.
+        """
+        if not self.early_stop_epochs or not history or not history[-1].val:
+            return False
+        return epochs_since_best(history, self.best_by) >= self.early_stop_epochs
+
+    def is_over(self, history: Sequence[EpochLog]) -> bool:
+        """Is there nothing left to train?"""
+        return len(history) >= self.epochs or self.stops_early(history)

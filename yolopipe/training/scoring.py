@@ -1,0 +1,91 @@
+"""mAP while training: what ``evaluate`` will say with its default params, without its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from yolopipe.config import Evaluate
+from yolopipe.evaluation.nms import ImageDetections, detect_batch
+from yolopipe.evaluation.scores import Detections, Truth, coco_scores
+from yolopipe.geometry import invert_affine, transform_boxes
+from yolopipe.model.card import ModelCard
+from yolopipe.model.decode import decode
+from yolopipe.shards.manifest import Manifest
+from yolopipe.shards.reader import read_rows
+from yolopipe.shards.schema import Row
+from yolopipe.training.speed import Batches
+
+__all__ = ["map_scorer"]
+
+
+def map_scorer(
+    directory: str | Path, manifest: Manifest, card: ModelCard, model: keras.Model, batches: Callable[[], Batches]
+) -> Callable[[], float]:
+    """Prepare to measure mAP@[.5:.95] of a network on the validation images, in source pixels.
+
+    Args:
+        directory: the folder of shards; the geometry and boxes of val are read once, here.
+        manifest: theirs.
+        card: of the network.
+        model: whose weights are scored as they are at each call.
+        batches: gives the validation batches, in shard order, at the card's input size.
+
+    Returns:
+        A function that predicts all validation images and returns their mAP, 0 to 1.
+    """
+    frames = [_Frame(row) for row in read_rows(directory, manifest, "val")]
+    truth = Truth(*_joined([(frame.truth_xyxy, frame.classes) for frame in frames]))
+    params = Evaluate()
+    options: dict[str, Any] = params.model_dump(include={"score_threshold", "nms_iou", "max_detections"})
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def predict(image: tf.Tensor) -> list[tf.Tensor]:
+        raw = model(tf.cast(image, tf.float32) / 255.0, training=False)
+        return [decode(*scale) for scale in zip(raw, card.anchors, card.strides, strict=True)]
+
+    def score() -> float:
+        found = [
+            image
+            for batch in batches()
+            for image in detect_batch([scale.numpy() for scale in predict(batch["image"])], **options)
+        ]
+        kept = [frame.to_source(image) for frame, image in zip(frames, found, strict=True)]
+        image, boxes_xyxy, classes = _joined([(one.boxes_xyxy, one.classes) for one in kept])
+        scores = np.concatenate([one.scores for one in kept])
+        detections = Detections(image, boxes_xyxy, scores.astype(np.float64), classes)
+        return coco_scores(truth, detections, num_classes=len(card.class_names)).mean_ap
+
+    return score
+
+
+class _Frame:
+    """One image's way back from the network input, and what is annotated on it."""
+
+    def __init__(self, row: Row) -> None:
+        self._inverse = invert_affine(row.matrix)
+        self._limits = np.array([*row.source_wh, *row.source_wh], np.float64)
+        self.truth_xyxy = self._clipped(row.boxes_xyxy)
+        self.classes = row.classes.astype(np.int64)
+
+    def _clipped(self, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        return np.clip(transform_boxes(self._inverse, boxes_xyxy), 0, self._limits)
+
+    def to_source(self, found: ImageDetections) -> ImageDetections:
+        """In source pixels and cut to the image; what lies wholly in the grey border is dropped."""
+        boxes_xyxy = self._clipped(found.boxes_xyxy)
+        inside = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
+        return ImageDetections(boxes_xyxy[inside].astype(np.float32), found.scores[inside], found.classes[inside])
+
+
+def _joined(images: list[tuple[Any, Any]]) -> tuple[Any, Any, Any]:
+    """Number of the image, boxes and classes of all boxes of all images."""
+    counts = [len(classes) for _, classes in images]
+    boxes_xyxy = np.concatenate([np.asarray(boxes, np.float64).reshape(-1, 4) for boxes, _ in images])
+    return np.repeat(np.arange(len(images)), counts), boxes_xyxy, np.concatenate([classes for _, classes in images])

@@ -1,0 +1,60 @@
+"""How fast training goes, and what share of the time it waits for its input."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+__all__ = ["Batches", "Speed", "Stopwatch"]
+
+Batches = Iterable[Mapping[str, Any]]
+
+
+class Speed(NamedTuple):
+    """How fast training went, without validation.
+
+    Args:
+        images_per_second: without the first step of the run, which traces.
+        waiting: share of the time in which the loop waited for the next batch, 0 to 1; the first batch of each epoch
+            counts.  Steps run behind the loop on a GPU, so this is what the device lacked only where it lasts.
+    """
+
+    images_per_second: float
+    waiting: float
+
+
+class Stopwatch:
+    """Counts time and images of training alone."""
+
+    def __init__(self) -> None:
+        self.images, self.seconds, self.lasted, self.waited = 0, 0.0, 0.0, 0.0
+        self.epoch_waiting = 0.0
+
+    def timed(self, batches: Batches) -> Iterator[Mapping[str, Any]]:
+        """The same batches, with the time they take counted."""
+        stream, waited = iter(batches), 0.0
+        start = since = time.monotonic()
+        while True:
+            asked = time.monotonic()
+            batch = next(stream, None)
+            waited += time.monotonic() - asked
+            if batch is None:
+                break
+            yield batch
+            now = time.monotonic()
+            if self.seconds:
+                self.seconds += now - since
+                self.images += len(batch["image"])
+            else:
+                self.seconds = 1e-9
+            since = now
+        lasted = time.monotonic() - start
+        self.epoch_waiting = waited / lasted if lasted else 0.0
+        self.lasted, self.waited = self.lasted + lasted, self.waited + waited
+
+    @property
+    def speed(self) -> Speed:
+        """Of all that was timed."""
+        rate = self.images / self.seconds if self.images else 0.0
+        return Speed(rate, self.waited / self.lasted if self.lasted else 0.0)
