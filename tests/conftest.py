@@ -37,3 +37,9 @@ def shards() -> ModuleType:
 def coco_reference() -> ModuleType:
     """The functions of ``tests/coco_reference.py``."""
     return _beside("coco_reference")
+
+
+@pytest.fixture(scope="session")
+def darknet() -> ModuleType:
+    """The functions of ``tests/darknet_reference.py``."""
+    return _beside("darknet_reference")

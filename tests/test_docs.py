@@ -40,10 +40,12 @@ def test_commands_and_options_exist(repo, document):
     from typer.main import get_command
 
     commands = dict(get_command(app).commands)
-    for group in ("import", "convert"):
+    for group in ("import", "convert", "export"):
         for name, command in commands.pop(group).commands.items():
             commands[f"{group} {name}"] = command
-    lines = re.findall(r"yolopipe ((?:import |convert )?[a-z][a-z-]+)([^\n`#]*)", (repo / document).read_text())
+    lines = re.findall(
+        r"yolopipe ((?:import |convert |export )?[a-z][a-z-]+)([^\n`#]*)", (repo / document).read_text()
+    )
     known = [(name, rest) for name, rest in lines if name in commands]
     assert known or document not in ("README.md", "docs/checks.md", "docs/formats.md")
     for name, rest in known:

@@ -42,6 +42,8 @@ import_app = typer.Typer(help="Turn other annotation formats into annotation tex
 app.add_typer(import_app, name="import")
 convert_app = typer.Typer(help="Turn annotation text into other formats.", no_args_is_help=True)
 app.add_typer(convert_app, name="convert")
+export_app = typer.Typer(help="Write a trained network for other programs.", no_args_is_help=True)
+app.add_typer(export_app, name="export")
 
 Params = Annotated[Path, typer.Option("--params", help="The params file.", metavar="FILE")]
 Workers = Annotated[
@@ -388,6 +390,21 @@ def _add_conversion(name: str, help_text: str) -> None:
 
 _add_conversion("coco", "Annotation text to COCO JSON, boxes exact; images are named, not copied.")
 _add_conversion("yolo", "Annotation text to YOLO label files and data.yaml; images are linked, not copied.")
+
+
+@export_app.command("darknet")
+def _export_darknet(
+    out: Annotated[Path, typer.Option(help="Folder to write NAME.weights, NAME.cfg and NAME.names to.")],
+    weights: Annotated[
+        str, typer.Option(help="best or last, or a .weights.h5 with its model.json beside it.")
+    ] = "last",
+    name: Annotated[str, typer.Option(help="How the three files are called.")] = "model",
+    as_json: Json = False,
+) -> None:
+    """Darknet weights and cfg, as OpenCV and others read them."""
+    from yolopipe.model.darknet_export import run
+
+    _show(run(out, weights=weights, name=name), as_json)
 
 
 def main() -> None:

@@ -232,6 +232,15 @@ class Train(Section):
     early_stop_epochs: Int = Field(0, ge=0)
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: bool = False
+    weights: str = ""
+    freeze: Literal["none", "backbone", "all-but-heads"] = "none"
+    freeze_epochs: Int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _freezing_lasts(self) -> Self:
+        if self.freeze != "none" and self.freeze_epochs == 0:
+            raise ValueError(f"freeze: {self.freeze} needs freeze_epochs of 1 or more; freeze: none is never frozen")
+        return self
 
     @model_validator(mode="after")
     def _falling_rate(self) -> Self:

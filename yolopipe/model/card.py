@@ -38,6 +38,7 @@ class ModelCard:
         width: factor on the channels.
         depth: factor on the residual blocks.
         strides: pixels per cell, small stride first.
+        started_from: the file whose weights training began with, its ``path`` and ``sha256``; None for random ones.
 
     >>> card = ModelCard(("cat",), ((8.0, 8.0),) * 9, input_size=160, width=0.125, depth=0.33)
     >>> card.anchors.shape, float(card.anchors[2, 0, 0])
@@ -50,6 +51,7 @@ class ModelCard:
     width: float
     depth: float
     strides: tuple[int, ...] = STRIDES
+    started_from: dict[str, str] | None = None
 
     @property
     def anchors(self) -> npt.NDArray[np.float64]:
@@ -60,7 +62,8 @@ class ModelCard:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The card in parsed JSON; raises ``KeyError``, ``TypeError`` or ``ValueError`` where it is none."""
-        given = {field.name: value[field.name] for field in fields(cls)}
+        given = {field.name: value[field.name] for field in fields(cls) if field.name != "started_from"}
+        given["started_from"] = value.get("started_from")
         given["class_names"] = tuple(str(name) for name in given["class_names"])
         given["anchors_px"] = tuple((float(w), float(h)) for w, h in given["anchors_px"])
         given["strides"] = tuple(int(stride) for stride in given["strides"])
@@ -72,7 +75,8 @@ class ModelCard:
 
 def write_card(path: str | Path, card: ModelCard) -> None:
     """Write ``card`` as JSON, atomically; equal cards give equal bytes."""
-    write_json(path, {"schema_version": CARD_VERSION, **asdict(card)})
+    values = {name: value for name, value in asdict(card).items() if value is not None}
+    write_json(path, {"schema_version": CARD_VERSION, **values})
 
 
 def read_card(path: str | Path) -> ModelCard:

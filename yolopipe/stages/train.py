@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolopipe import console, paths
-from yolopipe.config import Config
+from yolopipe.config import Config, Train
 from yolopipe.errors import DataError, ShardError
 from yolopipe.files import atomic_file, sha256_file, write_json
 from yolopipe.shards.manifest import Manifest, ShardInfo, load_manifest
 from yolopipe.shards.verify import verify_shards
 from yolopipe.stages import StageResult
 from yolopipe.training.device import derived_seed, prepare_tensorflow
+from yolopipe.training.start_file import StartFile, start_file
 from yolopipe.workers import Workers, die_with_parent
 
 if TYPE_CHECKING:
@@ -41,15 +43,16 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
 
     Raises:
         ShardError: shards are missing, damaged, or a split is empty.
-        DataError: mAP is asked for and val has no boxes.
+        DataError: mAP is asked for and val has no boxes, or the file that ``train.weights`` names cannot be used.
         YolopipeError: a loss or gradient is not finite, or another process trains the same run.
     """
     if "DVC_STAGE" in os.environ:  # else a killed DVC leaves an orphan, which overwrites what the next run makes
         die_with_parent(os.getppid())
+    start = start_file(config.train.weights) if config.train.weights else None
     manifest = load_manifest(paths.SHARDS)
     _check_not_empty(config, manifest)
     verify_shards(paths.SHARDS, manifest, _to_read(config, manifest))
-    return _train(config, manifest, prepare_tensorflow(config.seed))
+    return _train(config, manifest, start, prepare_tensorflow(config.seed))
 
 
 def _check_not_empty(config: Config, manifest: Manifest) -> None:
@@ -71,7 +74,7 @@ def _to_read(config: Config, manifest: Manifest) -> list[ShardInfo]:
     return [*(shard for shard in train.shards if shard.copy < epochs), *manifest.splits["val"].shards]
 
 
-def _train(config: Config, manifest: Manifest, device: str) -> StageResult:
+def _train(config: Config, manifest: Manifest, start: StartFile | None, device: str) -> StageResult:
     """Every file of the stage is written here or below."""
     from yolopipe.model.card import write_card
     from yolopipe.training.checkpoint import open_run
@@ -80,9 +83,10 @@ def _train(config: Config, manifest: Manifest, device: str) -> StageResult:
     from yolopipe.training.resume import Resumable, run_key
 
     params, course = config.train, _course(config, manifest)
-    key = run_key(config, {"manifest": sha256_file(paths.SHARDS / "manifest.json")})
+    inputs = {"weights": start.sha256} if start else {}
+    key = run_key(config, {"manifest": sha256_file(paths.SHARDS / "manifest.json"), **inputs})
     with open_run(Resumable.folder_name(key, params.epochs)) as folder, _interruption_told(folder):
-        learner = make_learner(config, manifest, steps=course.steps)
+        learner = make_learner(config, manifest, steps=course.steps, start=start)
         state = Resumable(folder, key, params.epochs, learner.variables, paths.BEST_WEIGHTS)
         write_card(paths.MODEL_CARD, learner.card)
         with _bad_batch_told(config, manifest):
@@ -90,7 +94,8 @@ def _train(config: Config, manifest: Manifest, device: str) -> StageResult:
         write_json(paths.TRAIN_METRICS, train_metrics(history, params.best_by))
         write_curves(paths.TRAIN_PLOTS, history)
         folder.finish()
-    return _result(config, manifest, history, device=device, speed=speed, weights=learner.model.count_params())
+    result = _result(config, manifest, history, device=device, speed=speed, weights=learner.model.count_params())
+    return _with_start(result, params, start, learner.outcome)
 
 
 def _fit(
@@ -112,7 +117,7 @@ def _fit(
         weights = f"{learner.model.count_params():,} weights on {device}"
         console.note(f"{weights}; tensorboard --logdir {board.directory.parent}")
         return fit(
-            course,
+            replace(course, train_batches=learner.train_step.entering(course.train_batches)),
             learner.train_step,
             learner.eval_step,
             board=board,
@@ -261,3 +266,13 @@ def _unusual(config: Config, history: list[EpochLog], metrics: Mapping[str, Any]
     if len(history) < config.train.epochs:
         found["stopped early"] = f"after {len(history)} of {config.train.epochs} epochs: train.early_stop_epochs"
     return found
+
+
+def _with_start(result: StageResult, params: Train, start: StartFile | None, outcome: Any) -> StageResult:
+    """The same result with what training started from, and what stood still for how long."""
+    rows = start.rows(outcome) if start else {}
+    if params.freeze != "none":
+        remark = "" if start else "; with random weights, since train.weights names no file"
+        rows["frozen"] = f"{params.freeze}, epochs 1 to {min(params.freeze_epochs, params.epochs)}{remark}"
+    origin = {"started_from": {**asdict(start), **asdict(outcome)}} if start else {}
+    return replace(result, rows={**rows, **result.rows}, report={**result.report, **origin})

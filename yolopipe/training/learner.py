@@ -11,10 +11,13 @@ import tensorflow as tf
 
 from yolopipe.config import Config
 from yolopipe.model.card import ModelCard
+from yolopipe.model.warm_start import WarmStart, warm_start
 from yolopipe.model.yolov3 import YOLOv3
 from yolopipe.shards.manifest import Manifest
 from yolopipe.training.ema import moving_average
+from yolopipe.training.freezing import FreezingStep
 from yolopipe.training.optimizer import inverse_sqrt_weights, make_optimizer, precision
+from yolopipe.training.start_file import StartFile
 from yolopipe.training.step import compiled_eval_step, compiled_train_step
 
 __all__ = ["Learner", "card_of", "make_learner"]
@@ -29,16 +32,18 @@ class Learner:
         model: the network that the optimizer moves.
         result: the network that is validated and saved: ``model``, or the one with its averaged weights.
         optimizer: built.
-        train_step: from a batch to the values of ``STEP_NAMES``.
+        train_step: from a batch to the values of ``STEP_NAMES``; is told of each epoch.
         eval_step: from a batch to the losses of ``result``.
+        outcome: what came out of the file that ``train.weights`` names; None without one.
     """
 
     card: ModelCard
     model: keras.Model
     result: keras.Model
     optimizer: keras.optimizers.Optimizer
-    train_step: Callable[..., Any]
+    train_step: FreezingStep
     eval_step: Callable[..., Any]
+    outcome: WarmStart | None
 
     @property
     def variables(self) -> Mapping[str, Sequence[Any]]:
@@ -47,7 +52,7 @@ class Learner:
         return {"model": self.model.weights, "optimizer": self.optimizer.variables, **averaged}
 
 
-def card_of(config: Config, manifest: Manifest) -> ModelCard:
+def card_of(config: Config, manifest: Manifest, start: StartFile | None = None) -> ModelCard:
     """The card of the network that ``config`` describes, for the classes and anchors of these shards."""
     return ModelCard(
         class_names=tuple(manifest.class_names),
@@ -55,42 +60,51 @@ def card_of(config: Config, manifest: Manifest) -> ModelCard:
         input_size=manifest.input_size,
         width=config.model.width,
         depth=config.model.depth,
+        started_from={"path": start.path, "sha256": start.sha256} if start else None,
     )
 
 
-def make_learner(config: Config, manifest: Manifest, *, steps: int) -> Learner:
+def make_learner(config: Config, manifest: Manifest, *, steps: int, start: StartFile | None = None) -> Learner:
     """Networks with their first weights, optimizer, and steps that are compiled when first called.
 
     Args:
         config: ``model`` and ``train`` are read.
         manifest: of the shards.
         steps: batches an epoch.
+        start: the file of weights to start from.
+
+    Raises:
+        DataError: the file is not of this network.
     """
-    params, card = config.train, card_of(config, manifest)
+    params, card = config.train, card_of(config, manifest, start)
 
     def network() -> keras.Model:
         return YOLOv3(len(card.class_names), width=card.width, depth=card.depth)
 
     with tf.distribute.get_strategy().scope(), precision(params.precision):
         model = network()
+        outcome = warm_start(model, card, start.path) if start else None
         optimizer = make_optimizer(params, model, steps=steps)
         optimizer.build(model.trainable_variables)
         result = network() if params.ema else model
     after = moving_average(model, result, params.ema, optimizer.iterations) if params.ema else None
     loss = _loss_options(config, manifest, card)
     sizes = manifest.input_sizes if params.sizes == "all" else (manifest.input_size,)
-    train_step = compiled_train_step(
-        model,
-        optimizer,
-        input_size=sizes[0] if len(sizes) == 1 else None,
-        jit_compile=params.jit_compile,
-        after=after,
-        clip_norm=params.clip_norm,
-        **loss,
-    )
-    return Learner(
-        card, model, result, optimizer, train_step, compiled_eval_step(result, input_size=card.input_size, **loss)
-    )
+
+    def compiled() -> Any:
+        return compiled_train_step(
+            model,
+            optimizer,
+            input_size=sizes[0] if len(sizes) == 1 else None,
+            jit_compile=params.jit_compile,
+            after=after,
+            clip_norm=params.clip_norm,
+            **loss,
+        )
+
+    train_step = FreezingStep(model, optimizer, freeze=params.freeze, epochs=params.freeze_epochs, compiled=compiled)
+    eval_step = compiled_eval_step(result, input_size=card.input_size, **loss)
+    return Learner(card, model, result, optimizer, train_step, eval_step, outcome)
 
 
 def _loss_options(config: Config, manifest: Manifest, card: ModelCard) -> dict[str, Any]:

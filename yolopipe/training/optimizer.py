@@ -11,6 +11,7 @@ import numpy as np
 
 from yolopipe.config import Train
 from yolopipe.training.decay import exclude_from_decay
+from yolopipe.training.freezing import LateAdam, frozen_paths
 from yolopipe.training.schedule import WarmupCosine
 
 __all__ = ["inverse_sqrt_weights", "make_optimizer", "precision"]
@@ -28,7 +29,8 @@ def make_optimizer(params: Train, model: keras.Model, *, steps: int) -> keras.op
         The optimizer; under ``mixed_float16`` one that scales the loss.
     """
     rate = WarmupCosine(params.lr_init, params.lr_end, round(params.warmup_epochs * steps), params.epochs * steps)
-    optimizer = keras.optimizers.Adam(rate, weight_decay=params.weight_decay or None)
+    late, late_from = frozen_paths(model, params.freeze), params.freeze_epochs * steps
+    optimizer = LateAdam(rate, late=late, late_from=late_from, weight_decay=params.weight_decay or None)
     if params.weight_decay:
         exclude_from_decay(optimizer, model.trainable_variables)
     return keras.optimizers.LossScaleOptimizer(optimizer) if params.precision == "mixed_float16" else optimizer

@@ -60,7 +60,7 @@ def map_scorer(
         image, boxes_xyxy, classes = _joined([(one.boxes_xyxy, one.classes) for one in kept])
         scores = np.concatenate([one.scores for one in kept])
         detections = Detections(image, boxes_xyxy, scores.astype(np.float64), classes)
-        return coco_scores(truth, detections, num_classes=len(card.class_names)).mean_ap
+        return coco_scores(truth, detections, num_classes=len(card.class_names)).ap() or 0.0
 
     return score
 

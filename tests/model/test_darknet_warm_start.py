@@ -1,0 +1,162 @@
+"""Starting from Darknet's files and from our own, also with other classes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from yolopipe.errors import DataError
+from yolopipe.model.card import ModelCard, write_card
+from yolopipe.model.warm_start import WarmStart, warm_start
+from yolopipe.model.yolov3 import YOLOv3
+
+ANCHORS = tuple((8.0 * n, 5.5 * n) for n in range(1, 10))
+
+
+def card(*class_names: str, width: float = 0.125, depth: float = 0.1) -> ModelCard:
+    return ModelCard(class_names, ANCHORS, input_size=64, width=width, depth=depth)
+
+
+def build(seed: int, model_card: ModelCard) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    return YOLOv3(len(model_card.class_names), width=model_card.width, depth=model_card.depth)
+
+
+def parts(model: keras.Model) -> dict[str, np.ndarray]:
+    """All numbers of each part in one row."""
+    found: dict[str, list[np.ndarray]] = {}
+    for layer in sorted(model.layers, key=lambda layer: layer.name):
+        for array in layer.get_weights():
+            found.setdefault(layer.name.split("_")[0], []).append(array.ravel())
+    return {part: np.concatenate(arrays) for part, arrays in found.items()}
+
+
+def saved(folder: Path, model_card: ModelCard, seed: int = 9) -> tuple[Path, keras.Model]:
+    """A model of ours with all numbers moved from where they start, on disk."""
+    model, rng = build(seed, model_card), np.random.default_rng(seed)
+    model.set_weights([array + rng.uniform(0.1, 0.2, array.shape) for array in model.get_weights()])
+    folder.mkdir(parents=True)
+    write_card(folder / "model.json", model_card)
+    model.save_weights(folder / "last.weights.h5")
+    return folder / "last.weights.h5", model
+
+
+def test_all_but_the_heads_of_a_darknet_file_with_other_classes(darknet, tmp_path: Path) -> None:
+    sections = darknet.small_cfg(classes=80)
+    _, path = darknet.write(tmp_path, sections, darknet.random_weights(sections))
+    there, here = build(1, card(*map(str, range(80)))), build(1, card("a", "b", "c"))
+    fresh = parts(here)
+    assert str(warm_start(there, card(*map(str, range(80))), path)) == (
+        "backbone 16 and neck 20 and head 3 convolutions loaded"
+    )
+    assert str(warm_start(here, card("a", "b", "c"), path)) == (
+        "backbone 16 and neck 20 convolutions loaded; head 3 left as they were: 80 classes there, 3 here"
+    )
+    assert not np.array_equal(parts(here)["backbone"], fresh["backbone"])
+    for part in ("backbone", "neck"):
+        np.testing.assert_array_equal(parts(here)[part], parts(there)[part])
+    np.testing.assert_array_equal(parts(here)["head"], fresh["head"])
+
+
+def test_a_backbone_alone(darknet, tmp_path: Path) -> None:
+    arrays = darknet.random_weights(darknet.small_cfg())
+    (tmp_path / "any name").write_bytes(darknet.weights_bytes(arrays[: 5 * 16]))
+    model = build(1, card("a"))
+    fresh = parts(model)
+    start = warm_start(model, card("a"), tmp_path / "any name")
+    assert start == WarmStart({"backbone": 16}, {"neck": 20, "head": 3}, "not in the file")
+    assert sorted(parts(model)["backbone"]) == sorted(np.concatenate([array.ravel() for array in arrays[: 5 * 16]]))
+    for part in ("neck", "head"):
+        np.testing.assert_array_equal(parts(model)[part], fresh[part])
+
+
+@pytest.mark.parametrize(
+    ("names_here", "remark", "heads"),
+    [
+        (("a", "b"), "", True),
+        (("a", "ö"), "as many classes, but b is now ö", True),
+        (("a",), "2 classes there, 1 here", False),
+        (("a", "b", "c"), "2 classes there, 3 here", False),
+    ],
+)
+def test_from_another_model_of_ours(tmp_path: Path, names_here: tuple[str, ...], remark: str, heads: bool) -> None:
+    path, other = saved(tmp_path / "alte läufe", card("a", "b"))
+    model = build(1, card(*names_here))
+    fresh = parts(model)
+    start = warm_start(model, card(*names_here), path)
+    assert start.remark == remark
+    assert start.left == ({} if heads else {"head": 3})
+    for part in ("backbone", "neck"):
+        np.testing.assert_array_equal(parts(model)[part], parts(other)[part])
+    np.testing.assert_array_equal(parts(model)["head"], (parts(other) if heads else fresh)["head"])
+
+
+def test_many_renamed_classes_are_cut_short(tmp_path: Path) -> None:
+    path, _ = saved(tmp_path / "there", card(*"abcdef"))
+    start = warm_start(build(1, card(*"uvwxyz")), card(*"uvwxyz"), path)
+    assert start.remark == "as many classes, but a is now u, b is now v, c is now w and 3 more"
+
+
+def refused(path: Path, sentence: str) -> None:
+    model = build(1, card("a", "b"))
+    fresh = parts(model)
+    with pytest.raises(DataError, match=sentence) as caught:
+        warm_start(model, card("a", "b"), path)
+    assert str(path) in str(caught.value)
+    assert "  try: " in str(caught.value)
+    for part, numbers in parts(model).items():
+        np.testing.assert_array_equal(numbers, fresh[part])
+
+
+@pytest.mark.parametrize("changed", [{"width": 0.25}, {"depth": 0.33}])
+def test_another_width_or_depth_fits_nowhere(tmp_path: Path, changed: dict[str, float]) -> None:
+    refused(saved(tmp_path / "there", card("a", "b", **changed))[0], "expected width 0.125 and depth 0.1: no part")
+
+
+def test_without_its_card(tmp_path: Path) -> None:
+    path, _ = saved(tmp_path / "there", card("a", "b"))
+    (tmp_path / "there/model.json").unlink()
+    refused(path, r"its model card is not beside it: expected .*there/model\.json")
+
+
+def test_weights_of_another_training_than_the_card(tmp_path: Path) -> None:
+    path, _ = saved(tmp_path / "there", card("a", "b"))
+    text = json.loads((tmp_path / "there/model.json").read_text())
+    (tmp_path / "there/model.json").write_text(json.dumps({**text, "class_names": ["a"]}))
+    refused(path, "the weights do not fit the network that")
+
+
+def test_hdf5_that_is_no_model_or_is_cut_off(tmp_path: Path) -> None:
+    import h5py
+
+    path, _ = saved(tmp_path / "there", card("a", "b"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    refused(path, "the weights do not fit")
+    path.unlink()
+    with h5py.File(path, "w") as file:
+        file["numbers"] = np.arange(9)
+    refused(path, "the weights do not fit .* the file 9")
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no weights to start from at .*nowhere"):
+        warm_start(build(1, card("a")), card("a"), tmp_path / "nowhere")
+
+
+def test_the_card_remembers_and_older_cards_are_read(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from yolopipe.model.card import read_card
+
+    plain = card("a")
+    write_card(tmp_path / "plain.json", plain)
+    assert "started_from" not in json.loads((tmp_path / "plain.json").read_text())
+    assert read_card(tmp_path / "plain.json") == plain
+    started = replace(plain, started_from={"path": "yolov3.weights", "sha256": "0" * 64})
+    write_card(tmp_path / "started.json", started)
+    assert read_card(tmp_path / "started.json") == started

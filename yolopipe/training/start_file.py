@@ -1,0 +1,72 @@
+"""The file that ``train.weights`` names, looked at before anything else is done, without TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from yolopipe import paths
+from yolopipe.errors import DataError
+from yolopipe.files import sha256_file
+
+__all__ = ["StartFile", "start_file"]
+
+
+@dataclass(frozen=True)
+class StartFile:
+    """A file of weights to start from.
+
+    Args:
+        path: as ``train.weights`` has it.
+        sha256: of its content; the model card holds it.
+        watched: DVC runs ``train`` again when the file changes.
+    """
+
+    path: str
+    sha256: str
+    watched: bool
+
+    def rows(self, outcome: object) -> dict[str, object]:
+        """The lines of the summary, given what came out of the file."""
+        rows = {"started from": f"{self.path} (SHA-256 {self.sha256[:12]}...)", "loaded": outcome}
+        if self.watched:
+            return rows
+        return {**rows, "not watched": f"add {self.path} to the deps of train in dvc.yaml: DVC overlooks its changes"}
+
+
+def start_file(path: str) -> StartFile:
+    """Find and hash the file that ``train.weights`` names.
+
+    Args:
+        path: as in ``params.yaml``: relative to the project folder, or absolute.
+
+    Raises:
+        DataError: no such file, or it is an output of ``train`` itself.
+    """
+    outputs = [output.resolve() for output in (paths.BEST_WEIGHTS, paths.LAST_WEIGHTS)]
+    if Path(path).resolve() in outputs:
+        raise DataError(
+            f"train.weights: {path} is what train itself writes; DVC deletes it before it runs the stage",
+            hint=f"keep a copy, with its card: mkdir start && cp {path} {paths.MODEL_CARD} start/, and name that",
+        )
+    if not Path(path).is_file():
+        raise DataError(
+            f"train.weights: no file {path} (looked from {Path.cwd()})",
+            hint='name a file, or set train.weights: "" to start from random weights',
+        )
+    return StartFile(path, sha256_file(path), _is_watched(path))
+
+
+def _is_watched(path: str, pipeline: Path = Path("dvc.yaml")) -> bool:
+    """Is the file among the deps of ``train``?  Without a pipeline nobody expects to be told of changes."""
+    try:
+        stage: Any = YAML(typ="safe").load(pipeline.read_text(encoding="utf-8"))["stages"]["train"]
+        return bool({path, "${train.weights}"} & {str(dep) for dep in stage.get("deps", ())})
+    except FileNotFoundError:
+        return True
+    except (OSError, YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+        return False
