@@ -27,7 +27,7 @@ demo: setup
 	@echo "look at:  plots/evaluate/predictions.png   and   yolopipe inspect-labels"
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .
