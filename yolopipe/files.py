@@ -11,12 +11,13 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_directory", "atomic_file", "canonical_json", "sha256_file", "write_json"]
+__all__ = ["atomic_directory", "atomic_file", "canonical_json", "early_sync", "sha256_file", "write_json"]
 
 _PARTIAL = ".partial-"
 
@@ -57,7 +58,7 @@ def atomic_file(path: str | Path, *, twins: bool = False) -> Iterator[Path]:
         path: the final name; missing parent folders are made.
         twins: another process may write the same file at the same time (a scheduler that takes a worker for dead
             starts its task elsewhere): each writes under a name of its own.  Only inside an
-            :func:`atomic_directory`, which removes what killed twins leave.
+            :func:`atomic_directory`, which removes what killed twins leave, and syncs the file in the end.
 
     Yields:
         The path to write to.  It keeps the file name as its end, so writers that look at the suffix
@@ -77,11 +78,24 @@ def atomic_file(path: str | Path, *, twins: bool = False) -> Iterator[Path]:
     partial = _partial_beside(final, f"{uuid.uuid4().hex}-" if twins else "")
     try:
         yield partial
-        _sync_file(partial)
+        if not twins:
+            _sync_file(partial)
         partial.replace(final)
-        _sync_directory(final.parent)
+        if not twins:
+            _sync_directory(final.parent)
     finally:
         _remove(partial)
+
+
+@contextmanager
+def early_sync() -> Iterator[Callable[[Path], object]]:
+    """Yield a function that has a file of an :func:`atomic_directory` put on the disk while other work goes on.
+
+    Nobody waits for it; what it could not do the end of the folder does, or says why.  Waiting for each file was a
+    third of the time of a run that had nothing to encode.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        yield lambda path: thread.submit(_sync_file, path)
 
 
 @contextmanager

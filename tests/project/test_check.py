@@ -87,7 +87,7 @@ FAULTS = {
         ("dvc.yaml", "      - model\n", "      - model\n      - evaluate\n", "stage train", "lists `evaluate` but"),
         ("dvc.yaml", "      - model\n", "      - model.width\n", "stage train", "reads `model`"),
         ("dvc.yaml", "      - ${data.train}\n", "", "stage parse", "dependency data/annotations/train.txt is not"),
-        ("dvc.yaml", "      - data/shards\n    params", "    params", "stage train", "dependency data/shards"),
+        ("dvc.yaml", "      - data/shards\n      # - $", "      # - $", "stage train", "dependency data/shards"),
         (
             "dvc.yaml",
             "      - data/shards\n  train",

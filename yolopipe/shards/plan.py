@@ -46,7 +46,7 @@ def image_digests(images: Iterable[str]) -> npt.NDArray[np.uint64]:
         (N, 4).
 
     >>> [hex(number)[:6] for number in image_digests(["a"])[0].tolist()]
-    ['0xca97', '0xcac1', '0xe72b', '0xa736']
+    ['0xca97', '0xfac2', '0xa786', '0xb980']
     """
     packed = b"".join(hashlib.sha256(image.encode()).digest() for image in images)
     return np.frombuffer(packed, ">u8").astype(np.uint64).reshape(-1, 4)

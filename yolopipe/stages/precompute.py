@@ -15,7 +15,7 @@ from yolopipe.cache.settings import CacheRun, cache_bytes
 from yolopipe.cache.store import close_store
 from yolopipe.config import STRIDES, Config
 from yolopipe.errors import Problem, ProblemsError
-from yolopipe.files import atomic_directory
+from yolopipe.files import atomic_directory, early_sync
 from yolopipe.shards.build import BuiltShard, build_shard
 from yolopipe.shards.estimate import check_space
 from yolopipe.shards.label_info import collisions_text, smaller_text, sum_labels
@@ -83,9 +83,11 @@ def _with_cache(tasks: ShardTasks, cache: CacheRun | None, folder: Path) -> Shar
 
 def _build(tasks: ShardTasks, workers: Workers) -> list[BuiltShard]:
     built: dict[int, BuiltShard] = {}
-    with console.progress("precompute", int(tasks.rows.sum())) as advance:
+    with console.progress("precompute", int(tasks.rows.sum())) as advance, early_sync() as sync:
         for index, shard in map_unordered(build_shard, tasks, workers=workers, name=lambda task: task.plan.name):
             built[index] = shard
+            if shard.info is not None:
+                sync(tasks.directory / shard.info.name)
             advance(int(tasks.rows[index]))
     return [built[index] for index in range(len(tasks))]
 

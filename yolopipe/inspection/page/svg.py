@@ -92,7 +92,7 @@ def nice_ticks(high: float, count: int = 4) -> list[float]:
         return [0.0]
     rough = high / count
     power = 10.0 ** floor(log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.75 * rough)
     return [round(index * step, 10) for index in range(int(high / step + 1e-9) + 1)]
 
 
