@@ -1,8 +1,14 @@
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("same-examples", derandomize=True, database=None)
+if os.environ.get("YOLOPIPE_SAME_EXAMPLES"):
+    settings.load_profile("same-examples")
 
 
 def _beside(name: str) -> ModuleType:

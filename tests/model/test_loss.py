@@ -98,7 +98,8 @@ def random_batch(
     """Raw outputs and sparse targets; some predictions are put on boxes, so that the ignore mask has work to do."""
     batch, most = len(counts), max([*counts, 1])
     corner = rng.random((batch, most, 2)) * stride * grid * 0.8
-    boxes = np.concatenate([corner, corner + rng.random((batch, most, 2)) * stride * 6 + 1], -1).astype(np.float32)
+    far = np.minimum(corner + rng.random((batch, most, 2)) * stride * 6 + 1, stride * grid)  # boxes lie in the input
+    boxes = np.concatenate([corner, far], -1).astype(np.float32)
     classes = rng.integers(0, num_classes, (batch, most)).astype(np.int32)
     cell = np.full((batch, most), -1, np.int32)
     box, slots = np.zeros((batch, most), np.int32), np.full((batch, most), -1, np.int32)
