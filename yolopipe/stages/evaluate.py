@@ -27,8 +27,8 @@ from yolopipe.evaluation.report import (
     predictions_table,
     untested,
 )
+from yolopipe.evaluation.source import detections_in_source, to_source
 from yolopipe.files import write_json
-from yolopipe.geometry import invert_affine, transform_boxes
 from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import Row, decode_pixels
@@ -160,20 +160,11 @@ def _one_ahead(function: Callable[[Any], list[ImageDetections]], inputs: Iterabl
 
 
 def _add(found: Found, row: Row, image: ImageDetections) -> None:
-    boxes_xyxy = _to_source(row, image.boxes_xyxy)
-    inside = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
+    kept, outside = detections_in_source(row, image)
     found.images.append(row.path)
-    found.annotated.append((_to_source(row, row.boxes_xyxy), row.classes.astype(np.int64)))
-    found.detected.append(
-        ImageDetections(boxes_xyxy[inside].astype(np.float32), image.scores[inside], image.classes[inside])
-    )
-    found.outside += int((~inside).sum())
-
-
-def _to_source(row: Row, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Boxes of the network input in source pixels, clipped to the image."""
-    width, height = row.source_wh
-    return np.clip(transform_boxes(invert_affine(row.matrix), boxes_xyxy), 0, [width, height, width, height])
+    found.annotated.append((to_source(row, row.boxes_xyxy), row.classes.astype(np.int64)))
+    found.detected.append(kept)
+    found.outside += outside
 
 
 def _example(row: Row, image: ImageDetections, manifest: Manifest, score: float) -> Example:

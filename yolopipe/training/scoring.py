@@ -8,18 +8,16 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from yolopipe.config import Evaluate
-from yolopipe.evaluation.nms import ImageDetections, detect_batch
+from yolopipe.evaluation.nms import detect_batch
 from yolopipe.evaluation.scores import Detections, Truth, coco_scores
-from yolopipe.geometry import invert_affine, transform_boxes
+from yolopipe.evaluation.source import detections_in_source, to_source
 from yolopipe.model.card import ModelCard
 from yolopipe.model.decode import decode
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.reader import read_rows
-from yolopipe.shards.schema import Row
 from yolopipe.training.speed import Batches
 
 __all__ = ["map_scorer"]
@@ -40,8 +38,8 @@ def map_scorer(
     Returns:
         A function that predicts all validation images and returns their mAP, 0 to 1.
     """
-    frames = [_Frame(row) for row in read_rows(directory, manifest, "val")]
-    truth = Truth(*_joined([(frame.truth_xyxy, frame.classes) for frame in frames]))
+    rows = list(read_rows(directory, manifest, "val", pixels=False))
+    truth = Truth(*_joined([(to_source(row, row.boxes_xyxy), row.classes.astype(np.int64)) for row in rows]))
     params = Evaluate()
     options: dict[str, Any] = params.model_dump(include={"score_threshold", "nms_iou", "max_detections"})
 
@@ -56,32 +54,13 @@ def map_scorer(
             for batch in batches()
             for image in detect_batch([scale.numpy() for scale in predict(batch["image"])], **options)
         ]
-        kept = [frame.to_source(image) for frame, image in zip(frames, found, strict=True)]
+        kept = [detections_in_source(row, image)[0] for row, image in zip(rows, found, strict=True)]
         image, boxes_xyxy, classes = _joined([(one.boxes_xyxy, one.classes) for one in kept])
         scores = np.concatenate([one.scores for one in kept])
         detections = Detections(image, boxes_xyxy, scores.astype(np.float64), classes)
         return coco_scores(truth, detections, num_classes=len(card.class_names)).ap() or 0.0
 
     return score
-
-
-class _Frame:
-    """One image's way back from the network input, and what is annotated on it."""
-
-    def __init__(self, row: Row) -> None:
-        self._inverse = invert_affine(row.matrix)
-        self._limits = np.array([*row.source_wh, *row.source_wh], np.float64)
-        self.truth_xyxy = self._clipped(row.boxes_xyxy)
-        self.classes = row.classes.astype(np.int64)
-
-    def _clipped(self, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        return np.clip(transform_boxes(self._inverse, boxes_xyxy), 0, self._limits)
-
-    def to_source(self, found: ImageDetections) -> ImageDetections:
-        """In source pixels and cut to the image; what lies wholly in the grey border is dropped."""
-        boxes_xyxy = self._clipped(found.boxes_xyxy)
-        inside = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
-        return ImageDetections(boxes_xyxy[inside].astype(np.float32), found.scores[inside], found.classes[inside])
 
 
 def _joined(images: list[tuple[Any, Any]]) -> tuple[Any, Any, Any]:
