@@ -10,7 +10,7 @@ from typing import NamedTuple
 from yolopipe import console
 from yolopipe.errors import ImageError
 from yolopipe.images import read_header
-from yolopipe.workers import Workers, map_unordered
+from yolopipe.workers import Workers, in_order, map_unordered
 
 __all__ = ["Header", "check_headers", "read_headers"]
 
@@ -64,11 +64,11 @@ def read_headers(image_paths: Sequence[str], *, title: str, workers: Workers = 1
     ['missing-image']
     """
     chunks = [image_paths[at : at + CHUNK_IMAGES] for at in range(0, len(image_paths), CHUNK_IMAGES)]
-    found: list[list[Header]] = [[]] * len(chunks)
+    found: list[Header] = []
     workers = 1 if len(image_paths) <= FEW_IMAGES else workers
     with console.progress(title, len(image_paths)) as advance:
         check = partial(check_headers, folder=Path.cwd())
-        for index, result in map_unordered(check, chunks, workers=workers, name=lambda chunk: chunk[0]):
-            found[index] = result
-            advance(len(result))
-    return (header for chunk in found for header in chunk)
+        for headers in in_order(map_unordered(check, chunks, workers=workers, name=lambda chunk: chunk[0])):
+            found += headers
+            advance(len(headers))
+    return iter(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 
 from yolopipe.errors import DataError
@@ -23,12 +24,11 @@ def read_lines(path: str | Path) -> Iterator[str | None]:
     []
     """
     try:
-        with open(path, "rb") as raw:
-            if raw.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+        # Bytes that are no UTF-8 come back as lone surrogates, which nothing else can.
+        with open(path, "rb") as raw, TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape") as text:
+            if raw.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 hint = f"iconv -f UTF-16 -t UTF-8 {path}"
                 raise DataError(f"{path} is UTF-16 text, expected UTF-8", hint=hint)
-        # Bytes that are no UTF-8 come back as lone surrogates, which nothing else can.
-        with open(path, encoding="utf-8-sig", errors="surrogateescape") as text:
             for line in text:
                 yield line.removesuffix("\n") if _is_text(line) else None
     except FileNotFoundError:

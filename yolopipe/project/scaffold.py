@@ -9,13 +9,13 @@ import contextlib
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from yolopipe import importing
 from yolopipe.errors import UsageError
 from yolopipe.files import atomic_directory, atomic_file
+from yolopipe.importing import IMPORTERS
 from yolopipe.paths import SAMPLE
 from yolopipe.project.imported import Chosen, choose_data
 from yolopipe.project.rows import class_list
@@ -23,9 +23,6 @@ from yolopipe.project.templates import PIPELINE, SAMPLE_PIPELINE, own_params, te
 from yolopipe.stages import StageResult
 
 __all__ = ["ANNOTATIONS", "run"]
-
-IMPORTERS: dict[str, Callable[..., StageResult]] = getattr(importing, "IMPORTERS", {"voc": importing.import_voc})
-"""Format name to ``importer(source, out, classes=None)``."""
 
 ANNOTATIONS = Path("data/annotations")
 """Where imported annotation text goes; the user's own from then on, so no stage's output."""

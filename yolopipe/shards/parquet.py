@@ -29,7 +29,7 @@ from yolopipe.errors import ShardError
 from yolopipe.shards.schema import LABEL_PARTS, Row, ScaleLabel, labels_from, smaller_sizes
 from yolopipe.tables import box_column, list_column
 
-__all__ = ["ROWS_PER_GROUP", "SCHEMA", "read_group", "read_parquet", "schema_of", "write_parquet"]
+__all__ = ["ROWS_PER_GROUP", "read_group", "read_parquet", "schema_of", "write_parquet"]
 
 ROWS_PER_GROUP = 64
 
@@ -54,9 +54,6 @@ def schema_of(smaller: tuple[int, ...] = ()) -> pa.Schema:
             ("image", pa.binary()),
         ]
     )
-
-
-SCHEMA = schema_of()
 
 
 @cache
