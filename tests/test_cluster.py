@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from yolopipe import cluster
-from yolopipe.config import load_config
 from yolopipe.errors import ImageError, UsageError, YolopipeError
+from yolopipe.params_file import load_config
 from yolopipe.stages import parse
 from yolopipe.workers import chosen_workers, map_unordered
 

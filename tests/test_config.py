@@ -5,8 +5,9 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
-from yolopipe.config import ALGORITHMS, STAGE_PARAMS, STAGES, Config, load_config
+from yolopipe.config import ALGORITHMS, STAGE_PARAMS, STAGES, Config
 from yolopipe.errors import ConfigError
+from yolopipe.params_file import load_config
 
 DATA = "data:\n  train: t.txt\n  val: v.txt\n  classes: c.names\n  images: images\n"
 

@@ -9,8 +9,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from yolopipe.cli import app, guarded
-from yolopipe.config import Config, load_config
+from yolopipe.config import Config
 from yolopipe.labels.boxes import pairwise_iou
+from yolopipe.params_file import load_config
 from yolopipe.project.anchors import advise, anchor_text, run
 from yolopipe.tables import PARSED_SCHEMA, write_table
 

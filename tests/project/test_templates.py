@@ -6,7 +6,8 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
-from yolopipe.config import ALGORITHMS, Config, load_config
+from yolopipe.config import ALGORITHMS, Config
+from yolopipe.params_file import load_config
 from yolopipe.project.templates import own_params, template
 
 COPIES = {

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 
 from yolopipe import paths
 from yolopipe.checks.report import MOST_HITS, Hit
-from yolopipe.config import load_config
 from yolopipe.errors import YolopipeError
+from yolopipe.params_file import load_config
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
 from yolopipe.tables import TableReader

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from yolopipe.config import load_config
 from yolopipe.exporting.coco import convert_coco
 from yolopipe.exporting.yolo import convert_yolo
+from yolopipe.params_file import load_config
 from yolopipe.stages import StageResult
 
 __all__ = ["EXPORTERS", "convert", "convert_coco", "convert_yolo"]

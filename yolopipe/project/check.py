@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from yolopipe import console, paths
-from yolopipe.config import ALGORITHMS, Data, ParamsFile, read_params
+from yolopipe.config import ALGORITHMS, Data
 from yolopipe.formats.yaml_file import plain
+from yolopipe.params_file import ParamsFile, read_params
 from yolopipe.project.inputs import check_inputs, uses_sample
 from yolopipe.project.rows import ORDER, Row, fine
 from yolopipe.project.surroundings import check_disk, check_environment, check_repository

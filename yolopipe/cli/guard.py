@@ -1,0 +1,74 @@
+"""What is raised becomes a message and an exit code; no traceback for what a user can cause."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from yolopipe import console
+from yolopipe.cli.application import app
+from yolopipe.errors import ProblemsError, YolopipeError
+
+__all__ = ["guarded", "main"]
+
+MOST_PROBLEMS_SHOWN = 100
+"""A list of thousands helps nobody on a screen; all of them go into a table, and the message says where."""
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and leave with the documented exit code; no traceback for what a user can cause."""
+    sys.exit(guarded(lambda: app(standalone_mode=False)))
+
+
+def guarded(work: Callable[[], Any]) -> int:
+    """Run ``work`` and turn what it raises into a message and an exit code."""
+    try:
+        code = work()
+    except ProblemsError as error:
+        _print_problems(error)
+        return error.exit_code
+    except YolopipeError as error:
+        console.error(str(error))
+        return error.exit_code
+    except typer.TyperException as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except OSError as error:
+        console.error(_os_sentence(error))
+        return YolopipeError.exit_code
+    if code == INTERRUPTED:  # Typer, too, turns Ctrl-C into this
+        console.error("interrupted; nothing half-done was left under a final name")
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Any) -> int:
+    error.show()
+    return int(error.exit_code)
+
+
+def _print_problems(error: ProblemsError) -> None:
+    for problem in error.problems[:MOST_PROBLEMS_SHOWN]:
+        console.note(str(problem))
+    if len(error.problems) > MOST_PROBLEMS_SHOWN:
+        console.note(f"... and {len(error.problems) - MOST_PROBLEMS_SHOWN:,} more")
+    console.error(str(error))
+
+
+def _os_sentence(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror or str(error)
+    hints = {
+        errno.ENOSPC: "free some space; nothing half-done was left under a final name",
+        errno.EFBIG: "raise the limit on file sizes (ulimit -f); nothing half-done was left under a final name",
+        errno.EACCES: "make the folder writable, or work in another with -C",
+        errno.EROFS: "the file system is read-only; work in another folder with -C",
+    }
+    hint = hints.get(error.errno or 0)
+    return f"{place}{reason}" + (f"\n  try: {hint}" if hint else "")

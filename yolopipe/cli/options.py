@@ -1,0 +1,36 @@
+"""Options that several commands share, and how a result is shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from yolopipe import console
+from yolopipe.stages import StageResult
+
+__all__ = ["Json", "Params", "Scheduler", "Workers", "show"]
+
+Params = Annotated[Path, typer.Option("--params", help="The params file.", metavar="FILE")]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes; default YOLOPIPE_WORKERS, else all cores. Never changes a result.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Work on the dask cluster of this scheduler (tcp://host:8786); default YOLOPIPE_SCHEDULER, else here.",
+        metavar="ADDRESS",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else on standard output.")]
+
+
+def show(result: StageResult, as_json: bool) -> None:
+    """Print a result for people, or its report as JSON."""
+    if as_json:
+        print(json.dumps(result.report, indent=2, ensure_ascii=False))
+    else:
+        console.summary(result.title, result.rows, next_step=result.next_step)

@@ -1,0 +1,70 @@
+"""The stages, each a command of its name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from yolopipe.cli.application import app
+from yolopipe.cli.options import Json, Params, Scheduler, Workers, show
+from yolopipe.config import STAGES
+from yolopipe.params_file import load_config
+from yolopipe.workers import chosen_workers
+
+
+def _run_stage(
+    name: str, params: Path, workers: int | None, scheduler: str | None, as_json: bool, **options: Any
+) -> None:
+    where = chosen_workers(workers, scheduler)
+    config = load_config(params, stage=name)
+    stage = import_module(f"yolopipe.stages.{name}")  # late: only two stages need TensorFlow (4 s)
+    show(stage.run(config, workers=where, **options), as_json)
+
+
+def _precompute(
+    params: Params = Path("params.yaml"),
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    cache_size: Annotated[
+        float | None,
+        typer.Option(
+            help="Gigabytes of encoded pixels kept beside the project for the next run; default "
+            "YOLOPIPE_CACHE_GB, else 20; 0 for none. Never changes a result.",
+            metavar="GB",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write shards: pixels of the network input and sparse three-scale labels."""
+    _run_stage("precompute", params, workers, scheduler, as_json, cache_gb=cache_size)
+
+
+def _add_stage(name: str, help_text: str) -> None:
+    def command(
+        params: Params = Path("params.yaml"),
+        workers: Workers = None,
+        scheduler: Scheduler = None,
+        as_json: Json = False,
+    ) -> None:
+        _run_stage(name, params, workers, scheduler, as_json)
+
+    command.__doc__ = help_text
+    app.command(name)(command)
+
+
+_HELP = {
+    "sample": "Make the embedded data: scenes of real handwriting with annotation text.",
+    "parse": "Read annotation text and class names, check every image and box.",
+    "augment": "Draw variants of each training image, as a table.",
+    "train": "Train YOLOv3 on the shards.",
+    "evaluate": "Score the model on the validation shards (COCO mAP).",
+}
+for _stage in ("sample", *STAGES):
+    if _stage == "precompute":
+        app.command(_stage)(_precompute)
+    else:
+        _add_stage(_stage, _HELP[_stage])
