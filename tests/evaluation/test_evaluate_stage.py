@@ -52,8 +52,8 @@ def project(shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for path, (wh, boxes, classes) in TRUTH.items()
     ]
     shards.build_shards(tmp_path / paths.SHARDS, {"train": rows[:1], "val": rows}, size=SIZE, class_names=NAMES)
-    card = SimpleNamespace(class_names=NAMES, input_size=SIZE)
-    monkeypatch.setattr("yolopipe.model.card.load_model", lambda *_: (None, card))
+    card = SimpleNamespace(class_names=NAMES, input_size=SIZE, anchors_px=shards.ANCHORS_PX.reshape(9, 2))
+    monkeypatch.setattr("yolopipe.model.model_file.load_model", lambda *_: (None, card))
     return tmp_path
 
 
@@ -206,13 +206,15 @@ def test_the_same_files_twice(project: Path, shards, monkeypatch: pytest.MonkeyP
     [
         ({"class_names": ("cat",)}, "model for the classes cat, but the shards hold cat, dog/wolf, never seen"),
         ({"input_size": 416}, "trained at 416 px, but the shards hold images of 96 px"),
+        ({"anchors_px": ((8, 8.5),) * 9}, "with the anchors 8,8.5 8,8.5 .*, but the shards have "),
     ],
 )
 def test_a_model_of_other_shards_is_refused(
-    project: Path, monkeypatch: pytest.MonkeyPatch, card: dict, message: str
+    project: Path, shards, monkeypatch: pytest.MonkeyPatch, card: dict, message: str
 ) -> None:
-    wrong = SimpleNamespace(**{"class_names": NAMES, "input_size": SIZE, **card})
-    monkeypatch.setattr("yolopipe.model.card.load_model", lambda *_: (None, wrong))
+    fitting = {"class_names": NAMES, "input_size": SIZE, "anchors_px": shards.ANCHORS_PX.reshape(9, 2)}
+    wrong = SimpleNamespace(**{**fitting, **card})
+    monkeypatch.setattr("yolopipe.model.model_file.load_model", lambda *_: (None, wrong))
     with pytest.raises(DataError, match=message):
         evaluate.run(config())
     assert not paths.EVAL_METRICS.exists()
@@ -239,7 +241,7 @@ def test_a_real_network_runs_through(project: Path, shards, monkeypatch: pytest.
     anchors = tuple((float(w), float(h)) for w, h in shards.ANCHORS_PX.reshape(9, 2))
     card = ModelCard(NAMES, anchors, input_size=SIZE, width=0.125, depth=0.1)
     model = YOLOv3(len(NAMES), width=0.125, depth=0.1)
-    monkeypatch.setattr("yolopipe.model.card.load_model", lambda *_: (model, card))
+    monkeypatch.setattr("yolopipe.model.model_file.load_model", lambda *_: (model, card))
     tables = []
     for batch_size in (2, 5):
         result = evaluate.run(config(batch_size=batch_size, score_threshold=0.001, max_detections=20))

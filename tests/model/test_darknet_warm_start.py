@@ -11,6 +11,7 @@ import pytest
 
 from yolopipe.errors import DataError
 from yolopipe.model.card import ModelCard, write_card
+from yolopipe.model.model_file import save_model
 from yolopipe.model.warm_start import WarmStart, warm_start
 from yolopipe.model.yolov3 import YOLOv3
 
@@ -40,8 +41,7 @@ def saved(folder: Path, model_card: ModelCard, seed: int = 9) -> tuple[Path, ker
     model, rng = build(seed, model_card), np.random.default_rng(seed)
     model.set_weights([array + rng.uniform(0.1, 0.2, array.shape) for array in model.get_weights()])
     folder.mkdir(parents=True)
-    write_card(folder / "model.json", model_card)
-    model.save_weights(folder / "last.weights.h5")
+    save_model(folder / "last.weights.h5", model, model_card)
     return folder / "last.weights.h5", model
 
 
@@ -117,17 +117,20 @@ def test_another_width_or_depth_fits_nowhere(tmp_path: Path, changed: dict[str, 
     refused(saved(tmp_path / "there", card("a", "b", **changed))[0], "expected width 0.125 and depth 0.1: no part")
 
 
-def test_without_its_card(tmp_path: Path) -> None:
-    path, _ = saved(tmp_path / "there", card("a", "b"))
-    (tmp_path / "there/model.json").unlink()
-    refused(path, r"its model card is not beside it: expected .*there/model\.json")
-
-
 def test_weights_of_another_training_than_the_card(tmp_path: Path) -> None:
-    path, _ = saved(tmp_path / "there", card("a", "b"))
-    text = json.loads((tmp_path / "there/model.json").read_text())
-    (tmp_path / "there/model.json").write_text(json.dumps({**text, "class_names": ["a"]}))
+    path, model = saved(tmp_path / "there", card("a", "b"))
+    save_model(path, model, card("a"))
     refused(path, "the weights do not fit the network that")
+
+
+def test_a_file_of_an_earlier_build_with_its_card_beside_it(tmp_path: Path) -> None:
+    path, other = saved(tmp_path / "there", card("a", "b"))
+    other.save_weights(path)
+    refused(path, r"holds no model card, and none lies beside it: expected .*there/model\.json")
+    write_card(tmp_path / "there/model.json", card("a", "b"))
+    model = build(1, card("a", "b"))
+    assert not warm_start(model, card("a", "b"), path).left
+    np.testing.assert_array_equal(parts(model)["head"], parts(other)["head"])
 
 
 def test_hdf5_that_is_no_model_or_is_cut_off(tmp_path: Path) -> None:
@@ -136,10 +139,12 @@ def test_hdf5_that_is_no_model_or_is_cut_off(tmp_path: Path) -> None:
     path, _ = saved(tmp_path / "there", card("a", "b"))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    refused(path, "the weights do not fit")
+    refused(path, f"is cut short: its header promises {len(whole):,} bytes, {len(whole) // 2:,} are here")
     path.unlink()
     with h5py.File(path, "w") as file:
         file["numbers"] = np.arange(9)
+    refused(path, "holds no model card")
+    write_card(tmp_path / "there/model.json", card("a", "b"))
     refused(path, "the weights do not fit .* the file 9")
 
 

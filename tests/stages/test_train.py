@@ -137,14 +137,16 @@ def test_the_saved_model_is_the_one_that_was_measured(two_runs: Any) -> None:
     """The best weights, loaded by the card, have the validation loss that the metrics say."""
     import tensorflow as tf
 
-    from yolopipe.model.card import load_model
+    from yolopipe.model.card import read_card
+    from yolopipe.model.model_file import card_of_model, load_model
     from yolopipe.shards.manifest import load_manifest
     from yolopipe.shards.tfdata import batches
     from yolopipe.training.step import eval_step
 
     folder = two_runs[0]
-    model, card = load_model(folder / paths.MODEL_CARD, folder / paths.BEST_WEIGHTS)
+    model, card = load_model(folder / paths.BEST_WEIGHTS)
     assert card.class_names == ("red", "green")
+    assert read_card(folder / paths.MODEL_CARD) == card == card_of_model(folder / paths.LAST_WEIGHTS)
     manifest = load_manifest(folder / paths.SHARDS)
     (batch,) = batches(folder / paths.SHARDS, manifest, "val", batch_size=3)
     losses = eval_step(model, batch, anchors=card.anchors, ignore_threshold=0.5, label_smoothing=0.01)

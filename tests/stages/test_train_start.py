@@ -67,9 +67,9 @@ def test_from_darknet_and_back(project: Path, darknet: ModuleType, capsys: pytes
     }
     assert Path("for others/model.names").read_text() == "red\ngreen\nçelik\n"
 
-    from yolopipe.model.card import load_model
+    from yolopipe.model.model_file import load_model
 
-    model, _ = load_model(paths.MODEL_CARD, paths.LAST_WEIGHTS)
+    model, _ = load_model(paths.LAST_WEIGHTS)
     begun = darknet.random_weights(darknet.small_cfg(classes=80))
     np.testing.assert_array_equal(model.get_layer("backbone_00_norm").moving_mean, begun[2])
     kernel = np.asarray(model.get_layer("neck_19_conv").kernel).transpose(3, 2, 0, 1)
@@ -143,7 +143,7 @@ def test_freezing_for_no_epochs_is_a_mistake(tmp_path: Path) -> None:
     [
         (["--out", "o"], 4, "no weights at models/last.weights.h5"),
         (["--out", "o", "--weights", "best"], 4, "no weights at models/best.weights.h5"),
-        (["--out", "o", "--weights", "alone.weights.h5"], 4, "its model card is not beside it"),
+        (["--out", "o", "--weights", "alone.weights.h5"], 4, "is damaged: "),
         (["--out", "o", "--weights", "alone.weights.h5", "--name", "a/b"], 2, "three file names, got 'a/b'"),
         ([], 2, "--out"),
     ],

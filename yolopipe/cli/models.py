@@ -29,9 +29,7 @@ def _score(
 @export_app.command("darknet")
 def _export_darknet(
     out: Annotated[Path, typer.Option(help="Folder to write NAME.weights, NAME.cfg and NAME.names to.")],
-    weights: Annotated[
-        str, typer.Option(help="best or last, or a .weights.h5 with its model.json beside it.")
-    ] = "last",
+    weights: Annotated[str, typer.Option(help="best or last, or a .weights.h5 file.")] = "last",
     name: Annotated[str, typer.Option(help="How the three files are called.")] = "model",
     as_json: Json = False,
 ) -> None:

@@ -1,30 +1,31 @@
-"""The model card: what a weights file does not say, and without which it cannot be used.
+"""The model card: what weights do not say, and without which they cannot be used.
 
-A small JSON file beside the weights; network, class names and anchors are rebuilt from it, wherever it is copied.
+Network, class names and anchors are rebuilt from it.  It lies inside the weights file
+(:mod:`yolopipe.model.model_file`), and as a JSON file that people can read beside it.
 """
 
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-import h5py
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from yolopipe.config import STRIDES
 from yolopipe.errors import DataError
-from yolopipe.files import write_json
-from yolopipe.model.yolov3 import YOLOv3
+from yolopipe.files import atomic_file, canonical_json
+from yolopipe.geometry import FILL
 
-__all__ = ["CARD_VERSION", "ModelCard", "load_model", "read_card", "write_card"]
+__all__ = ["CARD_VERSION", "ModelCard", "card_from_text", "card_text", "read_card", "write_card"]
 
 CARD_VERSION = 1
-"""``schema_version`` of the file; readers refuse any other."""
+"""``schema_version`` of the text; readers refuse any other."""
+
+OPTIONAL = {"started_from": None, "letterbox_fill": FILL}
+"""What cards of earlier builds lack, and what it means there."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class ModelCard:
         width: factor on the channels.
         depth: factor on the residual blocks.
         strides: pixels per cell, small stride first.
+        letterbox_fill: the grey around a picture that is no square; the scale fits it into the input, centred.
         started_from: the file whose weights training began with, its ``path`` and ``sha256``; None for random ones.
 
     >>> card = ModelCard(("cat",), ((8.0, 8.0),) * 9, input_size=160, width=0.125, depth=0.33)
@@ -51,6 +53,7 @@ class ModelCard:
     width: float
     depth: float
     strides: tuple[int, ...] = STRIDES
+    letterbox_fill: int = FILL
     started_from: dict[str, str] | None = None
 
     @property
@@ -62,21 +65,62 @@ class ModelCard:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The card in parsed JSON; raises ``KeyError``, ``TypeError`` or ``ValueError`` where it is none."""
-        given = {field.name: value[field.name] for field in fields(cls) if field.name != "started_from"}
-        given["started_from"] = value.get("started_from")
+        value = {**OPTIONAL, **value}
+        given = {field.name: value[field.name] for field in fields(cls)}
         given["class_names"] = tuple(str(name) for name in given["class_names"])
         given["anchors_px"] = tuple((float(w), float(h)) for w, h in given["anchors_px"])
         given["strides"] = tuple(int(stride) for stride in given["strides"])
         card = cls(**given)
         if not card.class_names or card.anchors.shape != (3, 3, 2) or card.strides != STRIDES:
             raise ValueError(f"nine anchors, strides {STRIDES} and at least one class are needed")
+        if card.letterbox_fill != FILL:
+            raise ValueError(f"the grey around pictures is {FILL} in this version, {card.letterbox_fill} in the card")
         return card
+
+
+def card_text(card: ModelCard) -> str:
+    """The card as JSON; equal cards give equal text.
+
+    >>> card = ModelCard(("cat",), ((8.0, 8.0),) * 9, input_size=160, width=0.125, depth=0.33)
+    >>> card_from_text(card_text(card), "here") == card
+    True
+    """
+    values = {name: value for name, value in asdict(card).items() if value is not None}
+    return canonical_json({"schema_version": CARD_VERSION, **values})
+
+
+def card_from_text(text: str | bytes, where: str) -> ModelCard:
+    """The card that a text holds.
+
+    Args:
+        text: what :func:`card_text` made.
+        where: it was found, for errors.
+
+    Raises:
+        DataError: it is no card, or one of another schema version.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{where}: expected a model card (JSON), but it cannot be read: {error}") from None
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if version != CARD_VERSION:
+        raise DataError(
+            f"{where}: expected a model card of schema version {CARD_VERSION}, got {version}",
+            hint="use the yolopipe that made it, or train again with this one: yolopipe train",
+        )
+    try:
+        return ModelCard.from_json(value)
+    except KeyError as error:
+        raise DataError(f"{where}: the model card lacks {error}") from None
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: the model card cannot be used: {error}") from None
 
 
 def write_card(path: str | Path, card: ModelCard) -> None:
     """Write ``card`` as JSON, atomically; equal cards give equal bytes."""
-    values = {name: value for name, value in asdict(card).items() if value is not None}
-    write_json(path, {"schema_version": CARD_VERSION, **values})
+    with atomic_file(path) as partial:
+        partial.write_text(card_text(card), encoding="utf-8")
 
 
 def read_card(path: str | Path) -> ModelCard:
@@ -89,71 +133,9 @@ def read_card(path: str | Path) -> ModelCard:
         DataError: when it is missing, is no card, or is of another schema version.
     """
     try:
-        value = json.loads(Path(path).read_bytes())
+        text = Path(path).read_bytes()
     except FileNotFoundError:
         raise DataError(f"no model card at {path}", hint="train first: yolopipe train") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a model card (JSON), but it cannot be read: {error}") from None
-    version = value.get("schema_version") if isinstance(value, dict) else None
-    if version != CARD_VERSION:
-        raise DataError(
-            f"{path}: expected a model card of schema version {CARD_VERSION}, got {version}",
-            hint="train again with this version of yolopipe: yolopipe train",
-        )
-    try:
-        return ModelCard.from_json(value)
-    except KeyError as error:
-        raise DataError(f"{path}: the model card lacks {error}") from None
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: the model card cannot be used: {error}") from None
-
-
-def load_model(card_path: str | Path, weights_path: str | Path) -> tuple[keras.Model, ModelCard]:
-    """Rebuild a trained network.
-
-    Args:
-        card_path: the model card.
-        weights_path: a ``.weights.h5`` file of the same training.
-
-    Returns:
-        The network with its weights, and its card.
-
-    Raises:
-        DataError: when a file is missing, of another schema, or the weights do not fit the card.
-    """
-    card = read_card(card_path)
-    if not Path(weights_path).is_file():
-        raise DataError(f"no weights at {weights_path}", hint="train first: yolopipe train")
-    model = YOLOv3(len(card.class_names), width=card.width, depth=card.depth)
-    try:
-        _load_all_weights(model, weights_path)
-    except (OSError, ValueError, KeyError, UserWarning) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(
-            f"{weights_path}: the weights do not fit the network that {card_path} describes "
-            f"({len(card.class_names)} classes, width {card.width:g}, depth {card.depth:g}): {reason}",
-            hint="both files must come from one training; train again: yolopipe train",
-        ) from None
-    return model, card
-
-
-def _load_all_weights(model: keras.Model, path: str | Path) -> None:
-    """Load weights that fit exactly: Keras alone warns, and goes on, where a file lacks some or has others."""
-    needed, found = model.count_params(), _count_weights(path)
-    if needed != found:
-        raise ValueError(f"the network has {needed:,} weights, the file {found:,}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        model.load_weights(str(path))
-
-
-def _count_weights(path: str | Path) -> int:
-    sizes: list[int] = []
-
-    def visit(_: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            sizes.append(item.size)
-
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)
-    return sum(sizes)
+    except OSError as error:
+        raise DataError(f"{path}: expected a model card (JSON), but it cannot be read: {error.strerror}") from None
+    return card_from_text(text, str(path))

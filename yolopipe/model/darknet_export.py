@@ -20,7 +20,7 @@ def run(out: str | Path, *, weights: str = "last", name: str = "model") -> Stage
 
     Args:
         out: the folder to write to; made if need be.
-        weights: ``best`` or ``last`` of the project, or a ``.weights.h5`` with its ``model.json`` beside it.
+        weights: ``best`` or ``last`` of the project, or a ``.weights.h5`` file.
         name: how the three files are called.
 
     Returns:
@@ -36,19 +36,18 @@ def run(out: str | Path, *, weights: str = "last", name: str = "model") -> Stage
     if not source.is_file():
         raise DataError(
             f"no weights at {source}",
-            hint="train first: yolopipe train; or name best, last or a .weights.h5 with its model.json beside it",
+            hint="train first: yolopipe train; or name best, last or a .weights.h5 file",
         )
     import_tensorflow()
     return _export(source, Path(out), name)
 
 
 def _export(source: Path, out: Path, name: str) -> StageResult:
-    from yolopipe.model.card import load_model
     from yolopipe.model.darknet_cfg import darknet_cfg
     from yolopipe.model.darknet_weights import write_darknet
-    from yolopipe.model.warm_start import card_beside
+    from yolopipe.model.model_file import load_model
 
-    model, card = load_model(card_beside(source), source)
+    model, card = load_model(source)
     files = {suffix: out / f"{name}.{suffix}" for suffix in ("weights", "cfg", "names")}
     write_darknet(files["weights"], model, steadied=True)
     _write_text(files["cfg"], darknet_cfg(model, card))

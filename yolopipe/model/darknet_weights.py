@@ -125,7 +125,7 @@ def _read_header(file: IO[bytes], path: str | Path) -> None:
         raise DataError(
             f"{path}: expected Darknet's weights, which begin with a version such as 0.2.0, or a .weights.h5 of "
             f"ours; this file begins with {start[:12]!r}",
-            hint="name a .weights or .conv.NN file of Darknet, or a .weights.h5 with its model.json beside it",
+            hint="name a .weights or .conv.NN file of Darknet, or a .weights.h5 of yolopipe",
         )
     file.seek(20 if major * 10 + minor >= 2 else 16)
 

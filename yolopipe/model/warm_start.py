@@ -10,18 +10,15 @@ from pathlib import Path
 import keras
 
 from yolopipe.errors import DataError
-from yolopipe.model.card import ModelCard, load_model
+from yolopipe.model.card import ModelCard
 from yolopipe.model.darknet_weights import load_darknet
+from yolopipe.model.model_file import HDF5_SIGNATURE, load_model
 from yolopipe.model.yolov3 import HEAD, convolutions
 
-__all__ = ["PARTS", "WarmStart", "card_beside", "part_of", "warm_start"]
+__all__ = ["PARTS", "WarmStart", "part_of", "warm_start"]
 
 PARTS = ("backbone", "neck", "head")
 """How the names of the layers of each part begin, from the picture to the outputs."""
-
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-CARD_NAME = "model.json"
 
 
 def part_of(layer_name: str) -> str:
@@ -62,7 +59,7 @@ def warm_start(model: keras.Model, card: ModelCard, path: str | Path) -> WarmSta
     Args:
         model: what ``YOLOv3`` built for ``card``; its weights are replaced.
         card: of the network that is about to be trained.
-        path: a Darknet file, or a ``.weights.h5`` of ours with its ``model.json`` beside it; told apart by content.
+        path: a Darknet file, or a ``.weights.h5`` of ours; told apart by content.
 
     Returns:
         What was loaded and what was not.
@@ -90,7 +87,7 @@ def _from_darknet(model: keras.Model, card: ModelCard, path: str | Path) -> Warm
 
 
 def _from_ours(model: keras.Model, card: ModelCard, path: Path) -> WarmStart:
-    other, other_card = load_model(card_beside(path), path)
+    other, other_card = load_model(path)
     _check_same_body(path, card, other_card)
     names = [conv.name for conv, _ in convolutions(model)]
     here, there = card.class_names, other_card.class_names
@@ -102,17 +99,6 @@ def _from_ours(model: keras.Model, card: ModelCard, path: Path) -> WarmStart:
             if norm is not None and other_norm is not None:
                 norm.set_weights(other_norm.get_weights())
     return _start(fitting, names, _remark(card, other_card))
-
-
-def card_beside(path: Path) -> Path:
-    """The model card in the folder of a file of weights; raises ``DataError`` where there is none."""
-    card = path.with_name(CARD_NAME)
-    if not card.is_file():
-        raise DataError(
-            f"{path}: its model card is not beside it: expected {card}, which says of which network the weights are",
-            hint=f"copy the {CARD_NAME} of that training there too",
-        )
-    return card
 
 
 def _check_same_body(path: Path, card: ModelCard, other: ModelCard) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,11 +78,11 @@ def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
     from yolopipe.training.device import import_tensorflow
 
     import_tensorflow()  # before anything else does: this one is quiet, and leaves memory on the GPU to others
-    from yolopipe.model.card import load_model
+    from yolopipe.model.model_file import load_model
 
     weights = {"last": paths.LAST_WEIGHTS, "best": paths.BEST_WEIGHTS}[params.weights]
-    model, card = load_model(paths.MODEL_CARD, weights)
-    _check_same_data(card, manifest)
+    model, card = load_model(weights)
+    _check_same_data(weights, card, manifest)
     total = manifest.splits["val"].rows
     pictured = set(evenly_spread(total, params.picture_images))
     found = Found()
@@ -96,21 +97,27 @@ def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
     return found
 
 
-def _check_same_data(card: ModelCard, manifest: Manifest) -> None:
-    """A model of other classes or another size would be scored, and wrongly."""
+def _check_same_data(weights: Path, card: ModelCard, manifest: Manifest) -> None:
+    """A model of other classes, size or anchors would be scored, and wrongly or on other terms than it was taught."""
     hint = "make both from one params.yaml: dvc repro"
     if card.class_names != manifest.class_names:
         raise DataError(
-            f"{paths.MODEL_CARD} is of a model for the classes {few(card.class_names)}, "
+            f"{weights} is a model for the classes {few(card.class_names)}, "
             f"but the shards hold {few(manifest.class_names)}",
             hint=hint,
         )
     if card.input_size != manifest.input_size:
         raise DataError(
-            f"{paths.MODEL_CARD} is of a model trained at {card.input_size} px, "
+            f"{weights} is a model trained at {card.input_size} px, "
             f"but the shards hold images of {manifest.input_size} px",
             hint=hint,
         )
+    if not np.array_equal(np.reshape(card.anchors_px, (9, 2)), manifest.anchors_px.reshape(9, 2)):
+        shown, expected = (
+            " ".join(f"{w:g},{h:g}" for w, h in np.reshape(anchors, (9, 2)))
+            for anchors in (card.anchors_px, manifest.anchors_px)
+        )
+        raise DataError(f"{weights} is a model with the anchors {shown}, but the shards have {expected}", hint=hint)
 
 
 def _predictor(model: Any, card: ModelCard) -> Predict:

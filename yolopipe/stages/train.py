@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from yolopipe import console, paths
 from yolopipe.config import Config, Train
 from yolopipe.errors import DataError, ShardError
-from yolopipe.files import atomic_file, sha256_file, write_json
+from yolopipe.files import sha256_file, write_json
 from yolopipe.shards.manifest import Manifest, ShardInfo, load_manifest
 from yolopipe.shards.verify import verify_shards
 from yolopipe.stages import StageResult
@@ -202,8 +202,9 @@ def _course(config: Config, manifest: Manifest) -> Course:
 
 
 def _save_weights(learner: Learner, path: Path) -> None:
-    with atomic_file(path) as partial:
-        learner.result.save_weights(str(partial))
+    from yolopipe.model.model_file import save_model
+
+    save_model(path, learner.result, learner.card)
 
 
 def _saver(learner: Learner, course: Course, state: Resumable) -> Callable[[list[EpochLog]], None]:
@@ -241,7 +242,7 @@ def _result(
         "waiting for input": f"{100 * speed.waiting:.0f} % of the time",
         "device": device,
         "network": f"{weights:,} weights",
-        "weights": f"{paths.BEST_WEIGHTS} (last: {paths.LAST_WEIGHTS}), read with {paths.MODEL_CARD}",
+        "weights": f"{paths.BEST_WEIGHTS} (last: {paths.LAST_WEIGHTS}), card inside, and in {paths.MODEL_CARD}",
         **_unusual(config, history, metrics),
         **(suggested := advice(history, speed)),
     }

@@ -51,7 +51,7 @@ def start_file(path: str) -> StartFile:
     if Path(path).resolve() in outputs:
         raise DataError(
             f"train.weights: {path} is what train itself writes; DVC deletes it before it runs the stage",
-            hint=f"keep a copy, with its card: mkdir start && cp {path} {paths.MODEL_CARD} start/, and name that",
+            hint=f"keep a copy: mkdir start && cp {path} start/, and name that",
         )
     if not Path(path).is_file():
         raise DataError(

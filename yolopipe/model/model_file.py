@@ -1,0 +1,164 @@
+"""A model in one file: ``.weights.h5`` as Keras writes it, with the model card as one more dataset inside.
+
+Whoever has the file has all that predicting needs.  Keras looks up the datasets of its layers by name and does not
+mind ours.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from yolopipe.errors import DataError
+from yolopipe.files import atomic_file
+from yolopipe.model.card import ModelCard, card_from_text, card_text, read_card
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["CARD_NAME", "HDF5_SIGNATURE", "card_of_model", "load_model", "save_model"]
+
+CARD_KEY = "yolopipe_model_card"
+"""A dataset and no attribute: HDF5 allows 64 kB for an attribute, and 5,000 class names need more."""
+
+CARD_NAME = "model.json"
+"""The readable twin beside the weights; read only where the weights, of an earlier build, hold no card."""
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+DAMAGED = (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError)
+"""What h5py raises at damaged files, depending on the byte."""
+
+AGAIN = "copy or pull it again, or train again: yolopipe train"
+
+
+def save_model(path: str | Path, model: keras.Model, card: ModelCard) -> None:
+    """Write weights and card as one file, atomically; equal weights and cards give equal bytes.
+
+    Args:
+        path: ends with ``.weights.h5``.
+        model: what ``YOLOv3`` built for ``card``.
+        card: of the network.
+    """
+    with atomic_file(path) as partial:
+        model.save_weights(str(partial))
+        with h5py.File(partial, "r+") as file:
+            text = np.frombuffer(card_text(card).encode(), np.uint8)
+            file.create_dataset(CARD_KEY, data=text, track_times=False)
+
+
+def card_of_model(path: str | Path) -> ModelCard:
+    """The card of a model file, without Keras and without reading a weight.
+
+    Args:
+        path: a ``.weights.h5`` file; of one without a card, the :data:`CARD_NAME` beside it is read.
+
+    Raises:
+        DataError: the file is missing, cut short or no model, or its card is missing, damaged or of another version.
+    """
+    path = Path(path)
+    _check_kind(path)
+    try:
+        with h5py.File(path, "r") as file:
+            text = file[CARD_KEY][()].tobytes() if CARD_KEY in file else None
+    except DAMAGED as error:
+        raise _unreadable(path, error) from None
+    return read_card(_card_beside(path)) if text is None else card_from_text(text, f"{path} (the card inside)")
+
+
+def load_model(path: str | Path) -> tuple[keras.Model, ModelCard]:
+    """Rebuild a trained network from its one file.
+
+    Args:
+        path: a ``.weights.h5`` file of :func:`save_model`, or of an earlier build with :data:`CARD_NAME` beside it.
+
+    Returns:
+        The network with its weights, and its card.
+
+    Raises:
+        DataError: as :func:`card_of_model`, or the weights do not fit the card.
+    """
+    path = Path(path)
+    card = card_of_model(path)
+    from yolopipe.model.yolov3 import YOLOv3
+
+    model = YOLOv3(len(card.class_names), width=card.width, depth=card.depth)
+    try:
+        _load_all_weights(model, path)
+    except (*DAMAGED, UserWarning) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(
+            f"{path}: the weights do not fit the network that its model card describes "
+            f"({len(card.class_names)} classes, width {card.width:g}, depth {card.depth:g}): {reason}",
+            hint=f"weights and card must come from one training; {AGAIN}",
+        ) from None
+    return model, card
+
+
+def _check_kind(path: Path) -> None:
+    """Raise unless the file is there and is HDF5."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(HDF5_SIGNATURE))
+    except FileNotFoundError:
+        raise DataError(
+            f"no model at {path}", hint="train first: yolopipe train; or name a .weights.h5 file"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: expected a model file, but it cannot be opened: {error.strerror}") from None
+    if head != HDF5_SIGNATURE:
+        seen = f"starts with {head!r}" if head else "is empty"
+        raise DataError(
+            f"{path} is no model of yolopipe: expected a .weights.h5 file (HDF5), but it {seen}",
+            hint="a Darknet file is where training can start from: train.weights in params.yaml; "
+            "predict and evaluate need the models/best.weights.h5 that train makes",
+        )
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    """What HDF5 says of a damaged file, as a sentence."""
+    sizes = re.search(r"truncated file: eof = (\d+).*stored_eof = (\d+)", str(error))
+    if sizes:
+        here, promised = (int(size) for size in sizes.groups())
+        return DataError(
+            f"{path} is cut short: its header promises {promised:,} bytes, {here:,} are here", hint=AGAIN
+        )
+    return DataError(f"{path} is damaged: {str(error).splitlines()[0]}", hint=AGAIN)
+
+
+def _card_beside(path: Path) -> Path:
+    card = path.with_name(CARD_NAME)
+    if not card.is_file():
+        raise DataError(
+            f"{path} holds no model card, and none lies beside it: expected {card}, which says of which network the "
+            "weights are",
+            hint=f"copy the {CARD_NAME} of that training there too",
+        )
+    return card
+
+
+def _load_all_weights(model: keras.Model, path: Path) -> None:
+    """Load weights that fit exactly: Keras alone warns, and goes on, where a file lacks some or has others."""
+    needed, found = model.count_params(), _count_weights(path)
+    if needed != found:
+        raise ValueError(f"the network has {needed:,} weights, the file {found:,}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.load_weights(str(path))
+
+
+def _count_weights(path: Path) -> int:
+    sizes: list[int] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and name != CARD_KEY:
+            sizes.append(item.size)
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return sum(sizes)
