@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from yolopipe.model.decode import decode
     from yolopipe.model.loss import bbox_giou, compute_loss
     from yolopipe.model.yolov3 import YOLOv3
+    from yolopipe.prediction.detector import Detector
     from yolopipe.training.step import train_step
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Detector": "yolopipe.prediction.detector",
     "YOLOv3": "yolopipe.model.yolov3",
     "assign": "yolopipe.labels.assign",
     "bbox_giou": "yolopipe.model.loss",
@@ -40,6 +42,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Detector",
     "YOLOv3",
     "assign",
     "bbox_giou",

@@ -7,6 +7,7 @@ font it carries; nothing here needs a display.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
@@ -62,6 +63,7 @@ DASH_PX = 6
 GAP_PX = 10
 
 
+@lru_cache
 def _font(size: int = TEXT_PX) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
@@ -100,14 +102,14 @@ class Sketch:
     (64, 64, 3)
     """
 
-    def __init__(self, pixels: Pixels, *, scale: float = 1.0) -> None:
+    def __init__(self, pixels: Pixels, *, scale: float = 1.0, text_px: int = TEXT_PX) -> None:
         height, width = pixels.shape[:2]
         size = max(1, round(width * scale)), max(1, round(height * scale))
         # Enlarged pixels stay squares: what is shown is what is stored.
         how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
         self._image = Image.fromarray(pixels).resize(size, how)
         self._draw = ImageDraw.Draw(self._image, "RGBA")
-        self._scale = scale
+        self._scale, self._text_px = scale, text_px
         self._taken: list[tuple[float, float, float, float]] = []
 
     def pixels(self) -> Pixels:
@@ -151,11 +153,11 @@ class Sketch:
 
     def label(self, box_xyxy: Box, text: str, colour: Colour) -> None:
         """Text at a corner of the box: inside the picture, and clear of other labels where there is room."""
-        width, height = _text_size(text)
+        width, height = _text_size(text, self._text_px)
         place = self._free_place(self._place(box_xyxy), width + 6, height)
         self._taken.append(place)
         self._draw.rectangle(place, fill=(*colour, 235))
-        self._draw.text((place[0] + 3, place[1] + 1), text, fill=_ink_on(colour), font=_font())
+        self._draw.text((place[0] + 3, place[1] + 1), text, fill=_ink_on(colour), font=_font(self._text_px))
 
     def _place(self, box_xyxy: Box) -> tuple[float, float, float, float]:
         """Box in enlarged pixels, its last line drawn inside the picture."""

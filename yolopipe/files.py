@@ -51,7 +51,7 @@ def _sync_file(path: Path) -> None:
 
 
 @contextmanager
-def atomic_file(path: str | Path, *, twins: bool = False) -> Iterator[Path]:
+def atomic_file(path: str | Path, *, twins: bool = False, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path; when the block ends well it becomes ``path``, synced and whole.
 
     Args:
@@ -59,6 +59,7 @@ def atomic_file(path: str | Path, *, twins: bool = False) -> Iterator[Path]:
         twins: another process may write the same file at the same time (a scheduler that takes a worker for dead
             starts its task elsewhere): each writes under a name of its own.  Only inside an
             :func:`atomic_directory`, which removes what killed twins leave, and syncs the file in the end.
+        sync: wait until the file is on the disk; else a machine that loses its power may lose the content.
 
     Yields:
         The path to write to.  It keeps the file name as its end, so writers that look at the suffix
@@ -76,12 +77,13 @@ def atomic_file(path: str | Path, *, twins: bool = False) -> Iterator[Path]:
     """
     final = Path(path)
     partial = _partial_beside(final, f"{uuid.uuid4().hex}-" if twins else "")
+    sync = sync and not twins
     try:
         yield partial
-        if not twins:
+        if sync:
             _sync_file(partial)
         partial.replace(final)
-        if not twins:
+        if sync:
             _sync_directory(final.parent)
     finally:
         _remove(partial)

@@ -76,7 +76,7 @@ def answer(
                 target[4], target[5 + class_id] = 1.0, score
         return scales
 
-    monkeypatch.setattr(evaluate, "_predictor", lambda model, card: predict)
+    monkeypatch.setattr("yolopipe.evaluation.network.predictor", lambda model, card: predict)
 
 
 def perfect(score: float = 0.9) -> dict[str, list[tuple[list[float], int, float]]]:

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
 from yolopipe.evaluation.nms import ImageDetections
 from yolopipe.geometry import invert_affine, transform_boxes
-from yolopipe.shards.schema import Row
 
-__all__ = ["detections_in_source", "to_source"]
+__all__ = ["Placed", "detections_in_source", "to_source"]
 
 
-def to_source(row: Row, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+class Placed(Protocol):
+    """A picture in the network input: a row of a shard, or one that was just letterboxed."""
+
+    @property
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """(2, 3) source pixels to network-input pixels, corner coordinates."""
+
+    @property
+    def source_wh(self) -> tuple[int, int]:
+        """Width and height of the upright source image in pixels."""
+
+
+def to_source(picture: Placed, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Boxes of the network input in source pixels, clipped to the image.
 
     Args:
-        row: the sample they are of.
+        picture: the one they are of.
         boxes_xyxy: (N, 4).
     """
-    width, height = row.source_wh
-    return np.clip(transform_boxes(invert_affine(row.matrix), boxes_xyxy), 0, [width, height, width, height])
+    width, height = picture.source_wh
+    return np.clip(transform_boxes(invert_affine(picture.matrix), boxes_xyxy), 0, [width, height, width, height])
 
 
-def detections_in_source(row: Row, found: ImageDetections) -> tuple[ImageDetections, int]:
+def detections_in_source(picture: Placed, found: ImageDetections) -> tuple[ImageDetections, int]:
     """Detections in source pixels; and how many were dropped because they lie wholly in the grey border."""
-    boxes_xyxy = to_source(row, found.boxes_xyxy)
+    boxes_xyxy = to_source(picture, found.boxes_xyxy)
     inside = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
     kept = ImageDetections(boxes_xyxy[inside].astype(np.float32), found.scores[inside], found.classes[inside])
     return kept, int((~inside).sum())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -35,14 +34,14 @@ from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import Row, decode_pixels
 from yolopipe.stages import StageResult
 from yolopipe.tables import write_table
+from yolopipe.threads import in_threads
 from yolopipe.workers import Workers
 
 if TYPE_CHECKING:
+    from yolopipe.evaluation.network import Predict
     from yolopipe.model.card import ModelCard
 
 __all__ = ["run"]
-
-Predict = Callable[[Any], list[npt.NDArray[np.float32]]]
 
 
 def run(config: Config, *, workers: Workers = 1) -> StageResult:
@@ -78,6 +77,7 @@ def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
     from yolopipe.training.device import import_tensorflow
 
     import_tensorflow()  # before anything else does: this one is quiet, and leaves memory on the GPU to others
+    from yolopipe.evaluation.network import predictor
     from yolopipe.model.model_file import load_model
 
     weights = {"last": paths.LAST_WEIGHTS, "best": paths.BEST_WEIGHTS}[params.weights]
@@ -87,7 +87,7 @@ def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
     pictured = set(evenly_spread(total, params.picture_images))
     found = Found()
     rows = read_rows(paths.SHARDS, manifest, "val")
-    detections = _detections(params, manifest, _predictor(model, card))
+    detections = _detections(params, manifest, predictor(model, card))
     with console.progress("evaluate", total) as advance:
         for number, (row, image) in enumerate(zip(rows, detections, strict=True)):
             _add(found, row, image)
@@ -120,22 +120,6 @@ def _check_same_data(weights: Path, card: ModelCard, manifest: Manifest) -> None
         raise DataError(f"{weights} is a model with the anchors {shown}, but the shards have {expected}", hint=hint)
 
 
-def _predictor(model: Any, card: ModelCard) -> Predict:
-    import tensorflow as tf
-
-    from yolopipe.model.decode import decode
-
-    def decoded(image: Any) -> list[Any]:
-        raw = model(tf.cast(image, tf.float32) / 255.0, training=False)
-        return [
-            decode(output, anchors, stride)
-            for output, anchors, stride in zip(raw, card.anchors, card.strides, strict=True)
-        ]
-
-    compiled = tf.function(decoded, reduce_retracing=True)
-    return lambda image: [scale.numpy() for scale in compiled(image)]
-
-
 def _detections(params: Evaluate, manifest: Manifest, predict: Predict) -> Iterator[ImageDetections]:
     """Detections of each val row in shard order, network-input pixels."""
     from yolopipe.shards.tfdata import batches
@@ -151,19 +135,7 @@ def _detections(params: Evaluate, manifest: Manifest, predict: Predict) -> Itera
 
     dataset = batches(paths.SHARDS, manifest, "val", batch_size=params.batch_size)
     predicted = (predict(batch["image"]) for batch in dataset)
-    yield from _one_ahead(suppress, predicted)
-
-
-def _one_ahead(function: Callable[[Any], list[ImageDetections]], inputs: Iterable[Any]) -> Iterator[ImageDetections]:
-    """Suppression of a batch runs in a thread while the device works on the next."""
-    waiting: deque[Future[list[ImageDetections]]] = deque()
-    with ThreadPoolExecutor(1) as pool:
-        for value in inputs:
-            waiting.append(pool.submit(function, value))
-            if len(waiting) > 1:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+    yield from chain.from_iterable(in_threads(suppress, predicted))  # while the device works on the next batch
 
 
 def _add(found: Found, row: Row, image: ImageDetections) -> None:

@@ -8,14 +8,13 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from yolopipe.config import Evaluate
+from yolopipe.evaluation.network import predictor
 from yolopipe.evaluation.nms import detect_batch
 from yolopipe.evaluation.scores import Detections, Truth, coco_scores
 from yolopipe.evaluation.source import detections_in_source, to_source
 from yolopipe.model.card import ModelCard
-from yolopipe.model.decode import decode
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.training.speed import Batches
@@ -43,17 +42,10 @@ def map_scorer(
     params = Evaluate()
     options: dict[str, Any] = params.model_dump(include={"score_threshold", "nms_iou", "max_detections"})
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def predict(image: tf.Tensor) -> list[tf.Tensor]:
-        raw = model(tf.cast(image, tf.float32) / 255.0, training=False)
-        return [decode(*scale) for scale in zip(raw, card.anchors, card.strides, strict=True)]
+    predict = predictor(model, card)
 
     def score() -> float:
-        found = [
-            image
-            for batch in batches()
-            for image in detect_batch([scale.numpy() for scale in predict(batch["image"])], **options)
-        ]
+        found = [image for batch in batches() for image in detect_batch(predict(batch["image"]), **options)]
         kept = [detections_in_source(row, image)[0] for row, image in zip(rows, found, strict=True)]
         image, boxes_xyxy, classes = _joined([(one.boxes_xyxy, one.classes) for one in kept])
         scores = np.concatenate([one.scores for one in kept])

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from yolopipe.errors import DataError, UsageError
+from yolopipe.prediction.sources import Sources, find_sources, output_names
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "a/2.JPG",
+        "a/1.png",
+        "a/deep er/ö.webp",
+        "a/clip.mp4",
+        "a/notes.md",
+        "a/.hidden.png",
+        "b/1.png",
+        "7",
+    ):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    Path("list.txt").write_text("b/1.png 1,2,3,4,0\na/1.png\n")
+    Path("empty").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["a"], Sources(("a/1.png", "a/2.JPG"), ("a/clip.mp4",), (), 1)),
+        (["a/notes.md"], Sources(("a/notes.md",))),
+        (["b", "a/1.png", "./b/1.png"], Sources(("b/1.png", "a/1.png"))),
+        (["*/1.*"], Sources(("a/1.png", "b/1.png"))),
+        (["list.txt"], Sources(("b/1.png", "a/1.png"))),
+        (["0", "b", "3", "0"], Sources(("b/1.png",), (), (0, 3))),
+        (["7"], Sources(("7",))),
+    ],
+)
+def test_what_arguments_stand_for(arguments: list[str], expected: Sources) -> None:
+    assert find_sources(arguments) == expected
+
+
+def test_folders_of_folders_and_what_an_earlier_run_drew(folder: Path) -> None:
+    Path("a/drawn").mkdir()
+    Path("a/drawn/1.png").touch()
+    found = find_sources(["a"], recursive=True, drawn="a/drawn")
+    assert found.images == ("a/1.png", "a/2.JPG", "a/deep er/ö.webp")
+    assert find_sources(["a/**/*.png"], drawn="a/drawn").images == ("a/1.png",)
+    assert find_sources([str(folder / "a")], recursive=True).images[-1] == str(folder / "a/drawn/1.png")
+    assert find_sources(["a/drawn/1.png"], drawn="a/drawn").images == ("a/drawn/1.png",)
+
+
+def test_a_file_by_two_names_is_looked_at_once() -> None:
+    os.symlink("a", "link")
+    os.symlink("nowhere", "dangling.jpg")
+    assert find_sources(["link", "a"]).images == ("link/1.png", "link/2.JPG")
+    assert find_sources(["dangling.jpg"]).images == ("dangling.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere.jpg"], r"nowhere\.jpg is no file or folder \(looked from "),
+        (["x*.jpg"], r"x\*\.jpg matches no file"),
+        (["empty"], r"no image and no video in empty \(0 other files\)"),
+        (["a", "nowhere"], "nowhere is no file or folder"),
+    ],
+)
+def test_what_stands_for_nothing(arguments: list[str], sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        find_sources(arguments)
+
+
+def test_nothing_named() -> None:
+    with pytest.raises(UsageError, match="no image, folder, video or camera was named"):
+        find_sources([])
+
+
+def test_names_of_outputs_are_relative_and_never_alike(folder: Path) -> None:
+    kept = {".jpg": ".jpg", ".png": ".png"}
+    paths = ["a/x.jpg", str(folder / "b/x.jpg"), "a/x.JPG", "a/x.bmp", "a/x.bmp.png", "b/../a/y", "b/é f.jpg"]
+    names = output_names(paths, kept, ".png")
+    assert names == ["a/x.jpg", "b/x.jpg", "a/x-2.jpg", "a/x.bmp.png", "a/x.bmp-2.png", "a/y.png", "b/é f.jpg"]
+    assert output_names(["/somewhere/else/z.jpg"], kept, ".png") == ["z.jpg"]
+    assert output_names([], kept, ".png") == []

@@ -1,0 +1,1 @@
+"""A trained network on new pictures: ``yolopipe.Detector`` and ``yolopipe predict``."""
