@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -17,7 +17,7 @@ from yolopipe.files import sha256_file, write_json
 from yolopipe.shards.manifest import Manifest, ShardInfo, load_manifest
 from yolopipe.shards.verify import verify_shards
 from yolopipe.stages import StageResult
-from yolopipe.training.device import derived_seed, prepare_tensorflow
+from yolopipe.training.device import derived_seed, prepare_tensorflow, strategy_over, training_devices
 from yolopipe.training.start_file import StartFile, start_file
 from yolopipe.workers import Workers, die_with_parent
 
@@ -52,7 +52,20 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
     manifest = load_manifest(paths.SHARDS)
     _check_not_empty(config, manifest)
     verify_shards(paths.SHARDS, manifest, _to_read(config, manifest))
-    return _train(config, manifest, start, prepare_tensorflow(config.seed))
+    device = prepare_tensorflow(config.seed)
+    devices = training_devices()
+    _check_batch(config.train.batch_size, devices)
+    with strategy_over(devices).scope():
+        return _train(config, manifest, start, device)
+
+
+def _check_batch(batch_size: int, devices: Sequence[str]) -> None:
+    """A batch is spread over the devices: with fewer images than devices some would compute for nothing."""
+    if devices and batch_size < len(devices):
+        raise DataError(
+            f"train.batch_size is {batch_size}, less than the {len(devices)} devices that share a batch",
+            hint=f"train.batch_size: {8 * len(devices)} in params.yaml, or fewer devices: CUDA_VISIBLE_DEVICES=0",
+        )
 
 
 def _check_not_empty(config: Config, manifest: Manifest) -> None:

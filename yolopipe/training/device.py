@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-__all__ = ["derived_seed", "import_tensorflow", "prepare_tensorflow"]
+__all__ = ["derived_seed", "import_tensorflow", "prepare_tensorflow", "strategy_over", "training_devices"]
 
 
 @contextmanager
@@ -82,10 +82,32 @@ def prepare_tensorflow(seed: int) -> str:
     return _device_text(tf)
 
 
+def training_devices() -> list[str]:
+    """The GPUs that training spreads over, ``GPU:0`` and so on, when there are several; else nothing.
+
+    ``CUDA_VISIBLE_DEVICES`` chooses among them.  No param does: how many there are changes no result but by rounding.
+    """
+    gpus = import_tensorflow().config.list_logical_devices("GPU")
+    return [f"GPU:{number}" for number in range(len(gpus))] if len(gpus) > 1 else []
+
+
+def strategy_over(devices: Sequence[str]) -> Any:
+    """Each step on all of these devices at once, each with a copy of the network and its part of the batch.
+
+    Args:
+        devices: as TensorFlow names them; none for the one that it takes by itself.
+
+    Returns:
+        A ``tf.distribute.Strategy``.
+    """
+    tf = import_tensorflow()
+    return tf.distribute.MirroredStrategy(list(devices)) if devices else tf.distribute.get_strategy()
+
+
 def _device_text(tf: Any) -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return f"CPU ({cores} cores)"
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-    return name if len(gpus) == 1 else f"{name} (the first of {len(gpus)})"
+    return name if len(gpus) == 1 else f"{len(gpus)} x {name}"

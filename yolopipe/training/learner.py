@@ -67,6 +67,8 @@ def card_of(config: Config, manifest: Manifest, start: StartFile | None = None) 
 def make_learner(config: Config, manifest: Manifest, *, steps: int, start: StartFile | None = None) -> Learner:
     """Networks with their first weights, optimizer, and steps that are compiled when first called.
 
+    Called, like the steps, in the scope of the strategy that spreads them over devices, where there are several.
+
     Args:
         config: ``model`` and ``train`` are read.
         manifest: of the shards.
@@ -81,12 +83,15 @@ def make_learner(config: Config, manifest: Manifest, *, steps: int, start: Start
     def network() -> keras.Model:
         return YOLOv3(len(card.class_names), width=card.width, depth=card.depth)
 
-    with tf.distribute.get_strategy().scope(), precision(params.precision):
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    with precision(params.precision):
         model = network()
         outcome = warm_start(model, card, start.path) if start else None
         optimizer = make_optimizer(params, model, steps=steps)
         optimizer.build(model.trainable_variables)
         result = network() if params.ema else model
+    if several:
+        _share_statistics(model)
     after = moving_average(model, result, params.ema, optimizer.iterations) if params.ema else None
     loss = _loss_options(config, manifest, card)
     sizes = manifest.input_sizes if params.sizes == "all" else (manifest.input_size,)
@@ -96,7 +101,7 @@ def make_learner(config: Config, manifest: Manifest, *, steps: int, start: Start
             model,
             optimizer,
             input_size=sizes[0] if len(sizes) == 1 else None,
-            jit_compile=params.jit_compile,
+            jit_compile=params.jit_compile and not several,  # XLA cannot wait for other devices in the middle
             after=after,
             clip_norm=params.clip_norm,
             **loss,
@@ -105,6 +110,13 @@ def make_learner(config: Config, manifest: Manifest, *, steps: int, start: Start
     train_step = FreezingStep(model, optimizer, freeze=params.freeze, epochs=params.freeze_epochs, compiled=compiled)
     eval_step = compiled_eval_step(result, input_size=card.input_size, **loss)
     return Learner(card, model, result, optimizer, train_step, eval_step, outcome)
+
+
+def _share_statistics(model: keras.Model) -> None:
+    """Batch normalisation over the whole batch, not over each device's part of it: the loss of one device."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
 
 
 def _loss_options(config: Config, manifest: Manifest, card: ModelCard) -> dict[str, Any]:

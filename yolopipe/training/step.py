@@ -50,6 +50,32 @@ def _pixels(batch: Batch) -> tf.Tensor:
     return tf.cast(batch["image"], tf.float32) / 255.0
 
 
+def _part_of_replica(batch: Batch) -> tuple[Batch, tf.Tensor]:
+    """The rows of a batch that this replica works on, and the weight of their mean in the mean of the batch.
+
+    Parts differ by one row at most.  A batch with fewer rows than there are replicas is given whole to each, which
+    makes the same mean and the same statistics as one replica would, where an empty part would make none.
+    """
+    context = tf.distribute.get_replica_context()
+    replicas = context.num_replicas_in_sync
+    if replicas == 1:
+        return batch, tf.ones(())
+    with tf.device("CPU:0"):  # each device is sent its own rows, not all of them
+        rows, number = tf.shape(batch["row"])[0], tf.cast(context.replica_id_in_sync_group, tf.int32)
+        start, stop = number * rows // replicas, (number + 1) * rows // replicas
+        enough = rows >= replicas
+        start, stop = tf.where(enough, start, 0), tf.where(enough, stop, rows)
+        part = {name: value[start:stop] for name, value in batch.items()}
+        weight = tf.where(enough, (stop - start) / rows, 1.0 / replicas)
+    return part, tf.cast(weight, tf.float32)
+
+
+def _summed(values: Any) -> Any:
+    """The sum over all replicas, known to each."""
+    context = tf.distribute.get_replica_context()
+    return values if context.num_replicas_in_sync == 1 else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
 def _loss_scale(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | None:
     """What the loss was multiplied by, so that float16 gradients do not vanish; None elsewhere."""
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
@@ -90,39 +116,39 @@ def train_step(
     Args:
         model: the network; its weights are updated.
         optimizer: built for the model's trainable variables.
-        batch: what ``yolopipe.shards.tfdata.batches`` yields.
+        batch: what ``yolopipe.shards.tfdata.batches`` yields, whole: each replica takes its rows of it.
         anchors: (3, 3, 2) width and height in units of the stride.
         ignore_threshold: see ``compute_loss``.
         label_smoothing: see ``compute_loss``.
         class_weights: see ``compute_loss``.
-        clip_norm: a gradient longer than this, over all weights together, is shortened to it; 0 for never.  With
-            several replicas each shortens its own, before they are summed.
+        clip_norm: a gradient longer than this, over all weights together, is shortened to it; 0 for never.
         forward: the network as it is to be called, a compiled one perhaps; ``model`` itself by default.
 
     Returns:
         ``total_loss``, ``giou_loss``, ``conf_loss``, ``prob_loss``, before the update, and ``gradient_norm``, before
         clipping: float32 scalars.
     """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    part, weight = _part_of_replica(batch)
     with tf.GradientTape() as tape:
-        outputs = (forward or model)(_pixels(batch), training=True)
+        outputs = (forward or model)(_pixels(part), training=True)
         losses = _losses(
             outputs,
-            batch,
+            part,
             anchors,
             ignore_threshold=ignore_threshold,
             label_smoothing=label_smoothing,
             class_weights=class_weights,
         )
-        shared = losses["total_loss"] / replicas  # the optimizer sums the gradients of all replicas
-        scaled = optimizer.scale_loss(shared)  # does something under float16 only
-    gradients = tape.gradient(scaled, model.trainable_variables)
+        losses = {name: loss * weight for name, loss in losses.items()}
+        scaled = optimizer.scale_loss(losses["total_loss"])  # does something under float16 only
+    # Summed here, and not by the optimizer: the norm is of the whole, and so is the answer whether all is finite.
+    gradients = _summed(tape.gradient(scaled, model.trainable_variables))
     scale = _loss_scale(optimizer)
-    # Of the whole loss: undo the share of this replica, and the scale.
-    norm = tf.linalg.global_norm(gradients) * (replicas / (1.0 if scale is None else scale))
-    clipped = _clipped(gradients, norm, clip_norm)
-    optimizer.apply_gradients(zip(clipped, model.trainable_variables, strict=True))
-    return {**losses, "gradient_norm": _reported(norm, scale)}
+    norm = tf.linalg.global_norm(gradients) / (1.0 if scale is None else scale)
+    replicas = tf.distribute.get_replica_context().num_replicas_in_sync  # the optimizer sums over them once more
+    shares = [gradient / replicas for gradient in _clipped(gradients, norm, clip_norm)]
+    optimizer.apply_gradients(zip(shares, model.trainable_variables, strict=True))
+    return {**_summed(losses), "gradient_norm": _reported(norm, scale)}
 
 
 def eval_step(
@@ -138,15 +164,16 @@ def eval_step(
 
     Args and Returns are those of :func:`train_step`.
     """
-    outputs = model(_pixels(batch), training=False)
-    return _losses(
-        outputs,
-        batch,
+    part, weight = _part_of_replica(batch)
+    losses = _losses(
+        model(_pixels(part), training=False),
+        part,
         anchors,
         ignore_threshold=ignore_threshold,
         label_smoothing=label_smoothing,
         class_weights=class_weights,
     )
+    return dict(_summed({name: loss * weight for name, loss in losses.items()}))
 
 
 def batch_signature(input_size: int | None) -> dict[str, tf.TensorSpec]:
@@ -172,11 +199,11 @@ def batch_signature(input_size: int | None) -> dict[str, tf.TensorSpec]:
 def _under_strategy(
     step: Callable[[Batch], tf.Tensor], input_size: int | None, after: Callable[[], None] | None = None
 ) -> Any:
-    """``step`` traced once and run on every replica, then ``after`` once; the mean of the steps' results."""
+    """``step`` traced once and run on every replica, then ``after`` once; the result, the same on all replicas."""
     strategy = tf.distribute.get_strategy()
 
     def run(batch: Batch) -> tf.Tensor:
-        result = strategy.reduce("MEAN", strategy.run(step, args=(batch,)), axis=None)
+        result = strategy.experimental_local_results(strategy.run(step, args=(batch,)))[0]
         if after is not None:
             after()
         return result
