@@ -64,34 +64,36 @@ def flip_vertical_matrix(height: float) -> Affine:
     return np.array([[1.0, 0.0, 0.0], [0.0, -1.0, height]])
 
 
-def letterbox_matrix(size_wh: tuple[float, float], input_size: int) -> Affine:
+def letterbox_matrix(size_wh: npt.ArrayLike, input_size: int) -> Affine:
     """Scales to fit the square input, centred, aspect kept; whole-pixel padding so that a scale of 1 stays sharp.
 
     Args:
-        size_wh: width and height of the image in pixels.
+        size_wh: (..., 2) width and height of the image in pixels.
         input_size: side of the square network input in pixels.
 
     Returns:
-        (2, 3) image pixels to input pixels.
+        (..., 2, 3) image pixels to input pixels.
 
     >>> letterbox_matrix((200, 100), 400).tolist()
     [[2.0, 0.0, 0.0], [0.0, 2.0, 100.0]]
     """
-    width, height = size_wh
-    scale = min(input_size / width, input_size / height)
-    left, top = (max(0, math.floor((input_size - scale * side) / 2)) for side in (width, height))
-    return np.array([[scale, 0.0, left], [0.0, scale, top]])
+    sides = np.asarray(size_wh, np.float64)
+    scale = (input_size / sides).min(axis=-1, keepdims=True)
+    matrix = np.zeros((*sides.shape[:-1], 2, 3))
+    matrix[..., [0, 1], [0, 1]] = scale
+    matrix[..., 2] = np.maximum(0.0, np.floor((input_size - scale * sides) / 2))
+    return matrix
 
 
 def compose(first: Affine, *then: Affine) -> Affine:
-    """One matrix that does ``first`` and then each of ``then``, in order.
+    """One matrix that does ``first`` and then each of ``then``, in order; or (..., 2, 3) of them at once.
 
     >>> compose(flip_matrix(10), translation_matrix(1, 0)).tolist()
     [[-1.0, 0.0, 11.0], [0.0, 1.0, 0.0]]
     """
     result = np.asarray(first, np.float64)
     for matrix in then:
-        result = (_square(matrix) @ _square(result))[:2]
+        result = (_square(matrix) @ _square(result))[..., :2, :]
     return result
 
 
@@ -106,7 +108,9 @@ def invert_affine(matrix: npt.ArrayLike) -> Affine:
 
 
 def _square(matrix: Affine) -> Affine:
-    return np.vstack([matrix, [0.0, 0.0, 1.0]])
+    square = np.zeros((*matrix.shape[:-2], 3, 3))
+    square[..., :2, :], square[..., 2, 2] = matrix, 1.0
+    return square
 
 
 def scale_of(matrix: npt.ArrayLike) -> float:
@@ -123,7 +127,7 @@ def transform_boxes(matrix: npt.ArrayLike, boxes_xyxy: npt.ArrayLike) -> npt.NDA
     """Boxes after an affine map without rotation: scaling, mirroring and moving keep them upright.
 
     Args:
-        matrix: (2, 3) without shear or rotation.
+        matrix: (2, 3) without shear or rotation, or one for each box, (N, 2, 3).
         boxes_xyxy: (N, 4).
 
     Returns:
@@ -134,7 +138,7 @@ def transform_boxes(matrix: npt.ArrayLike, boxes_xyxy: npt.ArrayLike) -> npt.NDA
     """
     affine = np.asarray(matrix, np.float64)
     corners = np.asarray(boxes_xyxy, np.float64).reshape(-1, 2, 2)
-    moved = corners * affine[[0, 1], [0, 1]] + affine[:, 2]
+    moved = corners * affine[..., np.newaxis, [0, 1], [0, 1]] + affine[..., np.newaxis, :, 2]
     return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
 
 

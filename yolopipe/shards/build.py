@@ -142,16 +142,13 @@ def _assign(
 def _geometry(task: ShardTask) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], Any, npt.NDArray[np.int64]]:
     """Source-to-input matrices (R, 2, 3), boxes (M, 4) in input pixels, classes (M,), offsets (R + 1,)."""
     samples, size = task.samples, task.precompute.input_size
-    frames_wh = zip(samples["frame_width"].to_pylist(), samples["frame_height"].to_pylist(), strict=True)
-    letterboxes = [letterbox_matrix(frame_wh, size) for frame_wh in frames_wh]
+    frames_wh = np.stack([samples[name].to_numpy() for name in ("frame_width", "frame_height")], axis=-1)
+    letterboxes = letterbox_matrix(frames_wh, size)
     to_frame = samples["matrix"].combine_chunks().flatten().to_numpy().reshape(-1, 2, 3)
-    matrices = np.array([compose(a, b) for a, b in zip(to_frame, letterboxes, strict=True)]).reshape(-1, 2, 3)
     boxes, classes, offsets = split_boxes(samples)
-    moved = [
-        transform_boxes(letterbox, boxes[offsets[i] : offsets[i + 1]]) for i, letterbox in enumerate(letterboxes)
-    ]
-    inside = np.clip(np.concatenate(moved), 0, size)  # takes off what rounding adds
-    return matrices, inside.astype(np.float32), classes, offsets
+    moved = transform_boxes(np.repeat(letterboxes, np.diff(offsets), axis=0), boxes)
+    inside = np.clip(moved, 0, size)  # takes off what rounding adds
+    return compose(to_frame, letterboxes), inside.astype(np.float32), classes, offsets
 
 
 def _rows(
