@@ -45,13 +45,12 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def _pace(done: float, total: float, seconds: float, unit: str) -> str:
+def _pace(done: float, total: float | None, seconds: float, unit: str) -> str:
     if done <= 0 or seconds <= 0:
         return f"- {unit}/s"
     rate = done / seconds
-    left = (total - done) / rate
     shown = f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
-    return f"{shown} {unit}/s  {clock(left)} left"
+    return f"{shown} {unit}/s" + ("" if total is None else f"  {clock((total - done) / rate)} left")
 
 
 def _pace_at_end(done: float, seconds: float, unit: str) -> str:
@@ -68,12 +67,12 @@ class _Pace(ProgressColumn):
     def render(self, task: Task) -> Text:
         if task.finished:
             return Text(_pace_at_end(task.completed, task.finished_time or 0.0, self.unit))
-        return Text(_pace(task.completed, task.total or 0, task.elapsed or 0.0, self.unit))
+        return Text(_pace(task.completed, task.total, task.elapsed or 0.0, self.unit))
 
 
 @contextmanager
-def progress(title: str, total: int, *, unit: str = "images") -> Iterator[Advance]:
-    """Show progress for ``total`` pieces of work; yields ``advance(n, text="")``.
+def progress(title: str, total: int | None, *, unit: str = "images") -> Iterator[Advance]:
+    """Show progress for ``total`` pieces of work, None where nobody knows; yields ``advance(n, text="")``.
 
     A bar where standard error is a terminal; elsewhere one plain line every ten seconds and one at the end.
     """
@@ -85,11 +84,11 @@ def progress(title: str, total: int, *, unit: str = "images") -> Iterator[Advanc
 
 
 @contextmanager
-def _bar(title: str, total: int, unit: str) -> Iterator[Advance]:
+def _bar(title: str, total: int | None, unit: str) -> Iterator[Advance]:
     columns = (
         TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(bar_width=20),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}", table_column=Column(no_wrap=True)),
+        TextColumn(f"{{task.completed:,.0f}}{_of(total)}", table_column=Column(no_wrap=True)),
         _Pace(unit),
         TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
@@ -98,18 +97,22 @@ def _bar(title: str, total: int, unit: str) -> Iterator[Advance]:
         yield lambda done=1, text="": bar.update(task, advance=done, text=escape(text))
 
 
-def _plain(title: str, total: int, unit: str) -> Iterator[Advance]:
+def _of(total: int | None) -> str:
+    return "" if total is None else f"/{total:,}"
+
+
+def _plain(title: str, total: int | None, unit: str) -> Iterator[Advance]:
     start = last = time.monotonic()
     done, shown = 0, ""
 
     def line(pace: str) -> None:
-        print(f"{title}  {done:,}/{total:,} {unit}  {pace}  {shown}".rstrip(), file=sys.stderr, flush=True)
+        print(f"{title}  {done:,}{_of(total)} {unit}  {pace}  {shown}".rstrip(), file=sys.stderr, flush=True)
 
     def advance(step: int = 1, text: str = "") -> None:
         nonlocal done, last, shown
         done, shown = done + step, text or shown
         now = time.monotonic()
-        if now - last >= PLAIN_EVERY_SECONDS and done < total:
+        if now - last >= PLAIN_EVERY_SECONDS and (total is None or done < total):
             last = now
             line(_pace(done, total, now - start, unit))
 

@@ -87,7 +87,7 @@ def test_a_folder_with_all_outputs(project: Path, tmp_path: Path, capsys: pytest
     )
 
 
-def test_the_same_bytes_whatever_the_batch(tmp_path: Path) -> None:
+def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         predict("images", "--out", tmp_path / name, "--csv")
     assert pictures(tmp_path / "one") == pictures(tmp_path / "two")
@@ -149,7 +149,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_done(tmp_path: Path, capsys: 
     assert f"truncated-image: {mixed}/b.jpg is cut short" in told
     assert f"not-an-image: {mixed}/c.png" in told
     assert "not read     2" in printed
-    assert "1 files that are neither image nor video" in printed
+    assert "files that are neither image nor video by their names: 1" in printed
     document = read(out)
     assert [image["image"] for image in document["images"]] == [f"{mixed}/a.jpg", f"{mixed}/deep/a.jpg"]
     assert [image["id"] for image in document["images"]] == [1, 4]

@@ -196,7 +196,7 @@ def _look_at_video(detector: Detector, source: str | int, drawn: Path, options: 
         live = isinstance(source, int)
         if live and not options.max_frames:
             console.note(f"{frames.name}: Ctrl-C ends it, and what was seen until then is kept")
-        total = min(frames.promised or 10**9, options.max_frames or 10**9) % 10**9
+        total = min((count for count in (frames.promised, options.max_frames) if count), default=None)
         if options.draw:
             outcome.drawn[frames.name] = drawn.relative_to(options.out).as_posix()
         with console.progress(f"predict {Path(frames.name).name}", total, unit="frames") as advance:
@@ -261,7 +261,7 @@ def _rows(plan: _Plan, options: Options, outcome: Outcome, seconds: float) -> di
     counts = Counter(name for one in looked for name in one.found.names)
     rows: dict[str, object] = {
         "images": f"{images:,}, {bare:,} of them without any detection",
-        "frames": f"{len(looked) - images:,} of {len(plan.videos):,} videos",
+        "frames": f"{len(looked) - images:,}, of {len(plan.videos):,} video{'s' * (len(plan.videos) != 1)}",
         "found": ", ".join(f"{name} {count:,}" for name, count in counts.most_common(12)) or "nothing",
         "not read": f"{len(outcome.problems):,}, named above and in predictions.json",
         "speed": f"{len(looked) / max(seconds, 1e-9):,.1f} pictures/s, the network's start included",
@@ -269,7 +269,7 @@ def _rows(plan: _Plan, options: Options, outcome: Outcome, seconds: float) -> di
     }
     left_out = {"images": not images, "frames": not plan.videos, "not read": not outcome.problems}
     if plan.sources.others:
-        rows["passed over"] = f"{plan.sources.others:,} files that are neither image nor video by their names"
+        rows["passed over"] = f"files that are neither image nor video by their names: {plan.sources.others:,}"
     if options.coco and len(looked) > images:
         rows["not in coco.json"] = "frames of videos: COCO has ids for images"
     return {name: value for name, value in rows.items() if not left_out.get(name)}
