@@ -55,8 +55,9 @@ def test_labels_of_one_box_do_not_cover_each_other() -> None:
     sketch = Sketch(np.zeros((100, 100, 3), np.uint8), scale=4)
     for _ in range(6):
         sketch.label([40, 40, 60, 60], "cat 0.97", drawing.GREEN)
-    for index, first in enumerate(sketch._taken):
-        assert all(drawing._shared(first, second) == 0 for second in sketch._taken[index + 1 :])
+    places = np.array(sketch._taken)
+    for index in range(len(places)):
+        assert drawing._shared(places[index : index + 1], places[index + 1 :]) == 0
 
 
 def test_text_reads_on_every_colour() -> None:

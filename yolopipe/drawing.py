@@ -176,8 +176,8 @@ class Sketch:
         nearby = [(x1, y1 + n * height) for n in (1, -2, 2)]
         places = [self._inside(left, top, width, height) for left, top in beside + nearby]
         # A later place must save more overlap than it costs in distance from its box.
-        costs = [12 * rank + sum(_shared(place, other) for other in self._taken) for rank, place in enumerate(places)]
-        return places[costs.index(min(costs))]
+        costs = 12 * np.arange(len(places)) + _shared(np.array(places), np.array(self._taken).reshape(-1, 4))
+        return places[int(costs.argmin())]
 
     def _inside(self, left: float, top: float, width: float, height: float) -> tuple[float, float, float, float]:
         x = max(0.0, min(left, self._image.width - width - 1))
@@ -185,8 +185,11 @@ class Sketch:
         return x, y, x + width, y + height
 
 
-def _shared(a: Box, b: Box) -> float:
-    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+def _shared(places: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How much area each of (P, 4) places shares with all of (N, 4) others: (P,)."""
+    low = np.maximum(places[:, np.newaxis, :2], others[:, :2])
+    high = np.minimum(places[:, np.newaxis, 2:], others[:, 2:])
+    return np.asarray(np.clip(high - low, 0.0, None).prod(axis=2).sum(axis=1), np.float64)
 
 
 def _dashes(
