@@ -205,6 +205,7 @@ def test_the_same_files_twice(project: Path, shards, monkeypatch: pytest.MonkeyP
     ("card", "message"),
     [
         ({"class_names": ("cat",)}, "model for the classes cat, but the shards hold cat, dog/wolf, never seen"),
+        ({"class_names": ("cat", "dog/wolf", "seen")}, "; class 2 is seen there and never seen here"),
         ({"input_size": 416}, "trained at 416 px, but the shards hold images of 96 px"),
         ({"anchors_px": ((8, 8.5),) * 9}, "with the anchors 8,8.5 8,8.5 .*, but the shards have "),
     ],

@@ -103,7 +103,7 @@ def _check_same_data(weights: Path, card: ModelCard, manifest: Manifest) -> None
     if card.class_names != manifest.class_names:
         raise DataError(
             f"{weights} is a model for the classes {few(card.class_names)}, "
-            f"but the shards hold {few(manifest.class_names)}",
+            f"but the shards hold {few(manifest.class_names)}{_apart(card.class_names, manifest.class_names)}",
             hint=hint,
         )
     if card.input_size != manifest.input_size:
@@ -118,6 +118,15 @@ def _check_same_data(weights: Path, card: ModelCard, manifest: Manifest) -> None
             for anchors in (card.anchors_px, manifest.anchors_px)
         )
         raise DataError(f"{weights} is a model with the anchors {shown}, but the shards have {expected}", hint=hint)
+
+
+def _apart(theirs: Sequence[str], ours: Sequence[str]) -> str:
+    """Where two lists of as many names differ first: the end of both may be cut off on the screen."""
+    pairs = enumerate(zip(theirs, ours, strict=False))
+    apart = next(((number, a, b) for number, (a, b) in pairs if a != b), None)
+    if apart is None or len(theirs) != len(ours):
+        return ""
+    return f"; class {apart[0]} is {apart[1]} there and {apart[2]} here"
 
 
 def _detections(params: Evaluate, manifest: Manifest, predict: Predict) -> Iterator[ImageDetections]:
