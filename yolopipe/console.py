@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-__all__ = ["Advance", "error", "line", "note", "progress", "summary", "table"]
+__all__ = ["Advance", "clock", "error", "line", "note", "progress", "summary", "table"]
 
 PLAIN_EVERY_SECONDS = 10.0
 """How often one plain line is printed where there is no terminal (a log, a CI job)."""

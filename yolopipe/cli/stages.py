@@ -43,6 +43,24 @@ def _precompute(
     _run_stage("precompute", params, workers, scheduler, as_json, cache_gb=cache_size)
 
 
+def _train(
+    params: Params = Path("params.yaml"),
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    pictures_every: Annotated[
+        int,
+        typer.Option(
+            help="Epochs between two sheets of predictions in TensorBoard; 0 for none. Never changes a result.",
+            envvar="YOLOPIPE_PICTURES_EVERY",
+            min=0,
+        ),
+    ] = 5,
+    as_json: Json = False,
+) -> None:
+    """Train YOLOv3 on the shards."""
+    _run_stage("train", params, workers, scheduler, as_json, pictures_every=pictures_every)
+
+
 def _add_stage(name: str, help_text: str) -> None:
     def command(
         params: Params = Path("params.yaml"),
@@ -60,11 +78,11 @@ _HELP = {
     "sample": "Make the embedded data: scenes of real handwriting with annotation text.",
     "parse": "Read annotation text and class names, check every image and box.",
     "augment": "Draw variants of each training image, as a table.",
-    "train": "Train YOLOv3 on the shards.",
     "evaluate": "Score the model on the validation shards (COCO mAP).",
 }
+_WITH_OPTIONS = {"precompute": _precompute, "train": _train}
 for _stage in ("sample", *STAGES):
-    if _stage == "precompute":
-        app.command(_stage)(_precompute)
+    if _stage in _WITH_OPTIONS:
+        app.command(_stage)(_WITH_OPTIONS[_stage])
     else:
         _add_stage(_stage, _HELP[_stage])

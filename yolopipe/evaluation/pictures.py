@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from yolopipe import drawing
 from yolopipe.drawing import Key, Pixels, Sketch
+from yolopipe.evaluation.nms import ImageDetections
 from yolopipe.labels.boxes import pairwise_iou
+from yolopipe.shards.schema import Row
 
-__all__ = ["Example", "contact_sheet", "evenly_spread", "match"]
+__all__ = ["Example", "contact_sheet", "evenly_spread", "example_of", "match"]
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
@@ -46,6 +48,27 @@ class Example:
     boxes_xyxy: Floats
     scores: Floats
     classes: Ints
+
+
+def example_of(row: Row, pixels: Pixels, found: ImageDetections, *, score: float) -> Example:
+    """A row of a shard with what was found in it.
+
+    Args:
+        row: with its truth.
+        pixels: its image, decoded.
+        found: pixels of the network input, best first.
+        score: detections below it are left out.
+    """
+    shown = found.scores >= score
+    return Example(
+        name=row.path,
+        pixels=pixels,
+        truth_xyxy=row.boxes_xyxy,
+        truth_classes=row.classes,
+        boxes_xyxy=found.boxes_xyxy[shown],
+        scores=found.scores[shown],
+        classes=found.classes[shown],
+    )
 
 
 def evenly_spread(total: int, wanted: int) -> list[int]:

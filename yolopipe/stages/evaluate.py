@@ -14,7 +14,7 @@ from yolopipe import console, paths
 from yolopipe.config import Config, Evaluate
 from yolopipe.errors import DataError
 from yolopipe.evaluation.nms import ImageDetections, detect_batch
-from yolopipe.evaluation.pictures import Example, evenly_spread
+from yolopipe.evaluation.pictures import evenly_spread, example_of
 from yolopipe.evaluation.plots import write_plots
 from yolopipe.evaluation.report import (
     Evaluation,
@@ -92,7 +92,8 @@ def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
         for number, (row, image) in enumerate(zip(rows, detections, strict=True)):
             _add(found, row, image)
             if number in pictured:
-                found.examples.append(_example(row, image, manifest, params.picture_score))
+                pixels = decode_pixels(row.image, encoding=manifest.encoding, input_size=manifest.input_size)
+                found.examples.append(example_of(row, pixels, image, score=params.picture_score))
             advance(1)
     return found
 
@@ -153,19 +154,6 @@ def _add(found: Found, row: Row, image: ImageDetections) -> None:
     found.annotated.append((to_source(row, row.boxes_xyxy), row.classes.astype(np.int64)))
     found.detected.append(kept)
     found.outside += outside
-
-
-def _example(row: Row, image: ImageDetections, manifest: Manifest, score: float) -> Example:
-    shown = image.scores >= score
-    return Example(
-        name=row.path,
-        pixels=decode_pixels(row.image, encoding=manifest.encoding, input_size=manifest.input_size),
-        truth_xyxy=row.boxes_xyxy,
-        truth_classes=row.classes,
-        boxes_xyxy=image.boxes_xyxy[shown],
-        scores=image.scores[shown],
-        classes=image.classes[shown],
-    )
 
 
 def _result(evaluation: Evaluation, found: Found, class_names: Sequence[str]) -> StageResult:

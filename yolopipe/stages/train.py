@@ -22,21 +22,27 @@ from yolopipe.training.start_file import StartFile, start_file
 from yolopipe.workers import Workers, die_with_parent
 
 if TYPE_CHECKING:
+    from yolopipe.evaluation.network import Predict
     from yolopipe.training.checkpoint import RunFolder
     from yolopipe.training.course import Course, EpochLog
     from yolopipe.training.learner import Learner
+    from yolopipe.training.logs import TensorBoardLog
     from yolopipe.training.resume import Resumable
     from yolopipe.training.speed import Speed
 
-__all__ = ["run"]
+__all__ = ["PICTURES_EVERY", "run"]
+
+PICTURES_EVERY = 5
+"""Epochs between two sheets of predictions in TensorBoard, where nobody asks for another number."""
 
 
-def run(config: Config, *, workers: Workers = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1, pictures_every: int = PICTURES_EVERY) -> StageResult:
     """Train a network on ``data/shards``, or go on where an earlier run of the same params was stopped.
 
     Args:
         config: sections ``seed``, ``model`` and ``train`` are read.
         workers: taken like every stage does, and not used: TensorFlow spreads each step over all cores itself.
+        pictures_every: epochs between two sheets of predictions in TensorBoard, 0 for none; changes no result.
 
     Returns:
         What was learnt, how fast and on which device.
@@ -56,7 +62,7 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
     devices = training_devices()
     _check_batch(config.train.batch_size, devices)
     with strategy_over(devices).scope():
-        return _train(config, manifest, start, device)
+        return _train(config, manifest, start, device, pictures_every)
 
 
 def _check_batch(batch_size: int, devices: Sequence[str]) -> None:
@@ -87,12 +93,13 @@ def _to_read(config: Config, manifest: Manifest) -> list[ShardInfo]:
     return [*(shard for shard in train.shards if shard.copy < epochs), *manifest.splits["val"].shards]
 
 
-def _train(config: Config, manifest: Manifest, start: StartFile | None, device: str) -> StageResult:
+def _train(
+    config: Config, manifest: Manifest, start: StartFile | None, device: str, pictures_every: int
+) -> StageResult:
     """Every file of the stage is written here or below."""
     from yolopipe.model.card import write_card
     from yolopipe.training.checkpoint import open_run
     from yolopipe.training.learner import make_learner
-    from yolopipe.training.logs import train_metrics, write_curves
     from yolopipe.training.resume import Resumable, run_key
 
     params, course = config.train, _course(config, manifest)
@@ -103,30 +110,38 @@ def _train(config: Config, manifest: Manifest, start: StartFile | None, device: 
         state = Resumable(folder, key, params.epochs, learner.variables, paths.BEST_WEIGHTS)
         write_card(paths.MODEL_CARD, learner.card)
         with _bad_batch_told(config, manifest):
-            history, speed = _fit(manifest, course, learner, state, device)
-        write_json(paths.TRAIN_METRICS, train_metrics(history, params.best_by))
-        write_curves(paths.TRAIN_PLOTS, history)
+            history, speed = _fit(manifest, course, learner, state, device, pictures_every)
+        _write_numbers(history, params.best_by)  # once more: a run that had nothing left to train wrote none yet
         folder.finish()
     result = _result(config, manifest, history, device=device, speed=speed, weights=learner.model.count_params())
     return _with_start(result, params, start, learner.outcome)
 
 
 def _fit(
-    manifest: Manifest, course: Course, learner: Learner, state: Resumable, device: str
+    manifest: Manifest, course: Course, learner: Learner, state: Resumable, device: str, pictures_every: int
 ) -> tuple[list[EpochLog], Speed]:
     """The history of all epochs, those of an earlier run included, and the speed of this one."""
+    from yolopipe.evaluation.network import predictor
+    from yolopipe.training.live import LiveLog
     from yolopipe.training.logs import TensorBoardLog
     from yolopipe.training.loop import fit
     from yolopipe.training.scoring import map_scorer
 
-    score = None
-    if course.best_by == "mAP":
-        score = map_scorer(paths.SHARDS, manifest, learner.card, learner.result, course.val_batches)
-    history = state.restore()
+    predict = predictor(learner.result, learner.card)
+    score = map_scorer(paths.SHARDS, manifest, predict, course.val_batches) if course.best_by == "mAP" else None
+    history, name = state.restore(), _log_name()
+    live = LiveLog(paths.side_directory() / "dvclive" / name)
+    live.epochs(history)
     save = _saver(learner, course, state)
     if history:
         _save_weights(learner, paths.LAST_WEIGHTS)
-    with TensorBoardLog(_board_directory()) as board:
+    with TensorBoardLog(paths.side_directory() / "tensorboard" / name) as board:
+        draw = _drawer(manifest, course, predict, board, pictures_every)
+
+        def on_epoch(logs: list[EpochLog]) -> None:
+            for follow in (save, live.epochs, draw):
+                follow(logs)
+
         weights = f"{learner.model.count_params():,} weights on {device}"
         console.note(f"{weights}; tensorboard --logdir {board.directory.parent}")
         return fit(
@@ -134,7 +149,7 @@ def _fit(
             learner.train_step,
             learner.eval_step,
             board=board,
-            on_epoch=save,
+            on_epoch=on_epoch,
             history=history,
             score=score,
         )
@@ -221,22 +236,48 @@ def _save_weights(learner: Learner, path: Path) -> None:
 
 
 def _saver(learner: Learner, course: Course, state: Resumable) -> Callable[[list[EpochLog]], None]:
-    """After each epoch: the last weights, the best whenever the epoch is the best so far, and a checkpoint."""
+    """After each epoch: the last weights, the best whenever the epoch is the best so far, numbers, a checkpoint."""
     from yolopipe.training.course import best_epoch
 
     def on_epoch(history: list[EpochLog]) -> None:
         _save_weights(learner, paths.LAST_WEIGHTS)
         if best_epoch(history, course.best_by) is history[-1]:
             _save_weights(learner, paths.BEST_WEIGHTS)
+        if history[-1].val:
+            _write_numbers(history, course.best_by)
         state.save(history)
 
     return on_epoch
 
 
-def _board_directory() -> Path:
-    """A folder for this run, beside the project's other untracked files, also when DVC runs in a copy."""
-    name = os.environ.get("DVC_EXP_NAME") or datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    return paths.side_directory() / "tensorboard" / name
+def _drawer(
+    manifest: Manifest, course: Course, predict: Predict, board: TensorBoardLog, every: int
+) -> Callable[[list[EpochLog]], None]:
+    """After every so many epochs and the last: a sheet of predictions."""
+    from yolopipe.training.pictures import picture_maker
+
+    if not every:
+        return lambda history: None
+    picture = picture_maker(paths.SHARDS, manifest, predict)
+
+    def draw(history: list[EpochLog]) -> None:
+        if len(history) % every == 0 or course.is_over(history):
+            board.picture(len(history) * course.steps, picture())
+
+    return draw
+
+
+def _write_numbers(history: list[EpochLog], best_by: str) -> None:
+    """Metrics and curves; after each validation, so that ``dvc exp show`` and ``dvc plots show`` follow the run."""
+    from yolopipe.training.logs import train_metrics, write_curves
+
+    write_json(paths.TRAIN_METRICS, train_metrics(history, best_by))
+    write_curves(paths.TRAIN_PLOTS, history)
+
+
+def _log_name() -> str:
+    """What this run is called in the logs beside it: no output, so it may hold the time."""
+    return os.environ.get("DVC_EXP_NAME") or datetime.now().strftime("%Y-%m-%d-%H%M%S")
 
 
 def _result(
@@ -251,6 +292,7 @@ def _result(
         "best epoch": f"{best.epoch} of {len(history)}, by validation {by}",
         "validation": loss_text(best.val),
         "training": loss_text(best.train),
+        "time": console.clock(speed.seconds),
         "speed": f"{speed.images_per_second:,.1f} images/s",
         "waiting for input": f"{100 * speed.waiting:.0f} % of the time",
         "device": device,

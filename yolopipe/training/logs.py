@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import tensorflow as tf
 
+from yolopipe.drawing import Pixels
 from yolopipe.files import atomic_directory
 from yolopipe.training.course import EpochLog, best_epoch
 from yolopipe.training.step import LOSS_NAMES
@@ -107,6 +108,12 @@ class TensorBoardLog:
         with self._writer.as_default(step=number):
             for name, value in values.items():
                 tf.summary.scalar(f"loss/{name}" if name in LOSS_NAMES else name, value)
+
+    def picture(self, number: int, pixels: Pixels) -> None:
+        """Write a sheet of predictions, (H, W, 3) uint8, as of step ``number``."""
+        with self._writer.as_default(step=number):
+            tf.summary.image("predictions", pixels[tf.newaxis])
+        self._writer.flush()
 
     def epoch(self, number: int, log: EpochLog) -> None:
         """Write what validation gave at step ``number``, and everything to disk."""

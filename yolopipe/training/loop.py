@@ -73,7 +73,7 @@ def _train_epoch(
     reader = LossReader(place, (place.epoch - 1) * course.steps + 1, on_step)
     for batch in watch.timed(course.train_batches(place.epoch - 1)):
         reader.add(train_step(batch), batch["row"])
-        advance(len(batch["row"]), text=loss_text(reader.mean()) if reader.images else "")
+        advance(len(batch["row"]), text=_text(reader.mean(), lr, watch.epoch_waiting) if reader.images else "")
     return reader.finish(), lr
 
 
@@ -90,5 +90,8 @@ def _line(log: EpochLog, waiting: float) -> str:
     """What matters most stands first: a narrow terminal cuts the end off."""
     scored = f"mAP {log.val['mAP']:.3f}  " if "mAP" in log.val else ""
     val = f"val {log.val['total_loss']:.3g}  " if log.val else ""
-    share = f"waiting for input {waiting:.0%}".replace("%", " %")
-    return f"{scored}{val}{loss_text(log.train)}  lr {log.lr:.2g}  {share}"
+    return f"{scored}{val}{_text(log.train, log.lr, waiting)}"
+
+
+def _text(losses: Mapping[str, float], lr: float, waiting: float) -> str:
+    return f"{loss_text(losses)}  lr {lr:.2g}  waiting for input {100 * waiting:.0f} %"

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from yolopipe.config import Evaluate
-from yolopipe.evaluation.network import predictor
+from yolopipe.evaluation.network import Predict
 from yolopipe.evaluation.nms import detect_batch
 from yolopipe.evaluation.scores import Detections, Truth, coco_scores
 from yolopipe.evaluation.source import detections_in_source, to_source
-from yolopipe.model.card import ModelCard
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.training.speed import Batches
@@ -23,16 +21,15 @@ __all__ = ["map_scorer"]
 
 
 def map_scorer(
-    directory: str | Path, manifest: Manifest, card: ModelCard, model: keras.Model, batches: Callable[[], Batches]
+    directory: str | Path, manifest: Manifest, predict: Predict, batches: Callable[[], Batches]
 ) -> Callable[[], float]:
     """Prepare to measure mAP@[.5:.95] of a network on the validation images, in source pixels.
 
     Args:
         directory: the folder of shards; the geometry and boxes of val are read once, here.
         manifest: theirs.
-        card: of the network.
-        model: whose weights are scored as they are at each call.
-        batches: gives the validation batches, in shard order, at the card's input size.
+        predict: of the network, with its weights as they are at each call.
+        batches: gives the validation batches, in shard order, at the largest input size.
 
     Returns:
         A function that predicts all validation images and returns their mAP, 0 to 1.
@@ -42,15 +39,13 @@ def map_scorer(
     params = Evaluate()
     options: dict[str, Any] = params.model_dump(include={"score_threshold", "nms_iou", "max_detections"})
 
-    predict = predictor(model, card)
-
     def score() -> float:
         found = [image for batch in batches() for image in detect_batch(predict(batch["image"]), **options)]
         kept = [detections_in_source(row, image)[0] for row, image in zip(rows, found, strict=True)]
         image, boxes_xyxy, classes = _joined([(one.boxes_xyxy, one.classes) for one in kept])
         scores = np.concatenate([one.scores for one in kept])
         detections = Detections(image, boxes_xyxy, scores.astype(np.float64), classes)
-        return coco_scores(truth, detections, num_classes=len(card.class_names)).ap() or 0.0
+        return coco_scores(truth, detections, num_classes=len(manifest.class_names)).ap() or 0.0
 
     return score
 

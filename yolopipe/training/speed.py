@@ -16,12 +16,14 @@ class Speed(NamedTuple):
 
     Args:
         images_per_second: without the first step of the run, which traces.
+        seconds: how long the epochs took, validation and saving included.
         waiting: share of the time in which the loop waited for the next batch, 0 to 1; the first batch of each epoch
             counts.  Steps run behind the loop on a GPU, so this is what the device lacked only where it lasts.
     """
 
     images_per_second: float
     waiting: float
+    seconds: float = 0.0
 
 
 class Stopwatch:
@@ -30,6 +32,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.images, self.seconds, self.lasted, self.waited = 0, 0.0, 0.0, 0.0
         self.epoch_waiting = 0.0
+        self._begun = time.monotonic()
 
     def timed(self, batches: Batches) -> Iterator[Mapping[str, Any]]:
         """The same batches, with the time they take counted."""
@@ -43,6 +46,7 @@ class Stopwatch:
                 break
             yield batch
             now = time.monotonic()
+            self.epoch_waiting = waited / (now - start) if now > start else 0.0
             if self.seconds:
                 self.seconds += now - since
                 self.images += len(batch["image"])
@@ -57,4 +61,5 @@ class Stopwatch:
     def speed(self) -> Speed:
         """Of all that was timed."""
         rate = self.images / self.seconds if self.images else 0.0
-        return Speed(rate, self.waited / self.lasted if self.lasted else 0.0)
+        waiting = self.waited / self.lasted if self.lasted else 0.0
+        return Speed(rate, waiting, time.monotonic() - self._begun)

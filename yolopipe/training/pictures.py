@@ -1,0 +1,48 @@
+"""What the network finds in a few validation images while it is trained, as ``evaluate`` draws it at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from yolopipe.config import Evaluate
+from yolopipe.drawing import Pixels
+from yolopipe.evaluation.network import Predict
+from yolopipe.evaluation.nms import detect_batch
+from yolopipe.evaluation.pictures import contact_sheet, evenly_spread, example_of
+from yolopipe.shards.manifest import Manifest
+from yolopipe.shards.reader import read_rows
+from yolopipe.shards.schema import decode_pixels
+
+__all__ = ["picture_maker"]
+
+
+def picture_maker(directory: str | Path, manifest: Manifest, predict: Predict) -> Callable[[], Pixels]:
+    """Prepare to draw predictions beside truth: the images that ``evaluate`` draws with its default params.
+
+    Args:
+        directory: the folder of shards; the images are read once, here.
+        manifest: theirs.
+        predict: of the network, with its weights as they are at each call.
+
+    Returns:
+        A function that predicts those images and returns the sheet, (H, W, 3) uint8 RGB.
+    """
+    params, total = Evaluate(), manifest.splits["val"].rows
+    chosen = set(evenly_spread(total, params.picture_images))
+    rows = list(compress(read_rows(directory, manifest, "val"), (number in chosen for number in range(total))))
+    pixels = np.stack(
+        [decode_pixels(row.image, encoding=manifest.encoding, input_size=manifest.input_size) for row in rows]
+    )
+    options: dict[str, Any] = params.model_dump(include={"nms_iou", "max_detections"})
+
+    def draw() -> Pixels:
+        found = detect_batch(predict(pixels), score_threshold=params.picture_score, **options)
+        examples = [example_of(*each, score=params.picture_score) for each in zip(rows, pixels, found, strict=True)]
+        return contact_sheet(examples, manifest.class_names, score=params.picture_score)
+
+    return draw
