@@ -1,6 +1,7 @@
 """Every error a user can cause, and the exit code that belongs to it.
 
     YolopipeError            5   a stage failed while it worked (disk, worker, non-finite loss)
+    ├── DifferenceError      1   an exported network does not answer as the one it was made of
     ├── UsageError           2   a command was called the wrong way
     ├── ConfigError          3   params.yaml is wrong
     └── DataError            4   annotation text, images, shards or weights cannot be used
@@ -8,8 +9,13 @@
         ├── ImageError       4   one image cannot be read
         └── ShardError       4   shards are missing, damaged or of another schema
 
+<<<<<<< HEAD
 Exit code 1 is kept for "the check found problems" and for "some of the input could not be read", 130 for Ctrl-C.  No
 traceback is shown for any of these; anything else that escapes is a bug of ours and does show one.
+=======
+Exit code 1 is kept for "a check found problems", 130 for Ctrl-C.  No traceback is shown for any
+of these; anything else that escapes is a bug of ours and does show one.
+>>>>>>> 7421ecc (wip)
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ from dataclasses import dataclass
 __all__ = [
     "ConfigError",
     "DataError",
+    "DifferenceError",
     "ImageError",
     "Problem",
     "ProblemsError",
@@ -49,6 +56,12 @@ class YolopipeError(Exception):
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\n  try: {self.hint}"
+
+
+class DifferenceError(YolopipeError):
+    """An exported network does not answer as the one it was made of."""
+
+    exit_code = 1
 
 
 class UsageError(YolopipeError):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from yolopipe.training.device import _muted_stderr, derived_seed, prepare_tensorflow
+from yolopipe.training.device import derived_seed, muted_stderr, prepare_tensorflow
 
 
 def test_seeds_are_their_own_for_each_epoch_and_fit_32_bits() -> None:
@@ -34,14 +34,14 @@ def test_tensorflow_starts_without_a_word() -> None:
     assert (run.stdout, run.stderr) == ("", "")
 
 
-@_muted_stderr()
+@muted_stderr()
 def _fail_aloud() -> None:
     os.write(2, b"no such library\n")
     raise ImportError
 
 
 def test_what_was_muted_is_shown_when_it_went_wrong(capfd: pytest.CaptureFixture[str]) -> None:
-    with _muted_stderr():
+    with muted_stderr():
         os.write(2, b"chatter\n")
     assert capfd.readouterr().err == ""
     with pytest.raises(ImportError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +26,7 @@ from yolopipe.evaluation.report import (
     predictions_table,
     untested,
 )
+from yolopipe.evaluation.same_data import check_same_data
 from yolopipe.evaluation.source import detections_in_source, to_source
 from yolopipe.files import write_json
 from yolopipe.shards.manifest import Manifest, load_manifest
@@ -39,7 +39,6 @@ from yolopipe.workers import Workers
 
 if TYPE_CHECKING:
     from yolopipe.evaluation.network import Predict
-    from yolopipe.model.card import ModelCard
 
 __all__ = ["run"]
 
@@ -82,7 +81,7 @@ def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
 
     weights = {"last": paths.LAST_WEIGHTS, "best": paths.BEST_WEIGHTS}[params.weights]
     model, card = load_model(weights)
-    _check_same_data(weights, card, manifest)
+    check_same_data(weights, card, manifest)
     total = manifest.splits["val"].rows
     pictured = set(evenly_spread(total, params.picture_images))
     found = Found()
@@ -96,38 +95,6 @@ def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
                 found.examples.append(example_of(row, pixels, image, score=params.picture_score))
             advance(1)
     return found
-
-
-def _check_same_data(weights: Path, card: ModelCard, manifest: Manifest) -> None:
-    """A model of other classes, size or anchors would be scored, and wrongly or on other terms than it was taught."""
-    hint = "make both from one params.yaml: dvc repro"
-    if card.class_names != manifest.class_names:
-        raise DataError(
-            f"{weights} is a model for the classes {few(card.class_names)}, "
-            f"but the shards hold {few(manifest.class_names)}{_apart(card.class_names, manifest.class_names)}",
-            hint=hint,
-        )
-    if card.input_size != manifest.input_size:
-        raise DataError(
-            f"{weights} is a model trained at {card.input_size} px, "
-            f"but the shards hold images of {manifest.input_size} px",
-            hint=hint,
-        )
-    if not np.array_equal(np.reshape(card.anchors_px, (9, 2)), manifest.anchors_px.reshape(9, 2)):
-        shown, expected = (
-            " ".join(f"{w:g},{h:g}" for w, h in np.reshape(anchors, (9, 2)))
-            for anchors in (card.anchors_px, manifest.anchors_px)
-        )
-        raise DataError(f"{weights} is a model with the anchors {shown}, but the shards have {expected}", hint=hint)
-
-
-def _apart(theirs: Sequence[str], ours: Sequence[str]) -> str:
-    """Where two lists of as many names differ first: the end of both may be cut off on the screen."""
-    pairs = enumerate(zip(theirs, ours, strict=False))
-    apart = next(((number, a, b) for number, (a, b) in pairs if a != b), None)
-    if apart is None or len(theirs) != len(ours):
-        return ""
-    return f"; class {apart[0]} is {apart[1]} there and {apart[2]} here"
 
 
 def _detections(params: Evaluate, manifest: Manifest, predict: Predict) -> Iterator[ImageDetections]:

@@ -14,11 +14,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["derived_seed", "import_tensorflow", "prepare_tensorflow", "strategy_over", "training_devices"]
+__all__ = [
+    "derived_seed",
+    "import_tensorflow",
+    "muted_stderr",
+    "prepare_tensorflow",
+    "strategy_over",
+    "training_devices",
+]
 
 
 @contextmanager
-def _muted_stderr() -> Iterator[None]:
+def muted_stderr() -> Iterator[None]:
     """Nothing reaches file descriptor 2; after an exception all of it does.
 
     TensorFlow's C++ side greets with lines about oneDNN and CUDA before any log level that it obeys is set.
@@ -45,7 +52,7 @@ def import_tensorflow() -> Any:
         The ``tensorflow`` module.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _muted_stderr():
+    with muted_stderr():
         import tensorflow as tf
 
         for gpu in tf.config.list_physical_devices("GPU"):
