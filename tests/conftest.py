@@ -1,5 +1,6 @@
 import importlib.util
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -49,3 +50,24 @@ def coco_reference() -> ModuleType:
 def darknet() -> ModuleType:
     """The functions of ``tests/darknet_reference.py``."""
     return _beside("darknet_reference")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """One browser for the module."""
+    yield from _beside("browser").launched()
+
+
+@pytest.fixture
+def open_page(browser: object) -> Iterator[Callable[..., object]]:
+    """``open_page(file, fragment="", **options)``: a tab; whatever it said besides is a failure."""
+    opened = []
+
+    def go(file: Path, fragment: str = "", **options: object) -> object:
+        opened.append(_beside("browser").Watched(browser, file, fragment, **options))
+        return opened[-1]
+
+    yield go
+    for page in opened:
+        page.context.close()
+        assert page.noise == []

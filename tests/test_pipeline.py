@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,7 @@ def project(repo, tmp_path_factory):
 def test_all_stages_run_and_git_is_clean(project):
     assert project.ran(project.first_output) == list(STAGES)
     assert project.run("git", "status", "--porcelain") == ""
+    assert (project.folder / "reports/evaluate.html").is_file()
     tracked = project.run("git", "ls-files").splitlines()
     assert {"metrics/train.json", "metrics/eval.json", "dvc.lock", "data/sample/dvc.lock"} <= set(tracked)
     assert not [name for name in tracked if name.endswith((".parquet", ".h5", ".jpg"))]
@@ -119,6 +121,13 @@ def test_what_the_stages_leave(project):
     assert [int(row["epoch"]) for row in rows] == [1, 2]
     shown = project.run("dvc", "metrics", "show")
     assert "mAP50" in shown
+    page = (project.folder / "reports/evaluate.html").read_bytes()
+    project.run("python", "-m", "yolopipe", "report", "--out", "reports/again.html")
+    again = (project.folder / "reports/again.html").read_bytes()
+    compared = [re.search(rb"(no comparison: |compared with )(.*?)</p>", each).group(2) for each in (page, again)]
+    assert compared[0] == b"metrics/eval.json is not in the last commit"
+    assert compared[1].startswith(b"the last commit (")
+    assert page.partition(b'id="data"')[2] == again.partition(b'id="data"')[2], "from memory and from the outputs"
     plots = project.run("dvc", "plots", "show", "--out", "dvc_plots")
     assert "index.html" in plots
 

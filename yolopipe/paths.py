@@ -15,6 +15,7 @@ __all__ = [
     "MODEL_CARD",
     "PARSED",
     "PREDICTIONS",
+    "REPORT",
     "SAMPLE",
     "SHARDS",
     "SIDE",
@@ -35,6 +36,9 @@ TRAIN_PLOTS = Path("plots/train")
 EVAL_METRICS = Path("metrics/eval.json")
 EVAL_PLOTS = Path("plots/evaluate")
 PREDICTIONS = Path("predictions/val.parquet")
+
+REPORT = Path("reports/evaluate.html")
+"""A view of the outputs of ``evaluate``, not one of them: it compares with the last commit, and changes with it."""
 
 SIDE = Path(".yolopipe")
 """Untracked: what may be lost without loss (problem lists of failed runs, TensorBoard logs)."""

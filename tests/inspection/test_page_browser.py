@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
 import math
-import os
 import re
 import runpy
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
@@ -33,66 +30,14 @@ def shards() -> ModuleType:
     return samples.builder()
 
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
+def state_of(page) -> dict[str, str]:
+    """The state that the address holds."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.tab.url).fragment).items()}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    """One browser for the module, with a profile of its own."""
-    found = next((path for path in map(shutil.which, CHROMIUMS) if path), None)
-    playwright = importlib.util.find_spec("playwright")
-    if found is None or playwright is None:
-        missing = "no Chromium on the PATH" if found is None else "playwright is not installed"
-        if os.environ.get("YOLOPIPE_BROWSER_TESTS") == "required":
-            pytest.fail(f"{missing}, and YOLOPIPE_BROWSER_TESTS=required")
-        pytest.skip(f"{missing}: the page is not tried in a browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as engine:
-        chromium = engine.chromium.launch(executable_path=found, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-class Watched:
-    """A tab, and all that it said, asked the network for, or popped up."""
-
-    def __init__(self, browser, file: Path, fragment: str = "", **options) -> None:
-        self.context = browser.new_context(viewport={"width": 1300, "height": 850}, offline=True, **options)
-        self.tab = self.context.new_page()
-        self.tab.set_default_timeout(10_000)
-        self.noise: list[str] = []
-        self.tab.on("console", lambda message: self.noise.append(f"console: {message.text}"))
-        self.tab.on("pageerror", lambda error: self.noise.append(f"error: {error}"))
-        self.tab.on("dialog", lambda dialog: (self.noise.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        self.tab.on("request", lambda request: self._asked(request.url))
-        self.address = file.resolve().as_uri()
-        self.tab.goto(self.address + fragment)
-
-    def _asked(self, url: str) -> None:
-        if not url.startswith("data:") and url.split("#")[0] != self.address:
-            self.noise.append(f"request: {url}")
-
-    def __call__(self, selector: str):
-        return self.tab.locator(selector)
-
-    def texts(self, selector: str) -> list[str]:
-        return self.tab.locator(selector).all_inner_texts()
-
-    @property
-    def state(self) -> dict[str, str]:
-        return {name: values[0] for name, values in parse_qs(urlsplit(self.tab.url).fragment).items()}
-
-    def tiles(self) -> list[str]:
-        return self.tab.evaluate("[...document.querySelectorAll('#tiles a')].map(tile => tile.title)")
-
-    def press(self, keys: str) -> None:
-        for key in keys.split():
-            self.tab.keyboard.press(key)
+def tiles_of(page) -> list[str]:
+    """The images in the gallery, by path."""
+    return page.tab.evaluate("[...document.querySelectorAll('#tiles a')].map(tile => tile.title)")
 
 
 @pytest.fixture(scope="module")
@@ -106,18 +51,13 @@ def data(shards: ModuleType, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def visit(browser, data) -> Iterator:
-    """Open the page (or another one); whatever it said besides is a failure."""
-    opened: list[Watched] = []
+def visit(open_page, data):
+    """Open the page, or another one."""
 
-    def go(fragment: str = "", file: Path | None = None, **options) -> Watched:
-        opened.append(Watched(browser, file or data[2], fragment, **options))
-        return opened[-1]
+    def go(fragment: str = "", file: Path | None = None, **options):
+        return open_page(file or data[2], fragment, **options)
 
-    yield go
-    for page in opened:
-        page.context.close()
-        assert page.noise == []
+    return go
 
 
 def test_verdict_tiles_and_what_is_left_out(visit) -> None:
@@ -132,11 +72,11 @@ def test_verdict_tiles_and_what_is_left_out(visit) -> None:
 
 def test_names_of_strangers_are_text(visit) -> None:
     page = visit()
-    assert samples.HOSTILE in page.tiles()
+    assert samples.HOSTILE in tiles_of(page)
     assert page("#filter-class option").all_text_contents()[1:] == list(samples.CLASSES)
     page.tab.locator('#tiles a[title*="alert(2)"]').click()
     assert page("#viewer-title").text_content() == samples.HOSTILE
-    assert page.state["img"] == samples.HOSTILE
+    assert state_of(page)["img"] == samples.HOSTILE
     page.tab.reload()
     assert page("#viewer-title").text_content() == samples.HOSTILE
     assert page("#box-list td").nth(1).text_content() == samples.CLASSES[0]
@@ -146,10 +86,10 @@ def test_names_of_strangers_are_text(visit) -> None:
 def test_a_rule_filters_the_gallery_and_back_undoes_it(visit) -> None:
     page = visit()
     page('.show-rule[data-rule="leak-near"]').click()
-    assert sorted(page.tiles()) == sorted(path for _, path in samples.TWINS)
+    assert sorted(tiles_of(page)) == sorted(path for _, path in samples.TWINS)
     assert page("#gallery-count").inner_text() == "2 of 72 images"
     assert page('.show-rule[data-rule="leak-near"]').get_attribute("aria-pressed") == "true"
-    assert page.state == {"rule": "leak-near"}
+    assert state_of(page) == {"rule": "leak-near"}
     page.tab.go_back()
     assert page("#gallery-count").inner_text() == "72 images"
     page.tab.go_forward()
@@ -178,51 +118,51 @@ def test_filters_and_sorting(visit, data) -> None:
     rows = [(split, row) for split in ("train", "val") for row in read_rows(folder, manifest, split, copy=0)]
     page = visit()
     page("#filter-split").select_option("val")
-    assert sorted(page.tiles()) == sorted(row.path for split, row in rows if split == "val")
+    assert sorted(tiles_of(page)) == sorted(row.path for split, row in rows if split == "val")
     page("#filter-class").select_option(index=1)
-    assert sorted(page.tiles()) == sorted(row.path for split, row in rows if split == "val" and 0 in row.classes)
+    assert sorted(tiles_of(page)) == sorted(row.path for split, row in rows if split == "val" and 0 in row.classes)
     page("button[type=reset]").click()
     assert page("#gallery-count").inner_text() == "72 images"
     page("#filter-q").fill("PLAIN 1")
-    assert sorted(page.tiles()) == [f"img/plain 1{digit}.png" for digit in range(10)]
-    assert page.state == {"q": "PLAIN 1"}
+    assert sorted(tiles_of(page)) == [f"img/plain 1{digit}.png" for digit in range(10)]
+    assert state_of(page) == {"q": "PLAIN 1"}
     page("#filter-q").fill("nothing like this")
     assert page("#tiles").inner_text() == "No image fits these filters."
     page("#filter-q").fill("")
     page("#filter-sort").select_option("name")
-    assert page.tiles() == sorted(row.path for _, row in rows)[:60]
+    assert tiles_of(page) == sorted(row.path for _, row in rows)[:60]
     page("#filter-sort").select_option("boxes")
     counts = {row.path: len(row.classes) for _, row in rows}
-    assert [counts[path] for path in page.tiles()] == sorted(counts.values(), reverse=True)[:60]
+    assert [counts[path] for path in tiles_of(page)] == sorted(counts.values(), reverse=True)[:60]
     page("#filter-sort").select_option("smallest")
     sides = {row.path: (row.boxes_xyxy[:, 2:] - row.boxes_xyxy[:, :2]).min(initial=math.inf) for _, row in rows}
-    assert [sides[path] for path in page.tiles()] == sorted(sides.values())[:60]
+    assert [sides[path] for path in tiles_of(page)] == sorted(sides.values())[:60]
     page("#filter-sort").select_option("problems")
-    assert {page.tiles()[0], page.tiles()[1]} == {path for _, path in samples.TWINS}
-    assert page.tiles()[2] == samples.COLLISION
+    assert {tiles_of(page)[0], tiles_of(page)[1]} == {path for _, path in samples.TWINS}
+    assert tiles_of(page)[2] == samples.COLLISION
     page("#filter-rule").select_option("any")
     assert page("#gallery-count").inner_text() == "59 of 72 images"
 
 
 def test_sixty_at_a_time(visit) -> None:
     page = visit()
-    assert len(page.tiles()) == 60
+    assert len(tiles_of(page)) == 60
     assert page("#more").inner_text() == "Show 12 more of 12"
     page("#more").click()
-    assert len(set(page.tiles())) == 72
+    assert len(set(tiles_of(page))) == 72
     assert page("#more").is_hidden()
 
 
 def test_keys_and_the_address(visit) -> None:
     page = visit()
     page.press("j")
-    first = page.tiles()[0]
-    assert page.state["img"] == first
+    first = tiles_of(page)[0]
+    assert state_of(page)["img"] == first
     assert page("#viewer-place").inner_text() == "1 of 72"
     page.press("j j k")
-    assert page.state["img"] == page.tiles()[1]
+    assert state_of(page)["img"] == tiles_of(page)[1]
     page.press("g 3")
-    assert (page.state["grid"], page.state["scale"]) == ("1", "32")
+    assert (state_of(page)["grid"], state_of(page)["scale"]) == ("1", "32")
     assert page('#scales button[aria-pressed="true"]').inner_text().startswith("32")
     page.press("g b n")
     assert page('#toggle-boxes[aria-pressed="false"]').count() == 1
@@ -234,11 +174,11 @@ def test_keys_and_the_address(visit) -> None:
     assert page("#viewer").is_visible()
     page.press("Escape")
     assert page("#viewer").is_hidden()
-    assert "img" not in page.state
+    assert "img" not in state_of(page)
     page.press("/")
     page.tab.keyboard.type("twin")
     assert page("#filter-q").input_value() == "twin"
-    assert len(page.tiles()) == 2
+    assert len(tiles_of(page)) == 2
 
 
 def test_back_closes_the_image_and_focus_returns(visit) -> None:
@@ -264,7 +204,7 @@ def test_links_as_people_type_them(visit) -> None:
     assert page("#viewer").is_hidden()
 
 
-def point_at(page: Watched, row: int, column: int, stride: int) -> None:
+def point_at(page, row: int, column: int, stride: int) -> None:
     frame = page(".stage canvas").first.bounding_box()
     zoom = frame["width"] / samples.SIZE
     page.tab.mouse.move(frame["x"] + (column + 0.5) * stride * zoom, frame["y"] + (row + 0.5) * stride * zoom)
@@ -347,7 +287,7 @@ def test_an_empty_cell_a_pinned_cell_and_a_click_on_a_box(visit) -> None:
     frame = page(".stage canvas").first.bounding_box()
     zoom = frame["width"] / samples.SIZE
     page.tab.mouse.click(frame["x"] + 8 * zoom, frame["y"] + 65 * zoom)
-    assert page.state["grid"] == "1"
+    assert state_of(page)["grid"] == "1"
     held = page(".readout-cell").inner_text()
     assert "box 2 " in page("#readout").inner_text()
     page.tab.mouse.move(frame["x"] + 90 * zoom, frame["y"] + 5 * zoom)
@@ -368,11 +308,11 @@ def test_pair_and_copies(visit) -> None:
     assert page("#stages figure").count() == 1
     assert page.texts("#variants button") == ["source", "copy 1"]
     page("#variants button").nth(1).click()
-    assert page.state["copy"] == "1"
+    assert state_of(page)["copy"] == "1"
     assert "augmented copy 1" in page("#viewer-facts").inner_text()
     assert page("#box-list tbody tr").count() == 1
     page.press("j j")
-    assert "copy" not in page.state
+    assert "copy" not in state_of(page)
     assert page("#toggle-partner").is_hidden()
 
 
@@ -441,7 +381,7 @@ def test_one_image_without_boxes(visit, shards, tmp_path: Path) -> None:
     row = shards.build_row("only.png", [], [], size=samples.SIZE)
     page = visit(file=other_page(shards, tmp_path, [row], problems=False))
     assert page("#anchors .empty").is_visible()
-    assert page.tiles() == ["only.png"]
+    assert tiles_of(page) == ["only.png"]
     page.press("j j k g 1 2 3")
     assert page("#viewer-facts").inner_text().endswith("no boxes: all background")
     point_at(page, 1, 1, 32)

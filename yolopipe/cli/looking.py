@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from yolopipe import paths
 from yolopipe.cli.application import app
 from yolopipe.cli.options import Json, Params, Workers, show
 from yolopipe.params_file import load_config
@@ -125,6 +126,25 @@ def _anchors(
         print(json.dumps(advice.report(), indent=2))
     else:
         anchors.show(advice)
+
+
+@app.command("report")
+def _report(
+    out: Annotated[Path, typer.Option(help="Where the page goes.", metavar="FILE")] = paths.REPORT,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare with the metrics of this commit; default the last.", metavar="REV", show_default=False
+        ),
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    params: Params = Path("params.yaml"),
+    as_json: Json = False,
+) -> None:
+    """Write the page of scores anew from what evaluate left: curves, confusion, the worst images."""
+    from yolopipe.evaluation.rendering import run
+
+    show(run(load_config(params), out=out, against=against, open_page=open_page), as_json)
 
 
 @app.command("verify")

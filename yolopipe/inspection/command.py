@@ -20,8 +20,9 @@ from yolopipe.checks.sources import source_boxes
 from yolopipe.checks.text import report_json, report_text, rule_text
 from yolopipe.errors import DataError, ShardError, UsageError
 from yolopipe.inspection import grid_text, overlay, text
-from yolopipe.inspection.page import page_path, write_page
+from yolopipe.inspection.page import write_page
 from yolopipe.inspection.targets import BoxTargets, Totals, Trouble, box_targets, split_totals
+from yolopipe.pages.document import page_path
 from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import Row

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from yolopipe import console, paths
 from yolopipe.config import Config, Evaluate
 from yolopipe.errors import DataError
+from yolopipe.evaluation.baseline import committed_metrics
 from yolopipe.evaluation.nms import ImageDetections, detect_batch
+from yolopipe.evaluation.page import write_report
 from yolopipe.evaluation.pictures import evenly_spread, example_of
 from yolopipe.evaluation.plots import write_plots
 from yolopipe.evaluation.report import (
@@ -44,7 +46,7 @@ __all__ = ["run"]
 
 
 def run(config: Config, *, workers: Workers = 1) -> StageResult:
-    """Write ``metrics/eval.json``, ``plots/evaluate`` and ``predictions/val.parquet``.
+    """Write ``metrics/eval.json``, ``plots/evaluate``, ``predictions/val.parquet``, and the page that shows them.
 
     Args:
         config: reads ``evaluate``.
@@ -69,6 +71,15 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
     write_json(paths.EVAL_METRICS, metrics(evaluation, found, names))
     write_plots(paths.EVAL_PLOTS, evaluation, found, names, shown_score=shown_score)
     write_table(paths.PREDICTIONS, predictions_table(found, names), names)
+    write_report(
+        paths.REPORT,
+        evaluation=evaluation,
+        found=found,
+        rows=read_rows(paths.SHARDS, manifest, "val"),
+        manifest=manifest,
+        baseline=committed_metrics(paths.EVAL_METRICS),
+        shown_score=shown_score,
+    )
     return _result(evaluation, found, names)
 
 
@@ -131,7 +142,7 @@ def _result(evaluation: Evaluation, found: Found, class_names: Sequence[str]) ->
         **mean_rows(evaluation.measures),
         **_threshold_rows(evaluation),
         **class_rows(evaluation.measures, class_names),
-        "written": f"{paths.EVAL_METRICS}, {paths.EVAL_PLOTS}, {paths.PREDICTIONS}",
+        "written": f"{paths.EVAL_METRICS}, {paths.EVAL_PLOTS}, {paths.PREDICTIONS}, {paths.REPORT}",
     }
     detections = sum(len(image.scores) for image in found.detected)
     if found.outside:
@@ -144,7 +155,7 @@ def _result(evaluation: Evaluation, found: Found, class_names: Sequence[str]) ->
     }
     boxes = int(evaluation.measures.coco.boxes.sum())
     title = f"{len(found.images):,} images, {boxes:,} boxes, {detections:,} detections"
-    return StageResult(title, rows, report, f"look at {paths.EVAL_PLOTS / 'predictions.png'}; dvc metrics diff")
+    return StageResult(title, rows, report, "yolopipe report --open; dvc metrics diff")
 
 
 def _threshold_rows(evaluation: Evaluation) -> dict[str, str]:

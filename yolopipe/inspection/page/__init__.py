@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from yolopipe.inspection.page.document import PageFile, page_path, write_page
+from yolopipe.inspection.page.document import PageFile, write_page
 from yolopipe.inspection.page.selection import Limits
 
-__all__ = ["Limits", "PageFile", "page_path", "write_page"]
+__all__ = ["Limits", "PageFile", "write_page"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from yolopipe.inspection.page.charts import Chart, percent, series_keys
-from yolopipe.inspection.page.svg import Frame, bar, drawing, grid_x, grid_y, label, linear, nice_ticks, polyline
 from yolopipe.labels.anchors import AnchorFit
+from yolopipe.pages.chart import Chart, percent, series_keys
+from yolopipe.pages.svg import Frame, bar, drawing, grid_x, grid_y, label, linear, nice_ticks, polyline
 
 __all__ = ["anchor_shares", "recall_curves"]
 

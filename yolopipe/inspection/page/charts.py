@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil, floor
 
 import numpy as np
@@ -11,7 +10,8 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from yolopipe.checks.report import SplitFacts
-from yolopipe.inspection.page.svg import (
+from yolopipe.pages.chart import Chart, percent, series_keys
+from yolopipe.pages.svg import (
     Frame,
     Scale,
     bar,
@@ -30,12 +30,9 @@ from yolopipe.inspection.page.svg import (
 __all__ = [
     "HEAT_CELLS",
     "SIZE_BINS",
-    "Chart",
     "boxes_per_image",
     "centre_heat",
     "class_bars",
-    "percent",
-    "series_keys",
     "size_scatter",
 ]
 
@@ -51,43 +48,6 @@ MOST_CLASSES = 24
 """Classes with a bar of their own; all of them are in the table."""
 
 MOST_BARS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A drawing and the numbers in it.
-
-    Args:
-        name: short, for ids.
-        title: what is shown.
-        note: how to read it, one line.
-        svg: the drawing.
-        columns: head of the table.
-        rows: the numbers.
-        keys: class and name of each colour.
-    """
-
-    name: str
-    title: str
-    note: str
-    svg: Markup
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str | int | float, ...], ...]
-    keys: tuple[tuple[str, str], ...] = ()
-
-
-def percent(share: float) -> str:
-    """A share as text, with a tenth where it is small.
-
-    >>> percent(0.25), percent(0.012)
-    ('25%', '1.2%')
-    """
-    return f"{share * 100:.{0 if share >= 0.1 else 1}f}".removesuffix(".0") + "%"
-
-
-def series_keys(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Colour class and name of each series."""
-    return tuple((f"series{index}", name) for index, name in enumerate(names))
 
 
 def class_bars(class_names: Sequence[str], splits: Mapping[str, SplitFacts]) -> Chart:

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import DictLoader, Environment, StrictUndefined
-from markupsafe import Markup
-
 from yolopipe.checks.report import SEVERITIES, CheckReport
-from yolopipe.errors import UsageError
-from yolopipe.files import atomic_file
 from yolopipe.inspection.page import anchor_charts, charts
 from yolopipe.inspection.page.data import anchors_yaml, left_out, page_data
 from yolopipe.inspection.page.gather import Gathered, gather
 from yolopipe.inspection.page.selection import Limits, flagged_images
+from yolopipe.pages.chart import Chart
+from yolopipe.pages.document import page_path, write_document
 from yolopipe.shards.manifest import Manifest
 
-__all__ = ["PageFile", "page_path", "verdict", "write_page"]
+__all__ = ["PageFile", "verdict", "write_page"]
 
 SCRIPTS = ("model.js", "gallery.js", "viewer.js", "main.js")
-"""In this order, within one function: nothing of ours is a global."""
 
 MARKS = {"error": "✕", "warning": "▲", "note": "●", "passed": "✓"}
 """A shape for each severity: colour alone would not do."""
@@ -78,31 +70,20 @@ def write_page(
     target = page_path(file)
     found = gather(shards, manifest, flagged_images(report), limits, advance)
     missing = (*report.left_out, *left_out(found, manifest, limits))
-    with atomic_file(target) as partial, partial.open("w", encoding="utf-8", errors="replace", newline="\n") as out:
-        for part in _template().stream(_context(report, manifest, found, missing)):
-            out.write(part)
+    write_document(
+        target,
+        "yolopipe.inspection.page",
+        template="template.html",
+        style="page.css",
+        scripts=SCRIPTS,
+        context=_context(report, manifest, found, missing),
+    )
     return PageFile(target, target.stat().st_size, len(found.entries), missing)
 
 
-def page_path(file: str | Path) -> Path:
-    """The path, when it is one that browsers open as a page.
-
-    Raises:
-        UsageError: another suffix.
-    """
-    path = Path(file)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--html writes HTML, got {str(file)!r}", hint=f"--html {path.with_suffix('.html')}")
-    return path
-
-
 def _context(report: CheckReport, manifest: Manifest, found: Gathered, missing: tuple[str, ...]) -> dict[str, Any]:
-    script, style = _script(), _asset("page.css")
     data = page_data(report, manifest, found)
     return {
-        "script": Markup(script),
-        "style": Markup(style),
-        "policy": _policy(script, style),
         "verdict": verdict(report, found.images),
         "severity": next((severity for severity in SEVERITIES if report.found(severity)), "passed"),
         "tiles": _tiles(report),
@@ -110,7 +91,7 @@ def _context(report: CheckReport, manifest: Manifest, found: Gathered, missing: 
         "found": [check for severity in SEVERITIES for check in report.found(severity)],
         "passed": [check for check in report.checks if not check.count],
         "data_charts": _data_charts(report, manifest, found),
-        "heat_classes": [(number, manifest.class_names[int(number)]) for number in data["heat"]],
+        "heat_choice": {"id": "heat-class", "label": "class", "options": _heat_classes(data, manifest)},
         "anchors": report.anchors,
         "proposal": report.proposal,
         "proposal_yaml": anchors_yaml(report.proposal) if report.proposal else "",
@@ -122,6 +103,10 @@ def _context(report: CheckReport, manifest: Manifest, found: Gathered, missing: 
         "data": data,
         "pictures": _pictures(found),
     }
+
+
+def _heat_classes(data: dict[str, Any], manifest: Manifest) -> list[tuple[str, str]]:
+    return [("", "all"), *((number, manifest.class_names[int(number)]) for number in data["heat"])]
 
 
 def verdict(report: CheckReport, images: int) -> str:
@@ -183,7 +168,7 @@ def _leak_tile(report: CheckReport) -> tuple[str, str, str, str]:
     )
 
 
-def _data_charts(report: CheckReport, manifest: Manifest, found: Gathered) -> list[charts.Chart]:
+def _data_charts(report: CheckReport, manifest: Manifest, found: Gathered) -> list[Chart]:
     return [
         charts.class_bars(manifest.class_names, report.splits),
         charts.boxes_per_image(report.splits),
@@ -192,7 +177,7 @@ def _data_charts(report: CheckReport, manifest: Manifest, found: Gathered) -> li
     ]
 
 
-def _anchor_charts(report: CheckReport) -> list[charts.Chart]:
+def _anchor_charts(report: CheckReport) -> list[Chart]:
     if report.anchors is None:
         return []
     return [
@@ -208,34 +193,3 @@ def _pictures(found: Gathered) -> Iterator[str]:
             yield entry.picture
     for copies in found.variants.values():
         yield from (entry.picture for entry in copies if entry.picture)
-
-
-@cache
-def _asset(name: str) -> str:
-    return (files("yolopipe.inspection.page") / name).read_text(encoding="utf-8")
-
-
-@cache
-def _script() -> str:
-    body = "\n".join(_asset(name) for name in SCRIPTS)
-    return f"(() => {{\n'use strict';\n{body}}})();\n"
-
-
-def _policy(script: str, style: str) -> str:
-    """The browser itself refuses the network and every script that is not ours."""
-    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
-    script_hash, style_hash = (f"'sha256-{digest}'" for digest in hashes)
-    return f"default-src 'none'; img-src data:; script-src {script_hash}; style-src {style_hash}; base-uri 'none'"
-
-
-@cache
-def _template() -> Any:
-    """The template; every value is escaped unless it is markup."""
-    environment = Environment(
-        loader=DictLoader({"template.html": _asset("template.html")}),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("template.html")

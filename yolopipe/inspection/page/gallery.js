@@ -2,7 +2,6 @@
 
 const PAGE_OF_TILES = 60;
 const HITS_AT_ONCE = 50;
-const byId = (id) => document.getElementById(id);
 
 /** An element with properties, attributes (names with a dash, aria, data) and children; text is always text. */
 function make(tag, properties = {}, ...children) {

@@ -163,11 +163,6 @@ function onKey(event) {
 }
 
 /** Dark or light: what the system says until somebody chooses here. */
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  byId('theme').setAttribute('aria-pressed', String(theme === 'dark'));
-}
-
 function onClick(event) {
   const target = event.target.closest('[data-copy], [data-copy-link], [data-section], .show-rule, a[href^="#"]');
   if (!target) return;
@@ -201,7 +196,6 @@ function listen() {
   }
   byId('heat-class').addEventListener('change', (event) => renderHeat(event.target.value));
   byId('help').addEventListener('click', () => byId('help-dialog').showModal());
-  byId('theme').addEventListener('click', () => setTheme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark'));
   byId('close').addEventListener('click', leave);
   byId('previous').addEventListener('click', () => move(-1));
   byId('next').addEventListener('click', () => move(1));
@@ -210,7 +204,6 @@ function listen() {
   }
 }
 
-setTheme(matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
 fillFilters();
 listen();
 apply(stateOf(location.hash));

@@ -1,7 +1,5 @@
 // Data: what the page was given, and the arithmetic of the labels.  No document is touched here but the data blocks.
 
-const readJson = (id) => JSON.parse(document.getElementById(id).textContent);
-
 const data = readJson('data');
 const FORCED = 4;
 const RESCUED = 8;

@@ -1,0 +1,1 @@
+"""What the pages of this project share: charts, looks, and how one becomes a file that needs no network."""
