@@ -39,6 +39,11 @@ def test_boxes_and_scores_are_those_of_the_same_detection() -> None:
     assert apart(ours, theirs) == pytest.approx((0.25, 0.1))
 
 
+def test_unsure_boxes_may_be_exchanged_for_their_neighbours() -> None:
+    assert apart(image((0, 0.05, 0)), image((2, 0.05, 0))) == (0, 0)
+    assert apart(image((0, 0.15, 0)), image((2, 0.15, 0))) == (2, 0)
+
+
 def test_a_lone_detection_counts_with_its_score() -> None:
     assert apart(image((0, 0.9, 0)), NONE) == pytest.approx((0, 0.9))
     assert apart(NONE, image((0, 0.9, 0))) == pytest.approx((0, 0.9))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import warnings
@@ -341,3 +342,32 @@ def test_the_card_of_something_else(tmp_path: Path, capsys, name: str) -> None:
         (tmp_path / name).write_bytes(b"\x08\x07 no model")
     assert yolopipe("export", "card", tmp_path / name) == 4
     assert str(tmp_path / name) in capsys.readouterr().err
+
+
+def test_the_documents_snippet_runs(repo: Path, exported, network, tmp_path: Path, monkeypatch, capsys) -> None:
+    """As printed in docs/export.md; what it says is what Detector says of the same picture, near enough."""
+    import cv2
+
+    from yolopipe import Detector
+
+    out, _ = exported("onnx", *POST)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(out, "model.onnx")
+    cv2.imwrite("picture.jpg", pictures(1, 21)[0, :48])  # padded, not scaled: there the two ways differ a little
+    (snippet,) = re.findall(r"```python\n(.*?)```", (repo / "docs/export.md").read_text(), re.DOTALL)
+    exec(compile(snippet, "docs/export.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    save_model(Path("m.weights.h5"), *network)
+    found = Detector("m.weights.h5", min_score=0.3, nms_iou=0.45, max_detections=40).predict("picture.jpg")
+    said = [
+        (line[: line.index("[") - 1].rsplit(" ", 1), np.array(line[line.index("[") + 1 : -1].split(), float))
+        for line in lines
+    ]
+    assert len(found) > 3
+    for name, score, box in zip(found.names, found.scores, found.boxes_xyxy, strict=True):
+        gaps = [
+            np.abs(np.clip(other, 0, [64, 48, 64, 48]) - box).max()
+            for (other_name, other_score), other in said
+            if other_name == name and abs(float(other_score) - score) < 0.006
+        ]
+        assert min(gaps) < 0.1

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from yolopipe.evaluation.nms import ImageDetections
 from yolopipe.labels.boxes import pairwise_iou
 
-__all__ = ["SAME_BOX_IOU", "Answer", "Images", "detections_of", "furthest", "in_places", "joined"]
+__all__ = ["SAME_BOX_IOU", "SURE", "Answer", "Images", "detections_of", "furthest", "in_places", "joined"]
 
 Answer = dict[str, npt.NDArray[np.generic]]
 """What a network answers: an array by the name of each output, images along the first axis."""
@@ -19,6 +19,9 @@ Images = npt.NDArray[np.uint8]
 
 SAME_BOX_IOU = 0.5
 """Detections of one class that overlap by this much are held for the same one."""
+
+SURE = 0.1
+"""Boxes count from this score on: below, which of two nearly equal ones survives hangs on the last digits."""
 
 
 def joined(parts: Sequence[Answer]) -> Answer:
@@ -69,7 +72,8 @@ def furthest(expected: Answer, found: Answer, *, min_score: float = 0.0) -> dict
     """The largest absolute difference of each output; infinite where one is not a number or has another shape.
 
     Detections are paired first: two scores that are equal to the sixth digit may change places in the list.  One
-    that the other side lacks counts with its score, less the lowest score that let a detection in.
+    that the other side lacks counts with its score, less the lowest score that let a detection in.  Boxes of a score
+    below :data:`SURE` do not count.
 
     Args:
         expected: raw outputs, or detections as of :func:`in_places`.
@@ -99,7 +103,8 @@ def _detections_apart(
     boxes, scores = [0.0], [0.0]
     for ours, theirs in zip(expected, found, strict=True):
         mine, other = _paired(ours, theirs)
-        boxes.append(_apart(ours.boxes_xyxy[mine], theirs.boxes_xyxy[other]))
+        sure = ours.scores[mine] >= SURE
+        boxes.append(_apart(ours.boxes_xyxy[mine][sure], theirs.boxes_xyxy[other][sure]))
         scores.append(_apart(ours.scores[mine], theirs.scores[other]))
         left = np.concatenate([np.delete(ours.scores, mine), np.delete(theirs.scores, other)])
         full = [float(image.scores.min()) for image in (ours, theirs) if len(image.scores) == places]

@@ -1,0 +1,127 @@
+"""Exported networks against the Keras model: images a second, bytes, and mAP by the project's own evaluator.
+
+    python benchmarks/export.py [--model models/last.weights.h5] [--rounds 3] [--images 64]
+
+Run it in a project folder whose pipeline has run.  What is timed is from uint8 pixels to raw outputs (the rows with
+``+ NMS``: to detections), one image at a time and sixteen at once, contenders in turn; mAP is over all of val.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from timing import best_seconds
+
+from yolopipe import paths
+from yolopipe.deploying.command import run
+from yolopipe.deploying.difference import Answer, Images, detections_of
+from yolopipe.deploying.formats import SUFFIX, opened
+from yolopipe.deploying.wish import Rule, Wish
+from yolopipe.evaluation.measures import measure
+from yolopipe.evaluation.nms import ImageDetections, detect_batch
+from yolopipe.evaluation.report import Found
+from yolopipe.evaluation.source import detections_in_source, to_source
+from yolopipe.shards.manifest import load_manifest
+from yolopipe.shards.reader import read_rows
+from yolopipe.shards.schema import Row, decode_pixels
+from yolopipe.training.device import import_tensorflow
+
+import_tensorflow()
+from yolopipe.model.decode import decode  # noqa: E402
+from yolopipe.model.model_file import load_model  # noqa: E402
+
+BATCH = 16
+WISHES = {
+    "SavedModel": Wish("saved-model"),
+    "ONNX": Wish("onnx"),
+    "TFLite float32": Wish("tflite"),
+    "TFLite float16": Wish("tflite", precision="float16"),
+    "TFLite int8": Wish("tflite", precision="int8"),
+    "SavedModel + NMS": Wish("saved-model", Rule()),
+    "ONNX + NMS": Wish("onnx", Rule()),
+    "TFLite float32 + NMS": Wish("tflite", Rule()),
+    "TFLite float16 + NMS": Wish("tflite", Rule(), precision="float16"),
+}
+OPTIONS = Rule().options()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=str(paths.LAST_WEIGHTS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=64)
+    options = parser.parse_args()
+    manifest = load_manifest(paths.SHARDS)
+    rows = list(read_rows(paths.SHARDS, manifest, "val"))
+    pixels = np.stack(
+        [decode_pixels(row.image, encoding=manifest.encoding, input_size=manifest.input_size) for row in rows]
+    )
+    network, card = load_model(options.model)
+    answers, sizes, apart = {"Keras": _keras(network)}, {"Keras": Path(options.model).stat().st_size}, {"Keras": 0.0}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, wish in WISHES.items():
+            out = Path(folder) / f"{name}{SUFFIX.get(wish.form, '')}"
+            report = run(options.model, out, wish).report
+            answers[name], sizes[name] = opened(wish.form, out), report["bytes"]
+            apart[name] = max(report["largest_difference"].values())
+    some = pixels[: options.images]
+    one = best_seconds({name: _passes(answer, some, 1) for name, answer in answers.items()}, rounds=options.rounds)
+    many = best_seconds(
+        {name: _passes(answer, some, BATCH) for name, answer in answers.items()}, rounds=options.rounds
+    )
+    print("| | MB | largest difference | images/s, batch 1 | images/s, batch 16 | mAP@.5 | mAP@[.5:.95] |")
+    print("|---|---|---|---|---|---|---|")
+    for name, answer in answers.items():
+        ap50, ap = _map(rows, _found(answer, pixels, card), len(card.class_names))
+        speeds = " | ".join(f"{len(some) / times[name]:.0f}" for times in (one, many))
+        print(f"| {name} | {sizes[name] / 1e6:.2f} | {apart[name]:.2g} | {speeds} | {ap50:.4f} | {ap:.4f} |")
+
+
+def _keras(network: Any) -> Callable[[Images], Answer]:
+    import tensorflow as tf
+
+    compiled = tf.function(lambda images: network(tf.cast(images, tf.float32) / 255.0, training=False))
+    names = ("head_8", "head_16", "head_32")
+    return lambda images: dict(zip(names, (output.numpy() for output in compiled(tf.constant(images))), strict=True))
+
+
+def _batches(pixels: Images, size: int) -> Iterator[Images]:
+    return (pixels[start : start + size] for start in range(0, len(pixels), size))
+
+
+def _passes(answer: Callable[[Images], Answer], pixels: Images, size: int) -> Callable[[], object]:
+    return lambda: [answer(batch) for batch in _batches(pixels, size)]
+
+
+def _found(answer: Callable[[Images], Answer], pixels: Images, card: Any) -> list[ImageDetections]:
+    found: list[ImageDetections] = []
+    for batch in _batches(pixels, BATCH):
+        outputs = answer(batch)
+        if "count" in outputs:
+            found += detections_of(outputs)
+            continue
+        scales = [
+            np.asarray(decode(outputs[f"head_{stride}"], anchors, stride))
+            for anchors, stride in zip(card.anchors, card.strides, strict=True)
+        ]
+        found += detect_batch(scales, **OPTIONS)
+    return found
+
+
+def _map(rows: list[Row], detected: list[ImageDetections], classes: int) -> tuple[float, float]:
+    found = Found()
+    for row, image in zip(rows, detected, strict=True):
+        found.images.append(row.path)
+        found.annotated.append((to_source(row, row.boxes_xyxy), row.classes.astype(np.int64)))
+        found.detected.append(detections_in_source(row, image)[0])
+    coco = measure(found.truth(), found.detections(), num_classes=classes).coco
+    return coco.ap(50) or 0.0, coco.ap() or 0.0
+
+
+if __name__ == "__main__":
+    main()
