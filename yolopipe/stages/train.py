@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolopipe import console, paths
 from yolopipe.config import Config, Train
 from yolopipe.errors import DataError, ShardError
-from yolopipe.files import sha256_file, write_json
+from yolopipe.files import sha256_file
 from yolopipe.shards.manifest import Manifest, ShardInfo, load_manifest
 from yolopipe.shards.verify import verify_shards
 from yolopipe.stages import StageResult
 from yolopipe.training.device import derived_seed, prepare_tensorflow, strategy_over, training_devices
 from yolopipe.training.start_file import StartFile, start_file
+from yolopipe.training.team import Team, team_of
 from yolopipe.workers import Workers, die_with_parent
 
 if TYPE_CHECKING:
-    from yolopipe.evaluation.network import Predict
     from yolopipe.training.checkpoint import RunFolder
     from yolopipe.training.course import Course, EpochLog
-    from yolopipe.training.learner import Learner
-    from yolopipe.training.logs import TensorBoardLog
-    from yolopipe.training.resume import Resumable
     from yolopipe.training.speed import Speed
 
 __all__ = ["PICTURES_EVERY", "run"]
@@ -58,19 +53,25 @@ def run(config: Config, *, workers: Workers = 1, pictures_every: int = PICTURES_
     manifest = load_manifest(paths.SHARDS)
     _check_not_empty(config, manifest)
     verify_shards(paths.SHARDS, manifest, _to_read(config, manifest))
+    team = team_of(os.environ)
     device = prepare_tensorflow(config.seed)
-    devices = training_devices()
-    _check_batch(config.train.batch_size, devices)
-    with strategy_over(devices).scope():
-        return _train(config, manifest, start, device, pictures_every)
+    strategy = strategy_over([] if team else training_devices(), machines=team is not None)
+    _check_batch(config.train.batch_size, strategy.num_replicas_in_sync)
+    with strategy.scope():
+        if team is None:
+            return _train(config, manifest, start, device, pictures_every)
+        device = f"{device}, {len(team.addresses)} machines"
+        if team.chief:
+            return _train(config, manifest, start, device, pictures_every, team)
+        return _assist(config, manifest, start, team)
 
 
-def _check_batch(batch_size: int, devices: Sequence[str]) -> None:
+def _check_batch(batch_size: int, devices: int) -> None:
     """A batch is spread over the devices: with fewer images than devices some would compute for nothing."""
-    if devices and batch_size < len(devices):
+    if batch_size < devices:
         raise DataError(
-            f"train.batch_size is {batch_size}, less than the {len(devices)} devices that share a batch",
-            hint=f"train.batch_size: {8 * len(devices)} in params.yaml, or fewer devices: CUDA_VISIBLE_DEVICES=0",
+            f"train.batch_size is {batch_size}, less than the {devices} devices that share a batch",
+            hint=f"train.batch_size: {8 * devices} in params.yaml, or fewer devices: CUDA_VISIBLE_DEVICES=0",
         )
 
 
@@ -93,14 +94,33 @@ def _to_read(config: Config, manifest: Manifest) -> list[ShardInfo]:
     return [*(shard for shard in train.shards if shard.copy < epochs), *manifest.splits["val"].shards]
 
 
+def _assist(config: Config, manifest: Manifest, start: StartFile | None, team: Team) -> StageResult:
+    """On a machine that is not the chief: nothing is written."""
+    from yolopipe.training.learner import make_learner
+    from yolopipe.training.team import assist
+
+    course = _course(config, manifest)
+    learner = make_learner(config, manifest, steps=course.steps, start=start)
+    console.note(f"machine {team.index + 1} of {len(team.addresses)}: {team.addresses[0]} writes the results")
+    history, speed = assist(course, learner, team)
+    report = {"machine": team.index, "epochs": len(history), "images_per_second": round(speed.images_per_second, 1)}
+    return StageResult(f"train: {len(history)} epochs; the results are on {team.addresses[0]}", {}, report)
+
+
 def _train(
-    config: Config, manifest: Manifest, start: StartFile | None, device: str, pictures_every: int
+    config: Config,
+    manifest: Manifest,
+    start: StartFile | None,
+    device: str,
+    pictures_every: int,
+    team: Team | None = None,
 ) -> StageResult:
     """Every file of the stage is written here or below."""
     from yolopipe.model.card import write_card
     from yolopipe.training.checkpoint import open_run
     from yolopipe.training.learner import make_learner
     from yolopipe.training.resume import Resumable, run_key
+    from yolopipe.training.session import run_epochs, write_numbers
 
     params, course = config.train, _course(config, manifest)
     inputs = {"weights": start.sha256} if start else {}
@@ -110,49 +130,13 @@ def _train(
         state = Resumable(folder, key, params.epochs, learner.variables, paths.BEST_WEIGHTS)
         write_card(paths.MODEL_CARD, learner.card)
         with _bad_batch_told(config, manifest):
-            history, speed = _fit(manifest, course, learner, state, device, pictures_every)
-        _write_numbers(history, params.best_by)  # once more: a run that had nothing left to train wrote none yet
+            history, speed = run_epochs(
+                manifest, course, learner, state, device=device, pictures_every=pictures_every, team=team
+            )
+        write_numbers(history, params.best_by)  # once more: a run that had nothing left to train wrote none yet
         folder.finish()
     result = _result(config, manifest, history, device=device, speed=speed, weights=learner.model.count_params())
     return _with_start(result, params, start, learner.outcome)
-
-
-def _fit(
-    manifest: Manifest, course: Course, learner: Learner, state: Resumable, device: str, pictures_every: int
-) -> tuple[list[EpochLog], Speed]:
-    """The history of all epochs, those of an earlier run included, and the speed of this one."""
-    from yolopipe.evaluation.network import predictor
-    from yolopipe.training.live import LiveLog
-    from yolopipe.training.logs import TensorBoardLog
-    from yolopipe.training.loop import fit
-    from yolopipe.training.scoring import map_scorer
-
-    predict = predictor(learner.result, learner.card)
-    score = map_scorer(paths.SHARDS, manifest, predict, course.val_batches) if course.best_by == "mAP" else None
-    history, name = state.restore(), _log_name()
-    live = LiveLog(paths.side_directory() / "dvclive" / name)
-    live.epochs(history)
-    save = _saver(learner, course, state)
-    if history:
-        _save_weights(learner, paths.LAST_WEIGHTS)
-    with TensorBoardLog(paths.side_directory() / "tensorboard" / name) as board:
-        draw = _drawer(manifest, course, predict, board, pictures_every)
-
-        def on_epoch(logs: list[EpochLog]) -> None:
-            for follow in (save, live.epochs, draw):
-                follow(logs)
-
-        weights = f"{learner.model.count_params():,} weights on {device}"
-        console.note(f"{weights}; tensorboard --logdir {board.directory.parent}")
-        return fit(
-            replace(course, train_batches=learner.train_step.entering(course.train_batches)),
-            learner.train_step,
-            learner.eval_step,
-            board=board,
-            on_epoch=on_epoch,
-            history=history,
-            score=score,
-        )
 
 
 @contextmanager
@@ -161,8 +145,8 @@ def _interruption_told(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        done = folder.unfinished()
-        left = f"the same command goes on after epoch {done[0][0]}" if done else "no epoch was finished yet"
+        done = folder.last_epoch()
+        left = f"the same command goes on after epoch {done}" if done else "no epoch was finished yet"
         console.note(f"\ntraining was interrupted; {left}")
         raise
 
@@ -227,57 +211,6 @@ def _course(config: Config, manifest: Manifest) -> Course:
         best_by=params.best_by,
         early_stop_epochs=params.early_stop_epochs,
     )
-
-
-def _save_weights(learner: Learner, path: Path) -> None:
-    from yolopipe.model.model_file import save_model
-
-    save_model(path, learner.result, learner.card)
-
-
-def _saver(learner: Learner, course: Course, state: Resumable) -> Callable[[list[EpochLog]], None]:
-    """After each epoch: the last weights, the best whenever the epoch is the best so far, numbers, a checkpoint."""
-    from yolopipe.training.course import best_epoch
-
-    def on_epoch(history: list[EpochLog]) -> None:
-        _save_weights(learner, paths.LAST_WEIGHTS)
-        if best_epoch(history, course.best_by) is history[-1]:
-            _save_weights(learner, paths.BEST_WEIGHTS)
-        if history[-1].val:
-            _write_numbers(history, course.best_by)
-        state.save(history)
-
-    return on_epoch
-
-
-def _drawer(
-    manifest: Manifest, course: Course, predict: Predict, board: TensorBoardLog, every: int
-) -> Callable[[list[EpochLog]], None]:
-    """After every so many epochs and the last: a sheet of predictions."""
-    from yolopipe.training.pictures import picture_maker
-
-    if not every:
-        return lambda history: None
-    picture = picture_maker(paths.SHARDS, manifest, predict)
-
-    def draw(history: list[EpochLog]) -> None:
-        if len(history) % every == 0 or course.is_over(history):
-            board.picture(len(history) * course.steps, picture())
-
-    return draw
-
-
-def _write_numbers(history: list[EpochLog], best_by: str) -> None:
-    """Metrics and curves; after each validation, so that ``dvc exp show`` and ``dvc plots show`` follow the run."""
-    from yolopipe.training.logs import train_metrics, write_curves
-
-    write_json(paths.TRAIN_METRICS, train_metrics(history, best_by))
-    write_curves(paths.TRAIN_PLOTS, history)
-
-
-def _log_name() -> str:
-    """What this run is called in the logs beside it: no output, so it may hold the time."""
-    return os.environ.get("DVC_EXP_NAME") or datetime.now().strftime("%Y-%m-%d-%H%M%S")
 
 
 def _result(

@@ -99,6 +99,10 @@ class RunFolder:
         """(epoch, file) of a run that was stopped, the youngest first."""
         return self._numbered(EPOCH)
 
+    def last_epoch(self) -> int:
+        """The epoch after which a stopped run goes on; 0 where none was finished."""
+        return max((epoch for epoch, _ in self.unfinished()), default=0)
+
     def any(self) -> list[tuple[int, Path]]:
         """The same, and what a finished run has left for one with more epochs."""
         return sorted([*self._numbered(EPOCH), *self._numbered(FINISHED)], reverse=True)

@@ -98,16 +98,19 @@ def training_devices() -> list[str]:
     return [f"GPU:{number}" for number in range(len(gpus))] if len(gpus) > 1 else []
 
 
-def strategy_over(devices: Sequence[str]) -> Any:
+def strategy_over(devices: Sequence[str], *, machines: bool = False) -> Any:
     """Each step on all of these devices at once, each with a copy of the network and its part of the batch.
 
     Args:
         devices: as TensorFlow names them; none for the one that it takes by itself.
+        machines: all devices of the machines that ``TF_CONFIG`` names; made before TensorFlow does anything else.
 
     Returns:
         A ``tf.distribute.Strategy``.
     """
     tf = import_tensorflow()
+    if machines:
+        return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.MirroredStrategy(list(devices)) if devices else tf.distribute.get_strategy()
 
 

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from yolopipe.console import Advance, clock, progress
 from yolopipe.training.course import Course, EpochLog
-from yolopipe.training.logs import TensorBoardLog, loss_text
+from yolopipe.training.logs import loss_text
 from yolopipe.training.nonfinite import Place
 from yolopipe.training.reader import LossReader
 from yolopipe.training.speed import Batches, Speed, Stopwatch
 
-__all__ = ["fit"]
+__all__ = ["Board", "fit"]
 
 Step = Callable[[Mapping[str, Any]], Any]
+
+
+class Board(Protocol):
+    """Where numbers go as they come."""
+
+    def step(self, number: int, values: dict[str, float]) -> None:
+        """One training step, numbered over the whole run."""
+
+    def epoch(self, number: int, log: EpochLog) -> None:
+        """One epoch, which ended with step ``number``."""
 
 
 def fit(
@@ -23,7 +33,7 @@ def fit(
     train_step: Step,
     eval_step: Step,
     *,
-    board: TensorBoardLog,
+    board: Board,
     on_epoch: Callable[[list[EpochLog]], None],
     history: Sequence[EpochLog] = (),
     score: Callable[[], float] | None = None,
@@ -60,7 +70,7 @@ def fit(
 
 
 def _train_epoch(
-    course: Course, place: Place, train_step: Step, board: TensorBoardLog, advance: Advance, watch: Stopwatch
+    course: Course, place: Place, train_step: Step, board: Board, advance: Advance, watch: Stopwatch
 ) -> tuple[dict[str, float], float]:
     """Mean losses and the last learning rate."""
     lr = 0.0
