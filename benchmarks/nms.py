@@ -4,14 +4,19 @@
 
 Made-up predictions of 10,647 boxes an image, from a network that is sure to one that is unsure everywhere.  Base:
 class after class, the best box against the rest, in NumPy, on one image.  Both use one thread, and what is printed is
-images a second of its CPU time.  ``--decode`` times ``decode`` on TensorFlow too (all cores, wall time): it comes
-before and is the same in every case.
+images a second of its CPU time.  ``--decode`` times ``decode`` on TensorFlow too (all cores, wall time), and both
+together as ``evaluate`` runs them, suppression in a thread beside the decoding of the next batch: images a second of
+wall time, and of two cores' CPU time.  What is decoded there are random outputs of the same shape: decoding costs the
+same whatever the values.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from timing import best_seconds
@@ -24,6 +29,9 @@ SIZE, CLASSES, STRIDES = 416, 80, (8, 16, 32)
 BOXES = sum((SIZE // stride) ** 2 * 3 for stride in STRIDES)
 MOST_FOR_BASE = 100_000
 """Candidates; beyond, the base takes many seconds an image."""
+FLOORS = (0.01, 0.001)
+BATCHES = 8
+"""Run one after the other when decoding and suppressing are timed together."""
 SETTINGS = {"nms_iou": 0.5, "max_detections": 300}
 # objects, boxes on each, how unsure the rest is (the mean objectness and class probability elsewhere)
 CASES = {
@@ -78,18 +86,46 @@ def grids(flat: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def time_decode(images: int, rounds: int) -> None:
-    """What TensorFlow needs for the step before."""
+def decoder(images: int) -> Callable[[], list[np.ndarray]]:
+    """A batch of raw outputs to decoded arrays, on TensorFlow."""
     import tensorflow as tf
 
     from yolopipe.model.decode import decode
 
     anchors = Assignment().anchors_px / np.array(STRIDES)[:, None, None]
     raw = [tf.random.normal((images, SIZE // s, SIZE // s, 3 * (5 + CLASSES))) for s in STRIDES]
-    work = tf.function(lambda: [decode(*part) for part in zip(raw, anchors, STRIDES, strict=True)])
+    compiled = tf.function(lambda *raw: [decode(*part) for part in zip(raw, anchors, STRIDES, strict=True)])
+    return lambda: [scale.numpy() for scale in compiled(*raw)]
+
+
+def time_decode(images: int, rounds: int) -> None:
+    """What TensorFlow needs for the step before, and what both take together."""
+    work = decoder(images)
     work()
     seconds = best_seconds({"decode": work}, rounds=rounds)["decode"]
     print(f"{'decode on TensorFlow, all cores':44}{images / seconds:10.0f} images/s")
+    for case in CASES:
+        scales = grids(predictions(case, images))
+        for floor in FLOORS:
+            together = partial(decode_and_suppress, work, scales, floor)
+            wall, cpu = (
+                best_seconds({"both": together}, rounds=rounds, clock=clock)["both"]
+                for clock in (time.perf_counter, time.process_time)
+            )
+            rates = f"{BATCHES * images / wall:10.0f} images/s{2 * BATCHES * images / cpu:10.0f} by CPU time"
+            print(f"{'decode and ' + case:44}{floor:6}{rates}", flush=True)
+
+
+def decode_and_suppress(decoded: Callable[[], object], scales: list[np.ndarray], floor: float) -> None:
+    """Batches, one after the other decoded, each suppressed in a thread while the next is decoded."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = None
+        for _ in range(BATCHES):
+            decoded()
+            if waiting is not None:
+                waiting.result()
+            waiting = pool.submit(detect_batch, scales, score_threshold=floor, **SETTINGS)
+        waiting.result()
 
 
 def one_case(case: str, flat: np.ndarray, floor: float, rounds: int) -> None:
@@ -116,7 +152,7 @@ def main() -> None:
     print(f"{'':30}{'floor':>6}{'candidates':>12}{'found':>7}{'images/s':>10}{'base':>8}{'ratio':>7}")
     for case in CASES:
         flat = predictions(case, arguments.images)
-        for floor in (0.01, 0.001):
+        for floor in FLOORS:
             one_case(case, flat, floor, arguments.rounds)
     if arguments.decode:
         time_decode(arguments.images, arguments.rounds)
