@@ -16,7 +16,7 @@ STAGES = ("sample", "parse", "augment", "precompute", "train", "evaluate")
 SMALL = {
     "train_images: 1500": "train_images: 24",
     "val_images: 300": "val_images: 8",
-    "copies: 4": "copies: 2",
+    "copies: 6": "copies: 2",
     "input_size: 160": "input_size: 64",
     "depth: 0.33": "depth: 0.1",
     "epochs: 12": "epochs: 2",

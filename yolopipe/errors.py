@@ -9,13 +9,8 @@
         ├── ImageError       4   one image cannot be read
         └── ShardError       4   shards are missing, damaged or of another schema
 
-<<<<<<< HEAD
 Exit code 1 is kept for "the check found problems" and for "some of the input could not be read", 130 for Ctrl-C.  No
 traceback is shown for any of these; anything else that escapes is a bug of ours and does show one.
-=======
-Exit code 1 is kept for "a check found problems", 130 for Ctrl-C.  No traceback is shown for any
-of these; anything else that escapes is a bug of ours and does show one.
->>>>>>> 7421ecc (wip)
 """
 
 from __future__ import annotations
