@@ -24,6 +24,7 @@ from yolopipe.deploying.formats import SUFFIX, opened
 from yolopipe.deploying.wish import Rule, Wish
 from yolopipe.evaluation.measures import measure
 from yolopipe.evaluation.nms import ImageDetections, detect_batch
+from yolopipe.evaluation.outputs import RawScale
 from yolopipe.evaluation.report import Found
 from yolopipe.evaluation.source import detections_in_source, to_source
 from yolopipe.shards.manifest import load_manifest
@@ -32,7 +33,6 @@ from yolopipe.shards.schema import Row, decode_pixels
 from yolopipe.training.device import import_tensorflow
 
 import_tensorflow()
-from yolopipe.model.decode import decode  # noqa: E402
 from yolopipe.model.model_file import load_model  # noqa: E402
 
 BATCH = 16
@@ -106,7 +106,7 @@ def _found(answer: Callable[[Images], Answer], pixels: Images, card: Any) -> lis
             found += detections_of(outputs)
             continue
         scales = [
-            np.asarray(decode(outputs[f"head_{stride}"], anchors, stride))
+            RawScale.of(outputs[f"head_{stride}"], anchors, stride)
             for anchors, stride in zip(card.anchors, card.strides, strict=True)
         ]
         found += detect_batch(scales, **OPTIONS)

@@ -45,7 +45,7 @@ def main() -> None:
         drawn = [Path(folder) / f"{number}.jpg" for number in range(len(files))]
         seconds = best_seconds(
             {
-                "the bare network, decoded, from memory": lambda: [bare(batch) for batch in batches],
+                "the bare network, from memory": lambda: [bare(batch) for batch in batches],
                 "predict, from files": lambda: from_files(None),
                 "predict, from files, drawn": lambda: from_files(drawn),
                 "reading and letterboxing alone": lambda: [

@@ -27,9 +27,9 @@ from yolopipe.cli.guard import guarded
 from yolopipe.deploying import command
 from yolopipe.deploying.difference import Answer
 from yolopipe.deploying.provenance import git_state, metrics_of
-from yolopipe.evaluation.network import predictor
 from yolopipe.evaluation.nms import detect
 from yolopipe.model.card import ModelCard
+from yolopipe.model.decode import decode
 from yolopipe.model.model_file import load_model, save_model
 from yolopipe.model.yolov3 import YOLOv3
 
@@ -140,7 +140,8 @@ def test_raw_outputs_are_the_networks(network, exported, form: str) -> None:
 def test_detections_are_those_of_evaluate(network, exported, form: str) -> None:
     out, _ = exported(form, *POST)
     images = pictures(3, 11)
-    scales = predictor(*network)(images)
+    raw, anchors = network[0](images / np.float32(255)), network[1].anchors
+    scales = [np.asarray(decode(*scale)) for scale in zip(raw, anchors, (8, 16, 32), strict=True)]
     found = answered(out, form, images)
     assert {name: value.dtype.name for name, value in found.items()} == {
         **{"boxes_xyxy": "float32", "scores": "float32"},

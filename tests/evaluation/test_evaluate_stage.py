@@ -14,6 +14,7 @@ import pytest
 from yolopipe import paths
 from yolopipe.config import Config
 from yolopipe.errors import DataError, ShardError
+from yolopipe.evaluation.outputs import Decoded
 from yolopipe.stages import evaluate
 
 SIZE = 96
@@ -60,7 +61,7 @@ def project(shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def answer(
     monkeypatch: pytest.MonkeyPatch, shards, boxes_of: dict[str, list[tuple[list[float], int, float]]]
 ) -> None:
-    """Let the network answer these (source box, class, score) for each image, in network-input pixels."""
+    """Let the network answer these (source box, class, score) for each image, decoded, in network-input pixels."""
     rows = list(TRUTH)
     place = iter(range(len(rows)))
 
@@ -76,7 +77,11 @@ def answer(
                 target[4], target[5 + class_id] = 1.0, score
         return scales
 
+    def images(scales: list[np.ndarray]) -> list[Decoded]:
+        return [Decoded(np.concatenate([part.reshape(-1, part.shape[-1]) for part in one])) for one in zip(*scales)]  # noqa: B905
+
     monkeypatch.setattr("yolopipe.evaluation.network.predictor", lambda model, card: predict)
+    monkeypatch.setattr("yolopipe.evaluation.nms.raw_images", images)
 
 
 def perfect(score: float = 0.9) -> dict[str, list[tuple[list[float], int, float]]]:

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolopipe.errors import DataError
-from yolopipe.evaluation.candidates import Predictions
 from yolopipe.evaluation.nms import PART, detect, detect_batch, suppress
+from yolopipe.evaluation.outputs import Decoded, RawScale, raw_images
+from yolopipe.model.decode import decode
 
 
 def overlap(a: list[float], b: list[float]) -> float:
@@ -84,17 +85,15 @@ def test_many_chunks_and_the_early_stop_change_nothing(crowding: float) -> None:
 def test_taking_the_best_candidates_first_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, crowding: float, limit: int, dense: float, cuts_used: int
 ) -> None:
-    """80 classes, 420 boxes: enough for a cut above the floor, which is enough unless all boxes lie in one place."""
+    """80 classes, 840 boxes: enough for a cut above the floor, which is enough unless all boxes lie in one place."""
     rng = np.random.default_rng(3)
-    predictions = random_predictions(rng, 420, 80, crowding)
-    predictions[:, 4:] *= rng.uniform(0.9, 1.0, (420, 81))  # fewer ties, some scores alike
+    predictions = random_predictions(rng, 840, 80, crowding)
+    predictions[:, 4:] *= rng.uniform(0.9, 1.0, (840, 81))  # fewer ties, some scores alike
     predictions[:, 4] = np.maximum(predictions[:, 4], 0.1)
-    predictions[:, 5:] *= rng.random((420, 80)) < dense
+    predictions[:, 5:] *= rng.random((840, 80)) < dense
     taken = []
-    candidates = Predictions.candidates
-    monkeypatch.setattr(
-        Predictions, "candidates", lambda self, lowest: taken.append(lowest) or candidates(self, lowest)
-    )
+    above = Decoded.above
+    monkeypatch.setattr(Decoded, "above", lambda self, lowest: taken.append(lowest) or above(self, lowest))
     found = detect(predictions, score_threshold=0.01, nms_iou=0.2, max_detections=limit)
     assert len(taken) == cuts_used
     expected = plain_detections(predictions, 0.01, 0.2, limit)
@@ -103,9 +102,9 @@ def test_taking_the_best_candidates_first_changes_nothing(
 
 
 def test_ties_at_the_cut_are_not_split() -> None:
-    """600 boxes in a row of 80 classes, all scores equal: the first boxes win, though the cut falls among ties."""
-    rows = np.full((600, 85), 0.5, np.float32)
-    rows[:, 0], rows[:, 1], rows[:, 2:4] = np.arange(600) * 20, 50, 10
+    """1,200 boxes in a row of 80 classes, all scores equal: the first boxes win, though the cut falls among ties."""
+    rows = np.full((1200, 85), 0.5, np.float32)
+    rows[:, 0], rows[:, 1], rows[:, 2:4] = np.arange(1200) * 20, 50, 10
     found = detect(rows, score_threshold=0.01, nms_iou=0.5, max_detections=300)
     assert found.classes.tolist() == [place % 80 for place in range(300)]
     assert found.boxes_xyxy[:, 0].tolist() == [place // 80 * 20 - 5 for place in range(300)]
@@ -168,17 +167,65 @@ def test_nothing_in_nothing_out() -> None:
     assert len(detect(everything_below, score_threshold=0.02, nms_iou=0.5, max_detections=9).scores) == 0
 
 
-def test_a_batch_is_each_image_with_its_scales_in_order() -> None:
-    rng = np.random.default_rng(5)
-    scales = [
-        random_predictions(rng, 2 * grid * grid * 3, 3, 150.0).reshape(2, grid, grid, 3, 8) for grid in (8, 4, 2)
+ANCHORS = np.array([[1.25, 1.625], [2.0, 3.75], [4.125, 2.875]])
+
+
+def random_outputs(rng: np.random.Generator, images: int, classes: int, spread: float) -> list[RawScale]:
+    """As a network gives them, in the shape that it gives."""
+    return [
+        RawScale.of(rng.normal(-1, spread, (images, g, g, 3 * (5 + classes))).astype(np.float32), ANCHORS, 64 // g)
+        for g in (8, 4, 2)
     ]
-    batch = detect_batch(scales, score_threshold=0.05, nms_iou=0.4, max_detections=30)
+
+
+def decoded_rows(scales: list[RawScale], image: int) -> np.ndarray:
+    """(N, 5 + C) of one image, all of it decoded as in training and export."""
+    flat = [raw[image : image + 1].reshape(1, *raw.shape[1:3], -1) for raw, _, _ in scales]
+    parts = [np.asarray(decode(raw, scale.anchors, scale.stride)) for raw, scale in zip(flat, scales, strict=True)]
+    return np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
+
+
+@pytest.mark.parametrize("classes", [1, 3, 80])
+@pytest.mark.parametrize("spread", [0.5, 3.0])
+@pytest.mark.parametrize("sigma", [0.0, 0.5])
+def test_raw_outputs_of_a_batch_give_what_their_decoded_ones_give(classes: int, spread: float, sigma: float) -> None:
+    scales = random_outputs(np.random.default_rng(5), 3, classes, spread)
+    options = {"nms_iou": 0.4, "max_detections": 300, "soft_nms_sigma": sigma}
+    batch = detect_batch(scales, score_threshold=0.05, **options)
+    assert sum(len(found.scores) for found in batch) > 100
     for image, found in enumerate(batch):
-        rows = np.concatenate([scale[image].reshape(-1, 8) for scale in scales])
-        alone = detect(rows, score_threshold=0.05, nms_iou=0.4, max_detections=30)
-        for part, same_part in zip(found, alone, strict=True):
-            np.testing.assert_array_equal(part, same_part)
+        alone = detect(decoded_rows(scales, image), score_threshold=0.05, **options)
+        np.testing.assert_array_equal(found.classes, alone.classes)
+        np.testing.assert_allclose(found.scores, alone.scores, rtol=2e-6)
+        np.testing.assert_allclose(found.boxes_xyxy, alone.boxes_xyxy, rtol=1e-5, atol=1e-4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    spread=st.sampled_from([0.1, 1.0, 6.0, 60.0]),
+    at=st.floats(0, 1),
+    of_one=st.booleans(),
+)
+def test_no_class_is_ruled_out_that_scores_above(seed: int, spread: float, at: float, of_one: bool) -> None:
+    """The limit on raw outputs against all scores; the lowest score is one of them, or the objectness of a box."""
+    [image] = raw_images(random_outputs(np.random.default_rng(seed), 1, 4, spread))
+    scores = image.scores(np.arange(len(image.objectness)))
+    every = np.sort(scores.reshape(-1) if of_one else image.objectness)
+    for lowest in (every[int(at * (len(every) - 1))], np.float32(at), np.float32(0)):
+        boxes, classes = np.nonzero(scores > lowest)
+        found = image.above(lowest)
+        np.testing.assert_array_equal(found.boxes, boxes)
+        np.testing.assert_array_equal(found.classes, classes)
+        np.testing.assert_array_equal(found.scores, scores[boxes, classes])
+
+
+def test_wild_raw_outputs_stay_finite() -> None:
+    scales = [scale._replace(raw=scale.raw * 1e30) for scale in random_outputs(np.random.default_rng(6), 1, 3, 9.0)]
+    [found] = detect_batch(scales, score_threshold=0.1, nms_iou=0.5, max_detections=300)
+    assert len(found.scores) > 10
+    assert np.isfinite(found.boxes_xyxy).all()
+    assert set(found.scores) == {1.0}
 
 
 def test_wild_sizes_stay_finite() -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolopipe.model.decode import EXP_LIMIT, decode
+from yolopipe.model.decode import decode
+from yolopipe.model.limits import EXP_LIMIT
 
 ANCHORS = np.array([[1.25, 1.625], [2.0, 3.75], [4.125, 2.875]])
 

@@ -11,7 +11,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from yolopipe.deploying.card_files import INPUT
 from yolopipe.deploying.wish import Rule, Wish
-from yolopipe.evaluation.candidates import LARGEST_PX
+from yolopipe.evaluation.outputs import LARGEST_PX
 from yolopipe.model.card import ModelCard
 from yolopipe.model.decode import decode
 

@@ -8,22 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from yolopipe.model.limits import EXP_LIMIT
 from yolopipe.model.yolov3 import ANCHORS_PER_SCALE
 
-__all__ = ["EXP_LIMIT", "cell_origins_xy", "decode", "size_factor"]
-
-EXP_LIMIT = 10.0
-"""The largest raw size that ``exp`` is given: a box is at most exp(10) = 22,026 times its anchor.
-
-Every size a detector can need lies far below (a 1 pixel anchor grown to a 4,096 pixel image is exp(8.3)).  With
-anchors of up to 4,096 pixels a predicted area is below 1e16, so that even its square, which gradients of quotients
-may form, stays far from float32's 3.4e38; without a limit exp(89) is infinite and one such cell makes the batch NaN.
-There is no limit below: exp(-100) is a box of no area, which the loss can take.
-"""
+__all__ = ["cell_origins_xy", "decode", "size_factor"]
 
 
 def size_factor(raw_wh: Any) -> Any:
-    """``exp(raw_wh)`` with its argument limited to :data:`EXP_LIMIT`; the gradient beyond is 0 (it was 1e-9 small).
+    """``exp(raw_wh)``, its argument limited to :data:`~yolopipe.model.limits.EXP_LIMIT`; beyond, the gradient is 0.
 
     >>> [round(float(factor)) for factor in size_factor(ops.array([0.0, 1000.0]))]
     [1, 22026]

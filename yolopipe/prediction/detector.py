@@ -15,6 +15,7 @@ import numpy.typing as npt
 from yolopipe.config import Evaluate
 from yolopipe.errors import UsageError
 from yolopipe.evaluation.nms import ImageDetections, detect_batch
+from yolopipe.evaluation.outputs import RawScale
 from yolopipe.evaluation.source import detections_in_source
 from yolopipe.model.card import ModelCard
 from yolopipe.model.model_file import load_model
@@ -150,13 +151,11 @@ class Detector:
         )
         return chain.from_iterable(in_threads(self._found, predicted))
 
-    def _found(
-        self, predicted: tuple[tuple[Input, ...], list[npt.NDArray[np.float32]]]
-    ) -> list[tuple[Input, ImagePrediction]]:
+    def _found(self, predicted: tuple[tuple[Input, ...], list[RawScale]]) -> list[tuple[Input, ImagePrediction]]:
         batch, scales = predicted
         if self._wanted is not None:
             columns = np.concatenate([np.arange(5), 5 + self._wanted])
-            scales = [scale[..., columns] for scale in scales]
+            scales = [scale._replace(raw=scale.raw[..., columns]) for scale in scales]
         found = detect_batch(scales, **self._options)
         return [(one, self._named(one, image)) for one, image in zip(batch, found, strict=True)]
 

@@ -7,7 +7,6 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from yolopipe import console, paths
 from yolopipe.config import Config, Evaluate
@@ -41,6 +40,7 @@ from yolopipe.workers import Workers
 
 if TYPE_CHECKING:
     from yolopipe.evaluation.network import Predict
+    from yolopipe.evaluation.outputs import RawScale
 
 __all__ = ["run"]
 
@@ -112,7 +112,7 @@ def _detections(params: Evaluate, manifest: Manifest, predict: Predict) -> Itera
     """Detections of each val row in shard order, network-input pixels."""
     from yolopipe.shards.tfdata import batches
 
-    def suppress(scales: list[npt.NDArray[np.float32]]) -> list[ImageDetections]:
+    def suppress(scales: list[RawScale]) -> list[ImageDetections]:
         return detect_batch(
             scales,
             score_threshold=params.score_threshold,
