@@ -4,9 +4,9 @@
 
 Made-up outputs of 10,647 boxes an image, from a network that is sure to one that is unsure everywhere.  Base: all
 decoded, in NumPy, then class after class, the best box against the rest, on one image.  Both use one thread, and what
-is printed is images a second of its CPU time.  "Two cores" is ours in two processes at
-once: images a second of wall time (two threads are slower than one: NumPy's calls are too short to share an
-interpreter).  The line below is what decoding everything on TensorFlow would take before it.
+is printed is images a second of its CPU time.  "Two cores" is ours in two processes at once: images a second of wall
+time (two threads are slower than one: NumPy's calls are too short to share an interpreter).  The line below is what
+decoding everything on TensorFlow would take before it.
 """
 
 from __future__ import annotations

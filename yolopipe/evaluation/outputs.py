@@ -7,6 +7,7 @@ what follows.  Few can matter: those of boxes whose objectness passes, and of th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
@@ -152,7 +153,11 @@ class Raw:
         self.ends = np.cumsum([len(part) for part in parts])
         self.num_classes = parts[0].shape[1] - 5
         self.objectness = sigmoid(np.concatenate([part[:, 4] for part in parts]))
-        self.raw_xywh: FloatArray | None = None
+
+    @cached_property
+    def raw_xywh(self) -> FloatArray:
+        """(N, 4) raw of the boxes of all scales; images in which nothing passes do without."""
+        return np.concatenate([part[:, :4] for part in self.parts])
 
     def scores(self, boxes: IntArray) -> FloatArray:
         """See :class:`ImageOutputs`."""
@@ -174,8 +179,6 @@ class Raw:
 
     def boxes_xyxy(self, boxes: IntArray) -> FloatArray:
         """See :class:`ImageOutputs`."""
-        if self.raw_xywh is None:  # an image without a candidate never gets here
-            self.raw_xywh = np.concatenate([part[:, :4] for part in self.parts])
         raw, place = self.raw_xywh.take(boxes, axis=0), self.places.take(boxes, axis=0)
         centre_xy = sigmoid(raw[:, :2]) * place[:, 4:] + place[:, :2]
         return _corners(centre_xy, np.exp(np.minimum(raw[:, 2:], np.float32(EXP_LIMIT))) * place[:, 2:4])
