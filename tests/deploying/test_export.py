@@ -24,7 +24,7 @@ import tensorflow as tf
 from yolopipe import paths
 from yolopipe.cli import app
 from yolopipe.cli.guard import guarded
-from yolopipe.deploying import command
+from yolopipe.deploying import command, onnx_file
 from yolopipe.deploying.difference import Answer
 from yolopipe.deploying.provenance import git_state, metrics_of
 from yolopipe.evaluation.nms import detect
@@ -158,6 +158,12 @@ def test_detections_are_those_of_evaluate(network, exported, form: str) -> None:
         assert not found["scores"][n, kept:].any()
         seen |= set(expected.classes.tolist())
     assert len(seen) > 1, "classes must compete, or nothing is shown"
+
+
+def test_sparing_memory_changes_no_byte(at: Path, exported, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(onnx_file, "_few_copies_of_weights", contextlib.nullcontext)
+    assert yolopipe("export", "onnx", "--out", tmp_path / "plain.onnx", *POST) == 0
+    assert (tmp_path / "plain.onnx").read_bytes() == exported("onnx", *POST)[0].read_bytes()
 
 
 def test_one_image_in_val_is_enough_to_check(shards, at: Path, tmp_path: Path, monkeypatch) -> None:
