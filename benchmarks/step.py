@@ -28,6 +28,7 @@ from yolopipe.training.device import import_tensorflow
 ANCHORS = Assignment().anchors_px / np.array(STRIDES)[:, None, None]
 OPTIONS = {"anchors": ANCHORS, "ignore_threshold": 0.5, "label_smoothing": 0.01}
 CONTENDERS = ("ours", "trivial loss", "ours, bfloat16", "ours, XLA", "notes, tf.function", "notes, eager")
+LIMITS = "limits"
 
 
 def make_step(name: str, options: argparse.Namespace) -> Callable[[], Any]:
@@ -90,21 +91,46 @@ def run_one(name: str, options: argparse.Namespace) -> None:
     print(json.dumps({"seconds": min(times), "first": first, "peak": peak, "loss": float(np.ravel(value)[0])}))
 
 
+def print_limits(options: argparse.Namespace) -> None:
+    """Print, as JSON, how fast this machine multiplies matrices, and how many operations a step is."""
+    import_tensorflow()
+    from gpu.step import matrix_rate, operations_an_image
+
+    from yolopipe.model.yolov3 import YOLOv3
+
+    model = YOLOv3(options.classes, width=options.width)
+    rates = {name: matrix_rate(name, side=2048) for name in ("float32", "bfloat16")}
+    print(json.dumps({"operations": options.batch * operations_an_image(model, options.size), **rates}))
+
+
+def in_own_process(what: str) -> dict[str, float]:
+    """The JSON of a run of this file with the same options."""
+    command = [sys.executable, __file__, "--only", what, *sys.argv[1:]]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
 def compare(options: argparse.Namespace) -> None:
     """Print the table of contenders."""
     best: dict[str, dict[str, float]] = {}
+    limits = in_own_process(LIMITS)
     for _ in range(options.rounds):
         for name in options.contenders:
-            command = [sys.executable, __file__, "--only", name, *sys.argv[1:]]
-            run = subprocess.run(command, capture_output=True, text=True, check=True)
-            found = json.loads(run.stdout.splitlines()[-1])
+            found = in_own_process(name)
             if name not in best or found["seconds"] < best[name]["seconds"]:
                 best[name] = found
     print(f"{options.size} px, batch {options.batch}, {options.classes} classes, width {options.width}")
     ours = best.get("ours", {"seconds": float("nan"), "peak": float("nan")})
+    print(
+        f"  {limits['operations'] / 1e9:.0f} GFLOP a step; a product of matrices goes at "
+        f"{limits['float32'] / 1e9:.0f} GFLOP/s in float32, {limits['bfloat16'] / 1e9:.0f} in bfloat16"
+    )
     for name, found in best.items():
+        rate = limits["bfloat16" if "bfloat16" in name else "float32"]
         print(
             f"  {name:<20}{1e3 * found['seconds']:9.0f} ms   {found['seconds'] / ours['seconds']:5.2f} of ours   "
+            f"{limits['operations'] / found['seconds'] / rate:5.2f} of the matrix rate   "
             f"{found['peak']:5.1f} GiB   first step {found['first']:4.0f} s   loss {found['loss']:.4g}"
         )
     if "trivial loss" in best:
@@ -171,7 +197,9 @@ def main() -> None:
     parser.add_argument("--project", type=Path)
     parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.only:
+    if options.only == LIMITS:
+        print_limits(options)
+    elif options.only:
         run_one(options.only, options)
     elif options.project:
         real_input(options)

@@ -21,7 +21,8 @@ def image(*found: tuple[float, float, int]) -> ImageDetections:
 
 
 def apart(ours: ImageDetections, theirs: ImageDetections, places: int = 5, **options: float) -> tuple[float, float]:
-    found = furthest(in_places([ours, NONE], places), in_places([theirs, NONE], places), **options)
+    answers = in_places([ours, NONE], places), in_places([theirs, NONE], places)
+    found = furthest(*answers, input_size=100, **options)
     return found["boxes_xyxy"], found["scores"]
 
 
@@ -44,6 +45,13 @@ def test_unsure_boxes_may_be_exchanged_for_their_neighbours() -> None:
     assert apart(image((0, 0.15, 0)), image((2, 0.15, 0))) == (2, 0)
 
 
+def test_what_lies_far_outside_the_picture_does_not_count() -> None:
+    """A picture of 100 pixels: from -100 to 200."""
+    assert apart(image((195, 0.9, 0)), image((196, 0.9, 0))) == (1, 0), "its left side is one further"
+    assert apart(image((230, 0.9, 0)), image((233, 0.9, 0))) == (0, 0)
+    assert apart(image((-104, 0.9, 0)), image((-105, 0.9, 0))) == (1, 0)
+
+
 def test_a_lone_detection_counts_with_its_score() -> None:
     assert apart(image((0, 0.9, 0)), NONE) == pytest.approx((0, 0.9))
     assert apart(NONE, image((0, 0.9, 0))) == pytest.approx((0, 0.9))
@@ -62,4 +70,4 @@ def test_what_a_full_list_cut_off_is_not_missed() -> None:
 def test_what_is_no_number_or_of_another_shape_is_infinitely_far(wrong: np.ndarray | None) -> None:
     expected = {"head_8": np.zeros((1, 2)), "head_16": np.ones(3)}
     found = {"head_16": np.ones(3)} if wrong is None else {"head_16": np.ones(3), "head_8": wrong}
-    assert furthest(expected, found) == {"head_8": np.inf, "head_16": 0.0}
+    assert furthest(expected, found, input_size=100) == {"head_8": np.inf, "head_16": 0.0}

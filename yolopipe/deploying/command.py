@@ -76,7 +76,8 @@ def run(model: str | Path, out: str | Path, wish: Wish) -> StageResult:
         text = canonical_json(description)
         written(wish.form, partial, served, text, precision=wish.precision, examples=_examples(manifest, wish.seed))
         found = _in_two_batches(opened(wish.form, partial), images)
-        apart = furthest(_expected(network, card, images, wish), found, min_score=wish.min_score)
+        expected = _expected(network, card, images, wish)
+        apart = furthest(expected, found, input_size=card.input_size, min_score=wish.min_score)
         _insist(apart, wish)
     return _result(out, apart, len(images), description, wish)
 
@@ -106,8 +107,10 @@ def _expected(network: Any, card: ModelCard, images: Images, wish: Wish) -> Answ
     from yolopipe.evaluation.nms import detect_batch
 
     if wish.rule is None:
-        raw = network(np.divide(images, np.float32(255)), training=False)
-        return {f"head_{stride}": np.asarray(output) for stride, output in zip(card.strides, raw, strict=True)}
+        names = [f"head_{stride}" for stride in card.strides]
+        # One at a time: called like this, Keras keeps what every layer gives until the end, 0.5 GB at full size.
+        raw = (network(np.divide(image[None], np.float32(255)), training=False) for image in images)
+        return joined([dict(zip(names, map(np.asarray, outputs), strict=True)) for outputs in raw])
     found = detect_batch(predictor(network, card)(images), **wish.rule.options())
     return in_places(found, wish.rule.max_detections)
 

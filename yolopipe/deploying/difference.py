@@ -68,26 +68,28 @@ def in_places(found: Sequence[ImageDetections], places: int) -> Answer:
     return answer
 
 
-def furthest(expected: Answer, found: Answer, *, min_score: float = 0.0) -> dict[str, float]:
+def furthest(expected: Answer, found: Answer, *, input_size: int, min_score: float = 0.0) -> dict[str, float]:
     """The largest absolute difference of each output; infinite where one is not a number or has another shape.
 
     Detections are paired first: two scores that are equal to the sixth digit may change places in the list.  One
     that the other side lacks counts with its score, less the lowest score that let a detection in.  Boxes of a score
-    below :data:`SURE` do not count.
+    below :data:`SURE` do not count, and of the others no pixel further outside than the picture is wide: a network
+    that has hardly learned finds boxes of 700,000 pixels, whose last digits are pixels.
 
     Args:
         expected: raw outputs, or detections as of :func:`in_places`.
         found: the same of the other network.
+        input_size: side of the network input in pixels.
         min_score: of suppression.
 
-    >>> furthest({"head_8": np.zeros((1, 2))}, {"head_8": np.array([[0.0, -0.5]])})
+    >>> furthest({"head_8": np.zeros((1, 2))}, {"head_8": np.array([[0.0, -0.5]])}, input_size=416)
     {'head_8': 0.5}
     """
     apart = {name: _apart(expected[name], found.get(name)) for name in expected}
     if "count" not in expected or np.inf in (apart["scores"], apart["boxes_xyxy"]):
         return apart
     places = expected["scores"].shape[1]
-    return _detections_apart(detections_of(expected), detections_of(found), places, min_score)
+    return _detections_apart(detections_of(expected), detections_of(found), places, input_size, min_score)
 
 
 def _apart(first: npt.NDArray[np.generic], second: npt.NDArray[np.generic] | None) -> float:
@@ -98,13 +100,14 @@ def _apart(first: npt.NDArray[np.generic], second: npt.NDArray[np.generic] | Non
 
 
 def _detections_apart(
-    expected: list[ImageDetections], found: list[ImageDetections], places: int, min_score: float
+    expected: list[ImageDetections], found: list[ImageDetections], places: int, input_size: int, min_score: float
 ) -> dict[str, float]:
     boxes, scores = [0.0], [0.0]
     for ours, theirs in zip(expected, found, strict=True):
         mine, other = _paired(ours, theirs)
         sure = ours.scores[mine] >= SURE
-        boxes.append(_apart(ours.boxes_xyxy[mine][sure], theirs.boxes_xyxy[other][sure]))
+        corners = (ours.boxes_xyxy[mine][sure], theirs.boxes_xyxy[other][sure])
+        boxes.append(_apart(*(np.clip(xyxy, -input_size, 2 * input_size) for xyxy in corners)))
         scores.append(_apart(ours.scores[mine], theirs.scores[other]))
         left = np.concatenate([np.delete(ours.scores, mine), np.delete(theirs.scores, other)])
         full = [float(image.scores.min()) for image in (ours, theirs) if len(image.scores) == places]
