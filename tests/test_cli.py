@@ -64,6 +64,16 @@ def test_data_half_runs_and_speaks(project, capsys):
     assert cv2.imread("taught.png").shape[0] > 100
 
 
+def test_what_arrow_frees_goes_back_to_the_system(tmp_path):
+    """Commands import Arrow late, so that it still reads what they set; its own pool would grow with the data."""
+    code = "import atexit, sys; sys.argv = ['yolopipe', '--version']; from yolopipe.cli import main; "
+    code += "atexit.register(lambda: print(__import__('pyarrow').default_memory_pool().backend_name)); main()"
+    environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "system"
+
+
 def test_json_is_all_there_is_on_standard_output(project, capsys):
     for stage in ("parse", "augment", "precompute"):
         assert call(stage, "--json") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,9 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and leave with the documented exit code; no traceback for what a user can cause."""
+    # Arrow reads this when it is imported, here and in worker processes.  Its own pool keeps what was freed: up to 36
+    # MiB more at 50,000 images than the system's, which is as fast.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     sys.exit(guarded(lambda: app(standalone_mode=False)))
 
 
