@@ -168,9 +168,9 @@ def half_way(killed: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_kill_9_in_mid_epoch_changes_no_byte(undisturbed: Path, half_way: Path) -> None:
+def test_kill_9_in_mid_epoch_changes_no_byte(finished: Any, undisturbed: Path, half_way: Path) -> None:
     assert checkpoints(half_way) == ["epoch-000001.npz", "epoch-000002.npz"]
-    told = train(half_way).stderr
+    told = finished(half_way)
     assert "going on after epoch 2" in told
     assert "epoch 3/4" in told
     assert "epoch 2/4" not in told
@@ -178,10 +178,16 @@ def test_kill_9_in_mid_epoch_changes_no_byte(undisturbed: Path, half_way: Path) 
     assert checkpoints(half_way) == ["finished-000004.npz"]
 
 
-def test_the_same_run_again_trains_anew(finished: Any, undisturbed: Path, tmp_path: Path) -> None:
+def test_without_a_usable_checkpoint_the_same_run_trains_anew(
+    finished: Any, undisturbed: Path, tmp_path: Path
+) -> None:
     """What a finished run leaves serves runs with more epochs only: a result is never taken for a new one."""
     folder = Path(shutil.copytree(undisturbed, tmp_path / "project"))
+    (left,) = folder.glob(".yolopipe/train/*/finished-000004.npz")
+    left.with_name("epoch-000002.npz").write_bytes(b"no checkpoint")
     told = finished(folder)
+    assert "epoch-000002.npz cannot be used" in told
+    assert "training starts anew" in told
     assert "epoch 1/4" in told
     assert hashes(folder) == hashes(undisturbed)
 
@@ -275,21 +281,6 @@ def test_the_key_is_everything_but_the_number_of_epochs() -> None:
     assert len({key(), *others}) == 6
 
 
-def test_no_usable_checkpoint_is_said_and_costs_only_time(finished: Any, undisturbed: Path, half_way: Path) -> None:
-    for path in half_way.glob(".yolopipe/train/*/*.npz"):
-        path.write_bytes(b"no checkpoint")
-    told = finished(half_way)
-    assert "training starts anew" in told
-    assert hashes(half_way) == hashes(undisturbed)
-
-
-def test_another_learning_rate_starts_anew(finished: Any, half_way: Path) -> None:
-    edit(half_way, "1.0e-3", "2.0e-3")
-    told = finished(half_way)
-    assert "going on" not in told
-    assert "epoch 1/4" in told
-
-
 def test_more_epochs_go_on_from_the_finished_run_under_the_longer_schedule(
     finished: Any, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -305,38 +296,33 @@ def test_more_epochs_go_on_from_the_finished_run_under_the_longer_schedule(
     assert json.loads((folder / paths.TRAIN_METRICS).read_text())["continued_from_epoch"] == 4
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_says_so(finished: Any, undisturbed: Path, project: Path) -> None:
-    done = struck(project, 5, "SIGINT")
+def _lives(process: Path) -> bool:
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_ctrl_c_under_another_learning_rate_touches_no_other_run(
+    finished: Any, undisturbed: Path, half_way: Path
+) -> None:
+    """It starts anew, leaves checkpoints of its own, and the killed run goes on from its own afterwards."""
+    edit(half_way, "1.0e-3", "2.0e-3")
+    done = struck(half_way, 5, "SIGINT")
     assert done.returncode == 130, done.stderr
+    assert "going on" not in done.stderr
+    assert "epoch 1/4" in done.stderr
     assert "the same command goes on after epoch 1" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(project.rglob(".partial-*"))
-    assert "going on after epoch 1" in finished(project)
-    assert hashes(project) == hashes(undisturbed)
-
-
-def test_a_second_run_of_the_same_params_is_refused(project: Path) -> None:
-    first = subprocess.Popen(
-        [sys.executable, "-c", SLOWED, "1", "wait"],
-        cwd=project,
-        env=clean_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        end = time.monotonic() + 200
-        while not (project / "there").exists() and time.monotonic() < end:
-            time.sleep(0.1)
-        second = train(project)
-        assert second.returncode == 5, second.stderr
-        assert f"process {first.pid} trains the same run already" in second.stderr
-    finally:
-        first.kill()
-        first.wait()
+    assert not list(half_way.rglob(".partial-*"))
+    assert checkpoints(half_way) == ["epoch-000001.npz", "epoch-000001.npz", "epoch-000002.npz"]
+    edit(half_way, "2.0e-3", "1.0e-3")
+    assert "going on after epoch 2" in finished(half_way)
+    assert hashes(half_way) == hashes(undisturbed)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help")
-def test_a_stage_dies_with_its_dvc(project: Path) -> None:
+def test_a_second_run_is_refused_and_the_first_dies_with_its_dvc(project: Path) -> None:
     """A parent that is killed stands in for DVC; without DVC_STAGE a closed terminal's child trains on."""
     parent = (
         "import subprocess, sys, os; "
@@ -353,22 +339,21 @@ def test_a_stage_dies_with_its_dvc(project: Path) -> None:
     end = time.monotonic() + 200
     while not (project / "there").exists() and time.monotonic() < end:
         time.sleep(0.1)
+    number = (project / "child").read_text()
+    second = train(project)
     process.kill()
     process.wait()
-    child = Path("/proc") / (project / "child").read_text()
+    assert second.returncode == 5, second.stderr
+    assert f"process {number} trains the same run already" in second.stderr
+    child = Path("/proc") / number
     while _lives(child) and time.monotonic() < end:
         time.sleep(0.1)
     assert not _lives(child)
 
 
-def _lives(process: Path) -> bool:
-    try:
-        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def test_checkpoints_of_a_temporary_folder_lie_in_the_project(finished: Any, project: Path, tmp_path: Path) -> None:
+def test_checkpoints_of_a_temporary_folder_lie_in_the_project(
+    finished: Any, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As in ``dvc exp run --temp``: DVC_ROOT is the project, the work is done in a copy that is thrown away."""
     temporary = Path(shutil.copytree(project, tmp_path / "exps/tmp1"))
     done = train(temporary, "-c", SLOWED, "4", "SIGKILL", DVC_ROOT=str(project))
@@ -377,5 +362,5 @@ def test_checkpoints_of_a_temporary_folder_lie_in_the_project(finished: Any, pro
     assert checkpoints(project) == ["epoch-000001.npz"]
     shutil.rmtree(temporary)
     again = Path(shutil.copytree(project, tmp_path / "exps/tmp2", ignore=shutil.ignore_patterns(".yolopipe")))
-    told = train(again, DVC_ROOT=str(project)).stderr
-    assert "going on after epoch 1" in told
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    assert "going on after epoch 1" in finished(again)
