@@ -146,7 +146,8 @@ def train_step(
     scale = _loss_scale(optimizer)
     norm = tf.linalg.global_norm(gradients) / (1.0 if scale is None else scale)
     replicas = tf.distribute.get_replica_context().num_replicas_in_sync  # the optimizer sums over them once more
-    shares = [gradient / replicas for gradient in _clipped(gradients, norm, clip_norm)]
+    gradients = _clipped(gradients, norm, clip_norm)
+    shares = gradients if replicas == 1 else [gradient / replicas for gradient in gradients]
     optimizer.apply_gradients(zip(shares, model.trainable_variables, strict=True))
     return {**_summed(losses), "gradient_norm": _reported(norm, scale)}
 
