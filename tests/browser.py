@@ -62,3 +62,12 @@ class Watched:
     def press(self, keys: str) -> None:
         for key in keys.split():
             self.tab.keyboard.press(key)
+
+    def step(self, step: int) -> None:
+        """Back (-1) or forward (1), and until the page was told of it: Playwright returns before that."""
+        told = "addEventListener('popstate', () => setTimeout(done), { once: true })"
+        self.tab.evaluate(f"step => new Promise(done => {{ {told}; history.go(step) }})", step)
+
+    def painted(self) -> None:
+        """Wait until what was asked of the next frame is drawn."""
+        self.tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")

@@ -266,7 +266,7 @@ def test_an_image_large_by_keys_and_names_of_strangers_as_text(open_page, scored
     page.press("ArrowRight ArrowRight")
     assert page("#image-place").inner_text() == "3 of 40"
     page.press("Escape")
-    assert page.tab.evaluate("document.activeElement.dataset.place") == "2"
+    page.tab.wait_for_function("document.activeElement.dataset.place === '2'")  # told of a closed dialog a task later
     assert page("#of-class option").all_text_contents()[1:] == list(CLASSES)
     place = sorted(scored.found.images).index(HOSTILE)
     page("#more").click()

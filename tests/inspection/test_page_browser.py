@@ -31,8 +31,9 @@ def shards() -> ModuleType:
 
 
 def state_of(page) -> dict[str, str]:
-    """The state that the address holds."""
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.tab.url).fragment).items()}
+    """The state that the address holds; the page is asked, as the tab's own ``url`` follows later."""
+    address = urlsplit(page.tab.evaluate("location.href"))
+    return {name: values[0] for name, values in parse_qs(address.fragment).items()}
 
 
 def tiles_of(page) -> list[str]:
@@ -90,9 +91,9 @@ def test_a_rule_filters_the_gallery_and_back_undoes_it(visit) -> None:
     assert page("#gallery-count").inner_text() == "2 of 72 images"
     assert page('.show-rule[data-rule="leak-near"]').get_attribute("aria-pressed") == "true"
     assert state_of(page) == {"rule": "leak-near"}
-    page.tab.go_back()
+    page.step(-1)
     assert page("#gallery-count").inner_text() == "72 images"
-    page.tab.go_forward()
+    page.step(1)
     assert page("#gallery-count").inner_text() == "2 of 72 images"
 
 
@@ -105,6 +106,7 @@ def test_places_of_a_rule_are_listed_and_copied(visit) -> None:
     page.tab.wait_for_function("document.getElementById('toast').textContent === 'Copied data/<x>&.txt:3'")
     page('details.hits[data-rule="tiny"] summary').click()
     assert page('details.hits[data-rule="tiny"] summary').inner_text() == "Where: the first 55"
+    page('details.hits[data-rule="tiny"] li').first.wait_for()
     assert page('details.hits[data-rule="tiny"] li').count() == 50
     page(".more-hits").click()
     assert page('details.hits[data-rule="tiny"] li').count() == 55
@@ -186,12 +188,12 @@ def test_back_closes_the_image_and_focus_returns(visit) -> None:
     page("#tiles a").nth(4).click()
     assert page.tab.evaluate("document.activeElement.id") == "viewer-title"
     assert page("#page").get_attribute("inert") is not None
-    page.tab.go_back()
+    page.step(-1)
     assert page("#viewer").is_hidden()
     assert page.tab.evaluate("document.activeElement.dataset.index") == page("#tiles a").nth(4).get_attribute(
         "data-index"
     )
-    page.tab.go_forward()
+    page.step(1)
     assert page("#viewer").is_visible()
 
 
@@ -271,7 +273,7 @@ def test_a_collision_is_red_and_background_is_not(visit, data) -> None:
     row = next(row for row in read_rows(folder, manifest, "train", copy=0) if row.path == samples.COLLISION)
     lost = next(place for box in box_targets(row, manifest) for place in box.lost)
     page = visit(f"#img={samples.COLLISION}&scale={lost.stride}&names=0")
-    page.tab.wait_for_timeout(100)
+    page.painted()
     source = page("#stages canvas").evaluate("canvas => canvas.toDataURL()")
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
     cell = len(picture) * lost.stride / samples.SIZE
