@@ -240,7 +240,7 @@ def flip_a_byte(folder, position):
 
 
 @given(changes=st.lists(CHANGES, min_size=1, max_size=6))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_of_changes_ends_as_a_cold_run(drawn, project, changes):
     """The bytes are a function of params and images, never of what was run before or lies in the cache."""
     params = {"input_size": 64, "shard_rows": 16, "format": "parquet", "encoding": "jpeg", "jpeg_quality": 95}

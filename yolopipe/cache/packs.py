@@ -1,19 +1,20 @@
 """Pack files: many encoded pictures in one file, and an index beside it.
 
-``NAME.pack`` is records end to end: key (32 bytes), SHA-256 of key and payload (32), payload.  ``NAME.index`` is one
+``NAME.pack`` is records end to end: key (32 bytes), CRC-32C of key and payload (4), payload.  ``NAME.index`` is one
 :data:`ENTRY` a record, appended after the record: a process killed in between loses that record and nothing else.
-Nothing is synced to disk and nothing needs to be: whatever a power cut leaves is proved by the digest when it is
-read.  Only the date of last use is ever written in place; it decides what is evicted, never what is read.
+Nothing is synced to disk and nothing needs to be: whatever a power cut leaves is proved by the checksum when it is
+read (what a picture is the picture of is proved by the key; a SHA-256 here too took a tenth of a re-run).  Only the
+date of last use is ever written in place; it decides what is evicted, never what is read.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +23,7 @@ __all__ = ["ENTRY", "RECORD_HEAD", "Entries", "Pack", "PackWriter", "in_use", "l
 ENTRY = np.dtype([("head", "<u8"), ("rest", "V24"), ("offset", "<u8"), ("length", "<u4"), ("used", "<u4")])
 """48 bytes: the key (8 of it as a number, then 24), where its record is, payload length (0: dead), last use."""
 
-RECORD_HEAD = 64
+RECORD_HEAD = 36
 
 Entries = npt.NDArray[np.void]
 
@@ -61,17 +62,13 @@ def load_packs(directory: Path) -> list[Pack]:
     return packs
 
 
-def _digest(key: bytes, payload: bytes) -> bytes:
-    digest = hashlib.sha256(key)
-    digest.update(payload)
-    return digest.digest()
+def _checksum(key: bytes, payload: bytes) -> bytes:
+    checksum: int = google_crc32c.extend(google_crc32c.value(key), payload)
+    return checksum.to_bytes(4, "little")
 
 
 def read_record(handle: int, offset: int, length: int, key: bytes) -> bytes | None:
-    """The payload at ``offset`` of an open pack, or None unless key and digest are right.
-
-    Some 10 µs and the digest's 1.8 GB/s.
-    """
+    """The payload at ``offset`` of an open pack, or None unless key and checksum are right."""
     if offset + RECORD_HEAD + length > os.fstat(handle).st_size:  # a damaged entry must not ask for gigabytes
         return None
     try:
@@ -79,7 +76,7 @@ def read_record(handle: int, offset: int, length: int, key: bytes) -> bytes | No
     except OSError:
         return None
     payload = record[RECORD_HEAD:]
-    whole = record[:32] == key and len(payload) == length and record[32:RECORD_HEAD] == _digest(key, payload)
+    whole = record[:32] == key and len(payload) == length and record[32:RECORD_HEAD] == _checksum(key, payload)
     return payload if whole else None
 
 
@@ -104,7 +101,7 @@ class PackWriter:
         Raises:
             OSError: no space, or a limit on the file's size; the record is then not in the index.
         """
-        self.append_record(key, b"".join((key, _digest(key, payload), payload)), used)
+        self.append_record(key, b"".join((key, _checksum(key, payload), payload)), used)
 
     def append_record(self, key: bytes, record: bytes, used: int) -> None:
         """The same for a record that is whole already (from another pack)."""

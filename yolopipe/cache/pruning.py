@@ -1,7 +1,7 @@
 """The bound on the cache: the entries that were used longest ago go first.
 
 Only the owner of the folder's lock removes or rewrites packs, and never one that a process is appending to.  Entries
-that are kept from a pack that is not kept whole are copied, digests and all, to a new pack before the old one goes:
+that are kept from a pack that is not kept whole are copied, checksums and all, to a new pack before the old one goes:
 a kill in the middle leaves some entries twice, never a pack cut in two.
 """
 

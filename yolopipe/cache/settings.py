@@ -19,7 +19,7 @@ __all__ = ["DEFAULT_GB", "GB", "CacheRun", "cache_bytes", "cache_directory", "st
 GB = 10**9
 DEFAULT_GB = 20.0
 
-FORMAT = 1
+FORMAT = 2
 """Of the files; another format gets another folder and never meets these."""
 
 

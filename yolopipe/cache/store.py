@@ -52,7 +52,7 @@ class PixelStore:
         self._number = np.concatenate([np.zeros(0, np.int32), *(np.arange(n, dtype=np.int32) for n in counts)])[order]
 
     def get(self, key: bytes) -> bytes | None:
-        """The payload, proved by its digest, or None.  A record found damaged is marked dead."""
+        """The payload, proved by its checksum, or None.  A record found damaged is marked dead."""
         head = np.uint64(int.from_bytes(key[:8], "little"))
         at = int(np.searchsorted(self._head, head))
         while at < len(self._head) and self._head[at] == head:
