@@ -123,8 +123,16 @@ class Problem:
 
 
 class ProblemsError(DataError):
-    """A list of problems, all of them at once; the CLI prints each on a line of its own."""
+    """A list of problems, all of them at once; the CLI prints each on a line of its own.
 
-    def __init__(self, message: str, problems: Sequence[Problem], *, hint: str | None = None) -> None:
+    Args:
+        message: what they are in the way of.
+        problems: all of them, or the first of a long list.
+        hint: what to do.
+        more: how many there are beyond ``problems``.
+    """
+
+    def __init__(self, message: str, problems: Sequence[Problem], *, hint: str | None = None, more: int = 0) -> None:
         super().__init__(message, hint=hint)
         self.problems = list(problems)
+        self.more = more

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from yolopipe import paths
+from yolopipe.cli import guarded
 from yolopipe.config import Config
 from yolopipe.errors import DataError, ProblemsError
 from yolopipe.stages import StageResult, parse
@@ -135,6 +136,25 @@ def test_fail_lists_everything_and_writes_nothing_else(project: Run) -> None:
     assert [p[:3] for p in problems(parse.FAILED_PROBLEMS)] == found
     project("images/a.jpg\n")
     assert not parse.FAILED_PROBLEMS.exists()
+
+
+def test_a_list_longer_than_a_screen_is_whole_in_the_file(
+    project: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was noted before the first obstacle is no obstacle, and no part of the list."""
+    monkeypatch.setattr(parse, "CHUNK_LINES", 1)
+    save("other/x.jpg")
+    boxes = [f"{n},5,{n},9,1" for n in range(60)]
+    train = f"other/x.jpg\nimages/a.jpg {' '.join(boxes)}\nimages/b.jpg {' '.join(boxes)}\nother/x.jpg\n"
+    assert guarded(lambda: project(train)) == 4
+    told = capsys.readouterr().err
+    assert told.count("no-area: box") == 100
+    assert "... and 21 more" in told
+    assert "121 problems in the annotation text (duplicate-image 1, no-area 120)" in " ".join(told.split())
+    listed = problems(parse.FAILED_PROBLEMS)
+    assert listed[60] == ("3", "14", "no-area", "failed")
+    assert [line for line, *_ in listed] == ["2"] * 60 + ["3"] * 60 + ["4"]
+    assert not paths.PARSED.exists()
 
 
 def test_drop_box_keeps_the_rest(project: Run) -> None:

@@ -13,10 +13,10 @@ import typer
 from yolopipe import console
 from yolopipe.cli.application import app
 from yolopipe.errors import ProblemsError, YolopipeError
+from yolopipe.problem_list import MOST_SHOWN
 
 __all__ = ["guarded", "main"]
 
-MOST_PROBLEMS_SHOWN = 100
 """A list of thousands helps nobody on a screen; all of them go into a table, and the message says where."""
 
 INTERRUPTED = 130
@@ -58,10 +58,11 @@ def _usage(error: Any) -> int:
 
 
 def _print_problems(error: ProblemsError) -> None:
-    for problem in error.problems[:MOST_PROBLEMS_SHOWN]:
+    for problem in error.problems[:MOST_SHOWN]:
         console.note(str(problem))
-    if len(error.problems) > MOST_PROBLEMS_SHOWN:
-        console.note(f"... and {len(error.problems) - MOST_PROBLEMS_SHOWN:,} more")
+    rest = len(error.problems[MOST_SHOWN:]) + error.more
+    if rest:
+        console.note(f"... and {rest:,} more")
     console.error(str(error))
 
 

@@ -10,7 +10,6 @@ a path alone is an image without objects.  Blank lines and lines that start with
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +20,15 @@ import numpy.typing as npt
 
 from yolopipe.errors import DataError, Problem
 from yolopipe.formats.annotation_line import BLANKS, is_comment, number_text, split_line, why_no_box
+from yolopipe.formats.path_register import PathRegister
 from yolopipe.formats.text_lines import read_lines
 
 __all__ = [
     "Annotation",
     "AnnotationText",
     "LineFault",
-    "PathRegister",
     "format_annotation",
+    "images_named_twice",
     "parse_annotation",
     "read_annotation_lines",
     "read_annotations",
@@ -161,7 +161,7 @@ def read_annotations(path: str | Path) -> AnnotationText:
     (['a.jpg', 'b.jpg'], [[1.0, 2.0, 3.0, 4.0]], 17)
     """
     text = read_annotation_lines(str(path), 1, read_lines(path))
-    faults = [*text.faults, *PathRegister().faults(text)]
+    faults = [*text.faults, *images_named_twice(text, PathRegister())]
     return replace(text, faults=_in_text_order(faults))
 
 
@@ -182,26 +182,16 @@ def read_annotation_lines(file: str, first_line: int, lines: Iterable[str | None
     return reader.finish()
 
 
-class PathRegister:
-    """The images named so far and the line of each; 0.2 kB an image."""
-
-    def __init__(self) -> None:
-        self._line: dict[str, int] = {}
-
-    def line(self, image_path: str) -> int | None:
-        """Where an image is named first, however its path is spelt; None when it is not."""
-        return self._line.get(os.path.abspath(image_path))
-
-    def faults(self, text: AnnotationText) -> list[LineFault]:
-        """Enter the images of a text, or of the next part of it; rule ``duplicate-image`` for those known already."""
-        found = []
-        for image, (path, line) in enumerate(zip(text.image_paths, text.lines.tolist(), strict=True)):
-            first = self._line.setdefault(os.path.abspath(path), line)
-            if first != line:
-                message = f"image {path} is already on line {first}; put all its boxes on one line"
-                problem = Problem(text.file, line, 1, "duplicate-image", message, path)
-                found.append(LineFault(image, problem))
-        return found
+def images_named_twice(text: AnnotationText, register: PathRegister) -> list[LineFault]:
+    """Enter the images of a text, or of the next part of it; rule ``duplicate-image`` for those known already."""
+    first_lines = register.enter(text.image_paths, text.lines)
+    found = []
+    for image in np.flatnonzero(first_lines != text.lines).tolist():
+        path = text.image_paths[image]
+        message = f"image {path} is already on line {first_lines[image]}; put all its boxes on one line"
+        problem = Problem(text.file, int(text.lines[image]), 1, "duplicate-image", message, path)
+        found.append(LineFault(image, problem))
+    return found
 
 
 class _Reader:

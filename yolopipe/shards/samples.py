@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,14 @@ from yolopipe.tables import TableReader
 __all__ = ["SampleTable"]
 
 
+PIECE_ROWS = 8192
+
+
 class SampleTable:
     """The rows of a table, on disk until they are taken.
 
     They are copied once, uncompressed, into a file without a name that is mapped into memory: 0.3 kB a sample of
-    disk, of which the system keeps in memory what it has room for.  Held all the time are 50 bytes a sample.
+    disk.  Held all the time are 20 bytes a sample.
 
     Args:
         table: the augmented table.
@@ -30,17 +34,19 @@ class SampleTable:
         digests, copies = [image_digests(())], [np.zeros(0, np.int32)]
         self.boxes = 0
         with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-            for piece in table.pieces():
+            for piece in _larger(table.pieces()):
                 writer.write_table(piece)
                 digests.append(image_digests(piece["image"].to_pylist()))
                 copies.append(piece["copy"].to_numpy())
                 self.boxes += len(piece["classes"].combine_chunks().flatten())
         self.digests: npt.NDArray[np.uint64] = np.concatenate(digests)
-        """(N, 4) what the samples are ordered by, see :func:`yolopipe.shards.plan.image_digests`."""
+        """(N,) what the samples are ordered by, see :func:`yolopipe.shards.plan.image_digests`."""
         self.copies: npt.NDArray[np.int32] = np.concatenate(copies)
         """(N,) copy of each sample."""
-        file = pa.ipc.open_file(pa.memory_map(str(scratch)))
+        with scratch.open("rb") as opened:
+            self._mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
         scratch.unlink()  # the mapping lives on; nothing is left to clean up, however the run ends
+        file = pa.ipc.open_file(pa.py_buffer(self._mapped))
         self._pieces: Sequence[pa.RecordBatch] = [file.get_batch(i) for i in range(file.num_record_batches)]
         self._ends = np.cumsum([piece.num_rows for piece in self._pieces], dtype=np.int64)
 
@@ -53,7 +59,25 @@ class SampleTable:
             piece = self._pieces[number]
             start = self._ends[number] - piece.num_rows
             parts.append(piece.take(pa.array(wanted[first:after] - start)))
+            self._let_go()
         return pa.Table.from_batches(parts).combine_chunks().take(pa.array(np.argsort(order)))
+
+    def _let_go(self) -> None:
+        """Tell the system that the pages read are not needed: or the whole file counts as this process's in time."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # of a file's pages it drops the mapping only; the next reading finds them
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _larger(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in fewer pieces: a shard takes some from each, of 94 pieces 8 times as slowly as of 6."""
+    waiting: list[pa.Table] = []
+    for piece in pieces:
+        waiting.append(piece)
+        if sum(part.num_rows for part in waiting) >= PIECE_ROWS:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def _runs(values: npt.NDArray[np.int64]) -> tuple[list[int], list[int], list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,16 +15,17 @@ import pyarrow as pa
 from yolopipe import console, paths
 from yolopipe.checked_lines import LinesTask, check_lines, finding_of, in_pieces
 from yolopipe.config import Config
-from yolopipe.errors import DataError, Problem, ProblemsError
+from yolopipe.errors import DataError, ProblemsError
 from yolopipe.files import atomic_directory, atomic_file, write_json
-from yolopipe.findings import Policy, SplitFindings, apply_policy, blocking, count_by_rule
+from yolopipe.findings import Policy, SplitFindings, apply_policy, blocking
 from yolopipe.formats.annotation_line import BLANKS, is_comment
-from yolopipe.formats.annotation_text import PathRegister
+from yolopipe.formats.annotation_text import images_named_twice
 from yolopipe.formats.class_names import read_class_names
+from yolopipe.formats.path_register import PathRegister
 from yolopipe.formats.text_lines import read_lines
 from yolopipe.parse_report import Counts, ParsedSplit, add_counts, counts_of, split_counts, summary_of
 from yolopipe.parsing import BoxChecker, guess_format
-from yolopipe.problem_list import write_problems
+from yolopipe.problem_list import ProblemList, problem_list
 from yolopipe.stages import StageResult
 from yolopipe.tables import PARSED_SCHEMA, box_column, list_column, table_writer
 from yolopipe.workers import Workers, in_order, map_unordered
@@ -34,9 +36,10 @@ FAILED_PROBLEMS = paths.SIDE / "parse-problems.csv"
 """The whole list of a run that failed."""
 
 SPLITS = ("train", "val")
-CHUNK_LINES = 2048
+CHUNK_LINES = 512
 """Of annotation text, read and checked by one worker at a time; the rows of a row group of the table.  With it the
-memory of the stage stays the same however long the text is (0.2 kB an image are kept, to find images named twice)."""
+memory of the stage stays the same however long the text is; what is kept are 20 bytes an image, to find images named
+twice."""
 FEW_IMAGES = 4096
 """Up to here one process reads the headers (30 µs each) before others have started (a second)."""
 
@@ -66,21 +69,23 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
         if not count:
             raise _missing(config, name, f"{getattr(config.data, name)} names no image")
     policy = config.parse.on_bad
-    splits = {name: _Split(policy) for name in SPLITS}
-    with atomic_directory(paths.PARSED) as folder, ExitStack() as stack:
-        write = {
-            name: stack.enter_context(table_writer(folder / f"{name}.parquet", PARSED_SCHEMA, names))
-            for name in SPLITS
-        }
-        for name, part in _with_cross_checks(_checked(config, len(names), sum(images.values()), workers), config):
-            splits[name].take(part, names, write[name])
-        _stop_if_blocked(splits, policy)
-        for name, split in splits.items():
-            if split.counts["images"] == 0:
+    with atomic_directory(paths.PARSED) as folder:
+        with ExitStack() as stack:
+            listed = stack.enter_context(problem_list(folder / "problems.csv"))
+            write = {
+                name: stack.enter_context(table_writer(folder / f"{name}.parquet", PARSED_SCHEMA, names))
+                for name in SPLITS
+            }
+            found = _Found(policy, names, listed, write)
+            for name, part in _with_cross_checks(_checked(config, len(names), sum(images.values()), workers), config):
+                found.take(name, part)
+        if found.blocked:
+            raise _blocked(found, folder / "problems.csv", policy)
+        for name, split in found.counts.items():
+            if split["images"] == 0:
                 file = getattr(config.data, name)
                 raise _missing(config, name, f"no image of {file} is left after dropping the bad ones")
-        counts = counts_of({name: split.counts for name, split in splits.items()}, names, policy)
-        write_problems(folder / "problems.csv", [p for split in splits.values() for p in split.problems])
+        counts = counts_of(found.counts, names, policy)
         write_json(folder / "counts.json", counts)
     FAILED_PROBLEMS.unlink(missing_ok=True)
     return summary_of(counts, names)
@@ -135,60 +140,76 @@ def _with_cross_checks(
     folder = config.data.images
     roots = tuple(os.path.join(root, "") for root in {os.path.abspath(folder), os.path.realpath(folder)})
     for name, part in parts:
-        part.findings += [finding_of(fault) for fault in seen[name].faults(part.text)]
-        for image, path in enumerate(part.text.image_paths):
+        named = part.text.image_paths
+        part.findings += [finding_of(fault) for fault in images_named_twice(part.text, seen[name])]
+        in_train = seen["train"].lines(named) if name == "val" else np.zeros(len(named), np.int32)
+        for image, path in enumerate(named):
             if not os.path.abspath(path).startswith(roots):
                 message = f"not under data.images ({folder}): DVC would not notice when this image changes"
                 part.add(image, "outside-images-folder", message, scope="note")
-            line = seen["train"].line(path) if name == "val" else None
-            if line is not None:  # such an image makes every score a lie
-                message = f"image {path} is also in train ({config.data.train}:{line})"
+            if in_train[image]:  # such an image makes every score a lie
+                message = f"image {path} is also in train ({config.data.train}:{in_train[image]})"
                 part.add(image, "train-val-leak", message)
         yield name, part
 
 
-class _Split:
-    """What has been read of a split so far.
+class _Found:
+    """What has been read so far: written as it comes, and counted.
+
+    Once anything is in the way of the run, only what is goes on the list.
 
     Args:
         policy: ``parse.on_bad``.
+        names: of the classes.
+        listed: takes the problems.
+        write: for each split, takes the next piece of its table.
     """
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self.counts: Counts = {}
-        self.problems: list[Problem] = []
-        self.blocked: list[Problem] = []
+    def __init__(
+        self,
+        policy: Policy,
+        names: Sequence[str],
+        listed: ProblemList,
+        write: Mapping[str, Callable[[pa.Table], None]],
+    ) -> None:
+        self._policy, self._names, self._write = policy, names, write
+        self.listed = listed
+        self.counts: dict[str, Counts] = {name: {} for name in SPLITS}
+        self.blocked = False
         self.bad_images = False
-        self.first_boxes = np.zeros((0, 4))
+        self.first_boxes = {name: np.zeros((0, 4)) for name in SPLITS}
 
-    def take(self, part: SplitFindings, names: Sequence[str], write: Callable[[pa.Table], None]) -> None:
-        """Add the next part; write what the policy leaves of it, unless something is in the way."""
-        if not len(self.first_boxes):
-            self.first_boxes = part.text.boxes_xyxy
-        self.blocked += blocking(part.findings, self._policy)
+    def take(self, split: str, part: SplitFindings) -> None:
+        """Add the next part of a split; write what the policy leaves of it, unless something is in the way."""
+        if not len(self.first_boxes[split]):
+            self.first_boxes[split] = part.text.boxes_xyxy
+        in_the_way = blocking(part.findings, self._policy)
         self.bad_images |= any(finding.scope == "image" for finding in part.findings)
-        if not self.blocked:
-            parsed = ParsedSplit(part, apply_policy(part, self._policy))
-            self.counts = add_counts(self.counts, split_counts(parsed, names))
-            self.problems += parsed.kept.problems
-            write(_table(parsed))
+        if in_the_way and not self.blocked:
+            self.blocked = True
+            self.listed.start_again()
+        if self.blocked:
+            self.listed.add(in_the_way)
+            return
+        parsed = ParsedSplit(part, apply_policy(part, self._policy))
+        self.counts[split] = add_counts(self.counts[split], split_counts(parsed, self._names))
+        self.listed.add(parsed.kept.problems)
+        self._write[split](_table(parsed))
 
 
-def _stop_if_blocked(splits: Mapping[str, _Split], policy: Policy) -> None:
-    problems = [problem for split in splits.values() for problem in split.blocked]
-    if not problems:
-        return
+def _blocked(found: _Found, listed: Path, policy: Policy) -> ProblemsError:
+    """Keep the list of what is in the way, and say so."""
     with atomic_file(FAILED_PROBLEMS) as partial:
-        write_problems(partial, problems)
-    counts = ", ".join(f"{rule} {n:,}" for rule, _, n in count_by_rule(problems))
-    many = f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}"
+        shutil.copyfile(listed, partial)
+    first, many = found.listed.first, found.listed.by_rule.total()
+    counts = ", ".join(f"{rule} {n:,}" for rule, n in sorted(found.listed.by_rule.items()))
     message = (
-        f"{many} in the annotation text ({counts}); {paths.PARSED} was not written; all of them: {FAILED_PROBLEMS}"
+        f"{many:,} problem{'s' if many > 1 else ''} in the annotation text ({counts}); "
+        f"{paths.PARSED} was not written; all of them: {FAILED_PROBLEMS}"
     )
-    guess = guess_format(np.concatenate([split.first_boxes for split in splits.values()]))
-    images = any(split.bad_images for split in splits.values())
-    raise ProblemsError("\n".join(filter(None, [message, guess])), problems, hint=_way_out(policy, images=images))
+    guess = guess_format(np.concatenate(list(found.first_boxes.values())))
+    hint = _way_out(policy, images=found.bad_images)
+    return ProblemsError("\n".join(filter(None, [message, guess])), first, hint=hint, more=many - len(first))
 
 
 def _way_out(policy: Policy, *, images: bool) -> str:
