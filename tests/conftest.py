@@ -7,9 +7,9 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
-settings.register_profile("same-examples", derandomize=True, database=None)
-if os.environ.get("YOLOPIPE_SAME_EXAMPLES"):
-    settings.load_profile("same-examples")
+settings.register_profile("new-examples", deadline=None)  # no test depends on how fast the machine is
+settings.register_profile("same-examples", deadline=None, derandomize=True, database=None)
+settings.load_profile("same-examples" if os.environ.get("YOLOPIPE_SAME_EXAMPLES") else "new-examples")
 
 
 def _beside(name: str) -> ModuleType:

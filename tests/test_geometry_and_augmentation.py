@@ -94,7 +94,7 @@ def test_extreme_shapes(size_wh, seen):
 
 
 @given(st.integers(0, 2**32), st.integers(0, 6), st.integers(8, 900), st.integers(8, 900))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_box_is_ever_cut(seed, count, width, height):
     rng = np.random.default_rng(seed)
     boxes = boxes_in(rng, count, width, height)
@@ -155,7 +155,7 @@ def test_colour():
 
 
 @given(st.integers(0, 2**32), st.integers(0, 12), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_all_at_once_is_one_at_a_time_bit_for_bit(seed, count, whole_pixels):
     rng = np.random.default_rng(seed)
     params = Augment(flip=0.5, flip_vertical=0.4, crop=0.6, translate=0.7, hue=0.1, saturation=0.2, value=0.3)

@@ -167,7 +167,7 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
         assert caught.value.rule == rule
 
 
-@settings(max_examples=60, deadline=None)  # a damaged size may cost a large allocation
+@settings(max_examples=60)  # a damaged size may cost a large allocation
 @given(st.sampled_from(FORMATS), st.binary(max_size=8), st.integers(0, 60))
 def test_damaged_headers_raise_image_errors_only(kind: str, noise: bytes, at: int) -> None:
     whole = encode(Image.fromarray(SMOOTH), kind)

@@ -45,7 +45,7 @@ def test_train_and_val_share_no_handwriting(seed: int) -> None:
     assert not any(glyph.tobytes() in pictures for glyph in GLYPHS[val])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.sampled_from([40, 96, 192]), st.integers(1, 12))
 def test_every_scene_keeps_its_promises(seed: int, size: int, max_digits: int) -> None:
     image, boxes, classes = scene_of(seed, size, max_digits)

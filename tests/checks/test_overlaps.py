@@ -33,7 +33,7 @@ def walk(boxes: np.ndarray, classes: np.ndarray, rows: np.ndarray, above: float,
     return found
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(0, 60),

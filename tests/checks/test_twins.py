@@ -47,7 +47,7 @@ def all_pairs(prints: Prints, group: np.ndarray, wanted: np.ndarray) -> tuple[se
     return same, other
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(0, 60),

@@ -43,7 +43,7 @@ def plain_confusion(truth: Truth, found: Detections, classes: int, lowest: float
     return counts
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32 - 1),
     boxes=st.integers(0, 40),
@@ -82,7 +82,7 @@ def test_a_chain_of_refusals() -> None:
     assert counts.tolist() == plain_confusion(Truth(zero, boxes, zero), found, 31, 0.3, 0.5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32 - 1), found=st.integers(0, 40), more=st.integers(0, 5))
 def test_best_f1_is_the_best_of_all_thresholds(seed: int, found: int, more: int) -> None:
     rng = np.random.default_rng(seed)
@@ -115,7 +115,7 @@ def test_of_equal_f1_the_highest_threshold() -> None:
     assert (best.threshold, best.f1, best.precision, best.recall) == (0.9, pytest.approx(2 / 3), 1.0, 0.5)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 2**32 - 1), found=st.integers(0, 60), lowest=st.sampled_from([0.0, 0.3, 0.25]))
 def test_calibration_equals_the_plain_loop(seed: int, found: int, lowest: float) -> None:
     rng = np.random.default_rng(seed)

@@ -47,7 +47,7 @@ def random_predictions(rng: np.random.Generator, boxes: int, classes: int, crowd
     return np.concatenate([centres, sizes, probabilities], axis=1).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     boxes=st.integers(0, 60),
@@ -200,7 +200,7 @@ def test_raw_outputs_of_a_batch_give_what_their_decoded_ones_give(classes: int, 
         np.testing.assert_allclose(found.boxes_xyxy, alone.boxes_xyxy, rtol=1e-5, atol=1e-4)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
     spread=st.sampled_from([0.1, 1.0, 6.0, 60.0]),

@@ -27,7 +27,7 @@ def test_match_takes_the_best_free_box_of_the_class() -> None:
     assert found.tolist() == [True, True, False]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), boxes=st.integers(0, 8), found=st.integers(0, 12))
 def test_match_pairs_one_to_one(seed: int, boxes: int, found: int) -> None:
     rng = np.random.default_rng(seed)

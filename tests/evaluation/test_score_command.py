@@ -36,7 +36,7 @@ def close(ours: dict, theirs: dict) -> None:
             assert ours[key] == (None if value is None else pytest.approx(value, abs=1e-12)), key
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32 - 1),
     images=st.integers(1, 9),

@@ -47,7 +47,7 @@ def random_set(seed: int, images: int, classes: int, boxes: int, found: int) -> 
     return truth, detections
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1),
     images=st.integers(1, 12),

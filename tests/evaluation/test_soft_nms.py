@@ -44,7 +44,7 @@ def random_boxes(seed: int, count: int, crowding: float) -> tuple[np.ndarray, np
     return boxes, rng.random(count)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(0, 50),

@@ -77,7 +77,7 @@ def random_set(seed: int, boxes: int, found: int) -> tuple[Truth, Detections]:
     return truth, detections
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32 - 1),
     boxes=st.integers(0, 40),

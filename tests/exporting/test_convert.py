@@ -209,7 +209,7 @@ def texts(draw: Any) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(texts())
 def test_round_trips(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("trip")

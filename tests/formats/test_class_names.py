@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from yolopipe.errors import DataError
@@ -55,7 +55,6 @@ def test_missing_file(tmp_path: Path) -> None:
         read_class_names(tmp_path / "none")
 
 
-@settings(deadline=None)  # each example syncs a file to disk
 @given(st.lists(NAME, min_size=1, max_size=6, unique=True))
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
     file = tmp_path_factory.mktemp("n") / "c.names"

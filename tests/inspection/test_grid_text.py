@@ -38,7 +38,7 @@ def random_row(shards, seed: int, count: int, size: int = SIZE, wh: tuple[int, i
     ), boxes
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 20), stride=st.sampled_from([8, 16, 32]))
 def test_every_positive_decodes_to_its_box(shards, seed: int, count: int, stride: int) -> None:
     row, boxes = random_row(shards, seed, count)
@@ -87,7 +87,7 @@ def drawn_cells(text: str) -> dict[tuple[int, int], str]:
     return cells
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 9), stride=st.sampled_from([8, 16, 32]))
 def test_the_drawn_grid_holds_the_stored_label(shards, seed: int, count: int, stride: int) -> None:
     row, _ = random_row(shards, seed, count)

@@ -156,7 +156,7 @@ def test_charts_count_every_image_whatever_is_listed(folder: Path) -> None:
 # ---- which images
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_selection_keeps_its_limits_and_prefers_what_is_flagged(data: st.DataObject) -> None:
     total = data.draw(st.integers(0, 60))
@@ -220,7 +220,7 @@ def unpacked(text: str) -> tuple[list, list]:
     return list(zip(corners, classes, strict=True)), list(zip(codes, iou, cells, owners, takers, kinds, strict=True))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 12))
 def test_packed_numbers_decode_to_the_stored_boxes(shards: ModuleType, seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

@@ -51,7 +51,7 @@ def random_boxes(rng: np.random.Generator, count: int) -> list[list[float]]:
     return corners.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 12))
 def test_places_equal_a_plain_walk(shards, seed: int, count: int) -> None:
     boxes = random_boxes(np.random.default_rng(seed), count)
@@ -73,7 +73,7 @@ def test_places_equal_a_plain_walk(shards, seed: int, count: int) -> None:
         assert len(box.taught) + len(box.lost) == len(box.places) > 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(0, 6))
 def test_totals_are_the_sum_of_the_rows(shards, seed: int, rows: int) -> None:
     rng = np.random.default_rng(seed)
@@ -99,7 +99,7 @@ def test_totals_are_the_sum_of_the_rows(shards, seed: int, rows: int) -> None:
 
 
 @pytest.mark.parametrize("rule", ["keep-best-iou", "next-anchor"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 14))
 def test_places_under_the_other_rules(shards, rule: str, seed: int, count: int) -> None:
     """The walk's places, each held by the box of the highest IoU; what is given besides was wanted by nobody."""

@@ -51,7 +51,7 @@ def test_input_types_of_the_notes(kind):
 
 
 @given(st.integers(0, 2**32), st.integers(0, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equals_the_notes_on_crowded_cells(seed, count):
     """Many boxes of few sizes in few places: cells are overwritten again and again."""
     rng = np.random.default_rng(seed)
@@ -123,7 +123,7 @@ def test_what_the_notes_would_teach_wrongly_is_refused(bbox, sentence):
 
 
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 12), min_size=1, max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_many_images_at_once_equal_each_alone(seed, counts):
     rng = np.random.default_rng(seed)
     images = [random_boxes(rng, count, 416) for count in counts]
@@ -140,7 +140,7 @@ def test_many_images_at_once_equal_each_alone(seed, counts):
 
 
 @given(st.integers(0, 2**32), st.integers(0, 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sparse_and_dense_are_inverses(seed, count):
     bboxes = random_boxes(np.random.default_rng(seed), count, 416).astype(np.float32)
     rows = np.zeros(count, int)

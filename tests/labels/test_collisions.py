@@ -49,7 +49,7 @@ def owners(found, rows, row):
 
 @pytest.mark.parametrize("rule", COLLISION_RULES)
 @given(seed=st.integers(0, 2**32), counts=st.lists(st.integers(0, 30), min_size=1, max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equals_the_plain_loop(rule, seed, counts):
     rng = np.random.default_rng(seed)
     images = [crowd(rng, count, spots=int(rng.integers(1, 4))) for count in counts]
@@ -74,7 +74,7 @@ def _numbered(images, rule):
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_the_rules_promise(seed, count):
     boxes = crowd(np.random.default_rng(seed), count, spots=2)
     rows = np.zeros(count, int)
@@ -99,7 +99,7 @@ def test_what_the_rules_promise(seed, count):
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 25))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_without_equal_boxes_the_order_of_boxes_does_not_matter(seed, count):
     """The notes' rule depends on the order of boxes; the two others do not, ties apart."""
     rng = np.random.default_rng(seed)
@@ -182,7 +182,7 @@ def test_unknown_rules_are_refused():
 
 
 @given(st.integers(0, 2**32), st.integers(0, 60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_best_of_key_and_first_come_pairs_equal_loops(seed, count):
     rng = np.random.default_rng(seed)
     keys, scores = rng.integers(0, 12, count) * 2**18, rng.integers(0, 4, count) / 4  # keys equal modulo the table

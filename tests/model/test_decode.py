@@ -26,7 +26,7 @@ def by_hand(raw: np.ndarray, anchors: np.ndarray, stride: int) -> np.ndarray:
     return out
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.integers(0, 2**32 - 1), st.sampled_from([8, 16, 32]), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4)
 )

@@ -143,7 +143,8 @@ def assert_equal_loss(batch: Batch, stride: int, anchors_px: np.ndarray, thresho
     true_values, true_gradients = reference(batch, stride, anchors_px, threshold, smooth)
     np.testing.assert_allclose(values, true_values, rtol=1e-5, atol=1e-12)
     for gradient, true in zip(gradients, true_gradients, strict=True):
-        np.testing.assert_allclose(gradient, true, rtol=0, atol=1e-5 * np.abs(true).max() + 1e-12)
+        # That of GIoU sums terms around one, which float32 rounds before they cancel: small ones are less exact.
+        np.testing.assert_allclose(gradient, true, rtol=0, atol=1e-5 * np.abs(true).max() + 5e-7)
 
 
 @pytest.mark.parametrize(("stride", "anchors_px"), SCALES)
@@ -154,7 +155,7 @@ def test_equals_the_dense_loss_of_the_notes(stride: int, anchors_px: np.ndarray,
     assert_equal_loss(batch, stride, anchors_px, 0.5, 0.01)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from(SCALES),
@@ -299,7 +300,7 @@ def test_giou_known_answers(box1: list[float], box2: list[float], expected: floa
         assert float(value) == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1))
 def test_giou_is_symmetric_bounded_at_most_iou_and_moves_along(seed: int) -> None:
     rng = np.random.default_rng(seed)

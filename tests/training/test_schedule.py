@@ -18,7 +18,7 @@ def notes_rate(number: int, lr_init: float, lr_end: float, warmup: int, total: i
     return lr_end + 0.5 * (lr_init - lr_end) * (1 + math.cos((number - warmup) / (total - warmup) * math.pi))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 400), st.integers(1, 4000), st.floats(1e-5, 1e-1), st.floats(0, 1))
 def test_is_the_notes_formula(warmup: int, more: int, lr_init: float, share: float) -> None:
     total, lr_end = warmup + more, lr_init * share
@@ -29,7 +29,7 @@ def test_is_the_notes_formula(warmup: int, more: int, lr_init: float, share: flo
             assert float(schedule(number - 1)) == pytest.approx(expected, rel=1e-4, abs=1e-5 * lr_init)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 50), st.integers(1, 50))
 def test_whatever_the_lengths_the_rate_is_finite_rises_then_falls_to_its_end(warmup: int, total: int) -> None:
     schedule = WarmupCosine(1e-2, 1e-5, warmup, total)
