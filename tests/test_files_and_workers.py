@@ -97,6 +97,14 @@ def always_die(number):
     return number
 
 
+def test_a_folder_in_the_way_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"a folder has the name.*report\.html'") as caught:
+        write_half(atomic_file(tmp_path / "report.html"), lambda partial: pytest.fail("nobody should get here"))
+    assert caught.value.filename == str(tmp_path / "report.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("count", [0, 1, 9])
 def test_every_task_once(workers, count):

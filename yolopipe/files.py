@@ -6,6 +6,7 @@ them.  Nothing else in the package opens an output for writing under its final n
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -66,7 +67,7 @@ def atomic_file(path: str | Path, *, twins: bool = False, sync: bool = True) -> 
         (Keras wants ``.weights.h5``) are content.
 
     Raises:
-        OSError: what the file system says (read-only, no space).  ``path`` is then untouched.
+        OSError: what the file system says (read-only, no space, a folder of that name).  ``path`` is then untouched.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -76,6 +77,9 @@ def atomic_file(path: str | Path, *, twins: bool = False, sync: bool = True) -> 
     ['a.txt']
     """
     final = Path(path)
+    if final.is_dir():  # said now, of this name; in the end the renaming would say it of the temporary one
+        reason = "a folder has the name of the file to be written; move it, or choose another name"
+        raise IsADirectoryError(errno.EISDIR, reason, str(final))
     partial = _partial_beside(final, f"{uuid.uuid4().hex}-" if twins else "")
     sync = sync and not twins
     try:

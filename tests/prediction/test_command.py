@@ -265,6 +265,7 @@ def test_ctrl_c_keeps_what_was_found_and_says_so(
     ("arguments", "code", "sentence"),
     [
         (["val.txt", "--classes", "a,bb"], 2, "no class 'bb' (did you mean 'b'?) in this model; it knows: a, b, c"),
+        (["val.txt", "--classes", 'a, "b, big"'], 2, "no class 'b, big' in this model"),
         (["val.txt", "--out", "val.txt"], 2, "--out val.txt is a file"),
         (["nowhere.jpg"], 4, "nowhere.jpg is no file or folder"),
         (["val.txt", "--model", "nowhere.weights.h5"], 4, "no model at nowhere.weights.h5"),

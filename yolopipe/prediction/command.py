@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import time
 from collections import Counter
@@ -48,7 +49,7 @@ class Options:
         model: a ``.weights.h5`` file.
         out: the folder to write to.
         recursive: look into folders of folders.
-        classes: names wanted, commas between them; empty for all.
+        classes: names wanted, commas between them, one that holds a comma in double quotes; empty for all.
         min_score: detections score above this.
         nms_iou: of two boxes of a class that overlap by more, the better stays.
         batch: pictures that the network sees at once.
@@ -106,7 +107,7 @@ def run(arguments: Sequence[str], options: Options) -> PredictResult:
         DataError: no such file, no model, or nothing at all could be read.
     """
     card = card_of_model(options.model)
-    names = [name.strip() for name in options.classes.split(",") if name.strip()] if options.classes else None
+    names = _names(options.classes) if options.classes else None
     plan = _plan(arguments, options, card, names)
     detector = Detector(
         options.model,
@@ -147,6 +148,15 @@ def _plan(arguments: Sequence[str], options: Options, card: ModelCard, names: Se
     plan = _Plan(sources, images, videos, ids)
     _check_no_input_is_overwritten(plan, options)
     return plan
+
+
+def _names(text: str) -> list[str]:
+    """Names with commas between them, as in a line of CSV.
+
+    >>> _names('cat, "car, parked",')
+    ['cat', 'car, parked']
+    """
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True)) if name.strip()]
 
 
 def _cameras(sources: Sources) -> list[str]:
