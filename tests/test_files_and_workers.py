@@ -10,7 +10,7 @@ import pytest
 
 from yolopipe.errors import ImageError, UsageError, YolopipeError
 from yolopipe.files import atomic_directory, atomic_file, canonical_json, write_json
-from yolopipe.workers import map_unordered, worker_count
+from yolopipe.workers import AHEAD, map_in_order, map_unordered, worker_count
 
 
 class Boom(Exception):
@@ -115,6 +115,31 @@ def test_an_error_keeps_its_kind_and_words():
     with pytest.raises(ImageError, match="number 3 is missing") as caught:
         dict(map_unordered(complain, range(6), workers=2))
     assert caught.value.rule == "missing-image"
+
+
+def say_and_double(task):
+    """The first task waits for all those that may be started before it is done, and then for one too many."""
+    folder, number = task
+    (Path(folder) / str(number)).touch()
+    if number == 0:
+        wait_until(lambda: len(os.listdir(folder)) >= 2 * AHEAD)
+        time.sleep(0.3)
+        return len(os.listdir(folder))
+    return 2 * number
+
+
+def test_one_slow_task_holds_the_others_up_where_order_matters(tmp_path):
+    started, *others = map_in_order(say_and_double, [(str(tmp_path), n) for n in range(6 * AHEAD)], workers=2)
+    assert started == 2 * AHEAD
+    assert others == [2 * n for n in range(1, 6 * AHEAD)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("count", [0, 1, 9, 50])
+def test_results_in_order_also_when_a_worker_dies(tmp_path, workers, count):
+    tasks = [(str(tmp_path / "marker"), number) for number in range(count)]
+    (tmp_path / "marker").touch() if workers == 1 else None
+    assert list(map_in_order(die_once, tasks, workers=workers)) == list(range(count))
 
 
 def test_a_killed_worker_costs_a_retry(tmp_path):

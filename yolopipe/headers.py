@@ -10,7 +10,7 @@ from typing import NamedTuple
 from yolopipe import console
 from yolopipe.errors import ImageError
 from yolopipe.images import read_header
-from yolopipe.workers import Workers, in_order, map_unordered
+from yolopipe.workers import Workers, map_in_order
 
 __all__ = ["Header", "check_headers", "read_headers"]
 
@@ -68,7 +68,7 @@ def read_headers(image_paths: Sequence[str], *, title: str, workers: Workers = 1
     workers = 1 if len(image_paths) <= FEW_IMAGES else workers
     with console.progress(title, len(image_paths)) as advance:
         check = partial(check_headers, folder=Path.cwd())
-        for headers in in_order(map_unordered(check, chunks, workers=workers, name=lambda chunk: chunk[0])):
+        for headers in map_in_order(check, chunks, workers=workers, name=lambda chunk: chunk[0]):
             found += headers
             advance(len(headers))
     return iter(found)

@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from yolopipe.errors import UsageError, YolopipeError
 
-__all__ = ["Pool", "Workers", "chosen_workers", "die_with_parent", "in_order", "map_unordered", "worker_count"]
+__all__ = ["Pool", "Workers", "chosen_workers", "die_with_parent", "map_in_order", "map_unordered", "worker_count"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -34,6 +34,9 @@ Workers = int | str
 
 ATTEMPTS = 3
 """How often a task may die with its worker before it is named and the stage fails."""
+
+AHEAD = 8
+"""Where results are wanted in order: how many tasks a worker may be started before the oldest one is done."""
 
 CHECK_SECONDS = 5.0
 """How long nothing may finish before the pool is asked whether anybody is still at work."""
@@ -202,6 +205,7 @@ def map_unordered(
     *,
     workers: Workers,
     name: Callable[[Task], str] = str,
+    ahead: int | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Run ``function`` on every task and yield ``(index, result)`` as each is done.
 
@@ -211,6 +215,7 @@ def map_unordered(
             from the iterable when there is room for them: no more than twice the workers are held at a time.
         workers: processes, 1 runs in this one; or the address of a dask scheduler.
         name: what to call a task in an error message.
+        ahead: tasks a worker that may be started before the oldest one is done; as many as there are by default.
 
     Yields:
         Number of the task, from 0, and result, in order of completion.
@@ -224,7 +229,7 @@ def map_unordered(
     if workers == 1 or not first or (isinstance(workers, int) and len(first) == 1):
         yield from ((index, function(task)) for index, task in chain(first, stream))
         return
-    work = _Work(chain(first, stream))
+    work = _Work(chain(first, stream), ahead)
     while not work.over():
         with _pool(workers) as pool:
             yield from _until_a_death(pool, function, work)
@@ -234,15 +239,23 @@ def map_unordered(
             raise YolopipeError(message, hint=pool.hint)
 
 
-def in_order(results: Iterable[tuple[int, Result]]) -> Iterator[Result]:
+def map_in_order(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    workers: Workers,
+    name: Callable[[Task], str] = str,
+) -> Iterator[Result]:
     """The results of :func:`map_unordered` in the order of the tasks, each as soon as all before it are there.
 
-    >>> list(in_order([(1, "b"), (0, "a"), (2, "c")]))
-    ['a', 'b', 'c']
+    One slow task does not let the results of all others pile up: the next ones wait for it (:data:`AHEAD`).
+
+    >>> list(map_in_order(abs, [-1, 2, -3], workers=1))
+    [1, 2, 3]
     """
     early: dict[int, Result] = {}
     wanted = 0
-    for index, result in results:
+    for index, result in map_unordered(function, tasks, workers=workers, name=name, ahead=AHEAD):
         early[index] = result
         while wanted in early:
             yield early.pop(wanted)
@@ -254,26 +267,31 @@ class _Work(Generic[Task]):
 
     Args:
         stream: number and task.
+        ahead: see :func:`map_unordered`.
     """
 
-    def __init__(self, stream: Iterator[tuple[int, Task]]) -> None:
+    def __init__(self, stream: Iterator[tuple[int, Task]], ahead: int | None) -> None:
         self._stream: Iterator[tuple[int, Task]] = stream
+        self._ahead = ahead
+        self._taken = 0
         self.held: dict[int, Task] = {}
         self.deaths: Counter[int] = Counter()
 
-    def next(self, running: Collection[int]) -> int | None:
-        """The number of the task to start next: one whose worker died before all others."""
+    def next(self, running: Collection[int], width: int) -> int | None:
+        """What one of ``width`` workers is to start next: a task whose worker died before all others."""
         suspects = [index for index in self.held if index not in running]
         if suspects:
             return max(suspects, key=lambda index: (self.deaths[index], -index))
+        if self.held and self._ahead is not None and self._taken - min(self.held) >= self._ahead * width:
+            return None
         for index, task in self._stream:
-            self.held[index] = task
+            self.held[index], self._taken = task, index + 1
             return index
         return None
 
     def over(self) -> bool:
         """Whether nothing is left; takes a task from the stream to know."""
-        return self.next(()) is None
+        return self.next((), 1) is None
 
 
 def _until_a_death(pool: Pool, function: Callable[[Task], Result], work: _Work[Task]) -> Iterator[tuple[int, Result]]:
@@ -284,7 +302,11 @@ def _until_a_death(pool: Pool, function: Callable[[Task], Result], work: _Work[T
         # Whatever was in flight when a worker died runs alone the next time, so that the guilty one is known.
         most = 1 if any(work.deaths[index] for index in work.held) else 2 * pool.width()
         try:
-            while not broken and len(running) < most and (index := work.next(running.values())) is not None:
+            while (
+                not broken
+                and len(running) < most
+                and (index := work.next(running.values(), pool.width())) is not None
+            ):
                 running[pool.submit(function, work.held[index])] = index
         except pool.lost:
             broken = True

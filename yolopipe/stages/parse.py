@@ -28,7 +28,7 @@ from yolopipe.parsing import BoxChecker, guess_format
 from yolopipe.problem_list import ProblemList, problem_list
 from yolopipe.stages import StageResult
 from yolopipe.tables import PARSED_SCHEMA, box_column, list_column, table_writer
-from yolopipe.workers import Workers, in_order, map_unordered
+from yolopipe.workers import Workers, map_in_order
 
 __all__ = ["FAILED_PROBLEMS", "run"]
 
@@ -124,10 +124,10 @@ def _checked(config: Config, classes: int, images: int, workers: Workers) -> Ite
 
     workers = 1 if images <= FEW_IMAGES else workers
     with console.progress("parse", images) as advance:
-        found = map_unordered(
+        found = map_in_order(
             check_lines, tasks(), workers=workers, name=lambda task: f"{task.file}:{task.first_line}"
         )
-        for split, part in in_order(found):
+        for split, part in found:
             advance(len(part.text.image_paths))
             yield split, part
 

@@ -21,7 +21,7 @@ from yolopipe.formats.annotation_text import format_annotation
 from yolopipe.formats.class_names import write_class_names
 from yolopipe.sample import CLASS_NAMES, Scene, compose_scene, split_handwriting
 from yolopipe.stages import StageResult
-from yolopipe.workers import Workers, in_order, map_unordered
+from yolopipe.workers import Workers, map_in_order
 
 __all__ = ["load_handwriting", "run"]
 
@@ -91,7 +91,7 @@ def _tasks(params: Sample, folder: Path) -> Iterator[_Task]:
 def _compose(tasks: Sequence[_Task], workers: Workers) -> list[tuple[_Task, _Done]]:
     done: list[_Done] = []
     with console.progress("sample", sum(task.last - task.first + 1 for task in tasks)) as advance:
-        for result in in_order(map_unordered(_compose_chunk, tasks, workers=workers, name=_name_of)):
+        for result in map_in_order(_compose_chunk, tasks, workers=workers, name=_name_of):
             done.append(result)
             advance(len(result.lines))
     return list(zip(tasks, done, strict=True))
