@@ -31,6 +31,7 @@ def test_nothing_is_entered_and_nothing_is_known() -> None:
     register = PathRegister()
     assert register.enter([], []).dtype == register.lines([]).dtype == np.int32
     assert register.lines(["a.jpg"]).tolist() == [0]
+    assert register.enter(["no utf8 \udcf6.jpg", "\ud800"], [1, 2]).tolist() == [1, 2]
 
 
 def test_a_relative_path_is_that_of_the_working_folder(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,6 @@ class PathRegister:
 
 
 def _digests(image_paths: Sequence[str]) -> Digests:
-    absolute = (os.fsencode(os.path.abspath(path)) for path in image_paths)
+    absolute = (os.path.abspath(path).encode("utf-8", "surrogatepass") for path in image_paths)  # whatever the locale
     packed = b"".join(blake2b(path, digest_size=DIGEST_BYTES).digest() for path in absolute)
     return np.frombuffer(packed, f"S{DIGEST_BYTES}")
