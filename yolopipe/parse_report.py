@@ -102,12 +102,13 @@ def split_counts(part: ParsedSplit, names: Sequence[str]) -> Counts:
     }
 
 
-def summary_of(counts: dict[str, Any], names: Sequence[str]) -> StageResult:
+def summary_of(counts: dict[str, Any], names: Sequence[str], guesses: Sequence[str] = ()) -> StageResult:
     """The same facts for people, on one screen.
 
     Args:
         counts: from :func:`counts_of`.
         names: class names in order.
+        guesses: what else a text may be, in words.
 
     Returns:
         Title, rows, and ``counts`` as report.
@@ -122,8 +123,9 @@ def summary_of(counts: dict[str, Any], names: Sequence[str]) -> StageResult:
     rows |= _class_rows(splits, names)
     rows |= _loss_rows(splits)
     empty = [name for name in names if splits["train"]["boxes_per_class"][name] == 0]
-    if empty:
-        rows["warning"] = f"no box in train of: {', '.join(empty)}"
+    warnings = [f"no box in train of: {', '.join(empty)}"] if empty else []
+    if warnings or guesses:
+        rows["warning"] = "; ".join([*warnings, *guesses])
     rows["written"] = f"{paths.PARSED}/{{train,val}}.parquet, problems.csv, counts.json"
     title = f"parse: {images:,} images, {boxes:,} boxes, {len(names):,} class{'es' if len(names) > 1 else ''}"
     return StageResult(title, rows, counts, next_step="yolopipe augment")

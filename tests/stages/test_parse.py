@@ -157,6 +157,15 @@ def test_a_list_longer_than_a_screen_is_whole_in_the_file(
     assert not paths.PARSED.exists()
 
 
+def test_the_file_in_another_format_is_named(project: Run) -> None:
+    with pytest.raises(ProblemsError) as caught:
+        project("images/a.jpg 1,1,20,20,0\n", val="images/d.jpg 0.1,0.1,0.2,0.3,0\n")
+    assert "\nval.txt: all coordinates lie between 0 and 1: normalised? Pixels are expected" in caught.value.message
+    assert "train.txt: " not in caught.value.message
+    result = project("images/a.jpg 1,1,20,20,0\n", val="images/d.jpg 0.1,0.1,0.2,0.3,0\n", on_bad="drop-box")
+    assert str(result.rows["warning"]).startswith("no box in train of: dog; val.txt: all coordinates lie between 0")
+
+
 def test_drop_box_keeps_the_rest(project: Run) -> None:
     result = project(BAD, on_bad="drop-box")
     assert [(r["image"], r["boxes_xyxy"]) for r in rows()] == [

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from yolopipe import console, paths
@@ -88,7 +89,7 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
         counts = counts_of(found.counts, names, policy)
         write_json(folder / "counts.json", counts)
     FAILED_PROBLEMS.unlink(missing_ok=True)
-    return summary_of(counts, names)
+    return summary_of(counts, names, found.guesses())
 
 
 def _read_named(config: Config, key: str, read: Callable[[str], Read]) -> Read:
@@ -177,12 +178,13 @@ class _Found:
         self.counts: dict[str, Counts] = {name: {} for name in SPLITS}
         self.blocked = False
         self.bad_images = False
-        self.first_boxes = {name: np.zeros((0, 4)) for name in SPLITS}
+        self.first_boxes: dict[str, npt.NDArray[np.float64]] = {}
+        """Of each file, those of the first part that has any: to guess from."""
 
     def take(self, split: str, part: SplitFindings) -> None:
         """Add the next part of a split; write what the policy leaves of it, unless something is in the way."""
-        if not len(self.first_boxes[split]):
-            self.first_boxes[split] = part.text.boxes_xyxy
+        if len(part.text.boxes_xyxy):
+            self.first_boxes.setdefault(part.text.file, part.text.boxes_xyxy)
         in_the_way = blocking(part.findings, self._policy)
         self.bad_images |= any(finding.scope == "image" for finding in part.findings)
         if in_the_way and not self.blocked:
@@ -196,6 +198,11 @@ class _Found:
         self.listed.add(parsed.kept.problems)
         self._write[split](_table(parsed))
 
+    def guesses(self) -> list[str]:
+        """What other format a file looks like."""
+        guessed = {file: guess_format(boxes) for file, boxes in self.first_boxes.items()}
+        return [f"{file}: {guess}" for file, guess in guessed.items() if guess]
+
 
 def _blocked(found: _Found, listed: Path, policy: Policy) -> ProblemsError:
     """Keep the list of what is in the way, and say so."""
@@ -207,9 +214,8 @@ def _blocked(found: _Found, listed: Path, policy: Policy) -> ProblemsError:
         f"{many:,} problem{'s' if many > 1 else ''} in the annotation text ({counts}); "
         f"{paths.PARSED} was not written; all of them: {FAILED_PROBLEMS}"
     )
-    guess = guess_format(np.concatenate(list(found.first_boxes.values())))
     hint = _way_out(policy, images=found.bad_images)
-    return ProblemsError("\n".join(filter(None, [message, guess])), first, hint=hint, more=many - len(first))
+    return ProblemsError("\n".join([message, *found.guesses()]), first, hint=hint, more=many - len(first))
 
 
 def _way_out(policy: Policy, *, images: bool) -> str:
