@@ -74,6 +74,15 @@ def test_what_arrow_frees_goes_back_to_the_system(tmp_path):
     assert run.stdout.splitlines()[-1] == "system"
 
 
+def test_ctrl_c_while_the_commands_are_imported(tmp_path):
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "yolopipe", "parse"]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (130, "")
+    assert run.stderr == "error: interrupted before anything was done\n"
+
+
 def test_json_is_all_there_is_on_standard_output(project, capsys):
     for stage in ("parse", "augment", "precompute"):
         assert call(stage, "--json") == 0

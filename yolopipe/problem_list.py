@@ -14,7 +14,7 @@ from yolopipe.errors import Problem
 __all__ = ["MOST_SHOWN", "ProblemList", "problem_list", "write_problems"]
 
 MOST_SHOWN = 100
-"""On a screen, of one list; a file has all."""
+"""A list of thousands helps nobody on a screen; all of them go into a file, and the message says where."""
 
 
 class ProblemList:

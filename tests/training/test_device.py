@@ -35,9 +35,9 @@ def test_tensorflow_starts_without_a_word() -> None:
 
 
 @muted_stderr()
-def _fail_aloud() -> None:
-    os.write(2, b"no such library\n")
-    raise ImportError
+def _end_with(error: type[BaseException], said: bytes) -> None:
+    os.write(2, said)
+    raise error
 
 
 def test_what_was_muted_is_shown_when_it_went_wrong(capfd: pytest.CaptureFixture[str]) -> None:
@@ -45,7 +45,10 @@ def test_what_was_muted_is_shown_when_it_went_wrong(capfd: pytest.CaptureFixture
         os.write(2, b"chatter\n")
     assert capfd.readouterr().err == ""
     with pytest.raises(ImportError):
-        _fail_aloud()
+        _end_with(ImportError, b"no such library\n")
     assert capfd.readouterr().err == "no such library\n"
+    with pytest.raises(KeyboardInterrupt):
+        _end_with(KeyboardInterrupt, b"chatter\n")
+    assert capfd.readouterr().err == ""
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"

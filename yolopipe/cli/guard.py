@@ -17,8 +17,6 @@ from yolopipe.problem_list import MOST_SHOWN
 
 __all__ = ["guarded", "main"]
 
-"""A list of thousands helps nobody on a screen; all of them go into a table, and the message says where."""
-
 INTERRUPTED = 130
 
 

@@ -26,7 +26,7 @@ __all__ = [
 
 @contextmanager
 def muted_stderr() -> Iterator[None]:
-    """Nothing reaches file descriptor 2; after an exception all of it does.
+    """Nothing reaches file descriptor 2; after an error all of it does.
 
     TensorFlow's C++ side greets with lines about oneDNN and CUDA before any log level that it obeys is set.
     """
@@ -36,7 +36,7 @@ def muted_stderr() -> Iterator[None]:
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # Ctrl-C is none: what was said has nothing to do with it
             kept.seek(0)
             os.write(real, kept.read())
             raise
