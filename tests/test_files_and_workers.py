@@ -172,10 +172,10 @@ def test_errors_survive_pickling(error):
     assert str(pickle.loads(pickle.dumps(error))).startswith("m")
 
 
-def sleep_and_say(folder):
+def sleep_and_say(folder, seconds=60.0):
     """Leaves its process id, then works for longer than the test waits."""
     Path(folder, str(os.getpid())).touch()
-    time.sleep(60)
+    time.sleep(seconds)
 
 
 def alive(pid):
@@ -212,6 +212,32 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path, repo, kernel_helps):
         assert all(map(alive, pids))
         parent.kill()
     wait_until(lambda: not any(map(alive, pids)))
+
+
+@pytest.mark.parametrize("moment", ["import", "work"])
+def test_ctrl_c_in_a_terminal_is_told_once(tmp_path, repo, moment):
+    """It reaches all processes, those that are still importing and those at work: only the command speaks."""
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    main = tmp_path / "main.py"
+    main.write_text(
+        "import sys, yolopipe.workers as workers\n"
+        "from tests.test_files_and_workers import sleep_and_say\n"
+        "if __name__ == '__main__':\n"
+        "    try:\n"
+        f"        list(workers.map_unordered(sleep_and_say, [{str(pids)!r}] * 4, workers=2))\n"
+        "    except KeyboardInterrupt:\n"
+        "        sys.exit('interrupted')\n"
+        f"elif {moment == 'import'}:\n"
+        f"    sleep_and_say({str(pids)!r}, seconds=1.0)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(repo), *filter(None, sys.path)])}
+    options = {"env": environment, "stderr": subprocess.PIPE, "start_new_session": True, "text": True}
+    with subprocess.Popen([sys.executable, main], **options) as parent:
+        wait_until(lambda: len(list(pids.iterdir())) == 2)
+        os.killpg(parent.pid, signal.SIGINT)
+        assert parent.communicate(timeout=20)[1] == "interrupted\n"
+    wait_until(lambda: not any(alive(pid.name) for pid in pids.iterdir()))
 
 
 def watched(parent):

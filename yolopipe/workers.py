@@ -122,13 +122,29 @@ class Pool:
         """Raise when nobody is left to work."""
 
 
+class _Processes(Pool):
+    """Processes of this machine."""
+
+    def submit(self, function: Callable[[Task], Any], task: Task) -> Future[Any]:
+        """Hand over a task.
+
+        Ctrl-C waits meanwhile, also for a process that this starts, which then does not die of it with a traceback
+        while it imports what it needs (:func:`_die_of_interrupts`).
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(function, task)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def _processes(width: int) -> Iterator[Pool]:
     """Spawned, not forked: TensorFlow and OpenCV threads do not survive a fork."""
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(width, context, initializer=_start_worker, initargs=(os.getpid(),))
     try:
-        yield Pool(executor, width)
+        yield _Processes(executor, width)
     except BaseException:
         executor.shutdown(cancel_futures=True)  # waits: a worker must not write into what the caller cleans up
         raise
@@ -145,6 +161,7 @@ def _pool(workers: Workers) -> AbstractContextManager[Pool]:
 
 def _start_worker(parent: int) -> None:
     die_with_parent(parent)
+    _die_of_interrupts()
     _keep_memory()
     gc.set_threshold(50_000)  # rows are many small arrays, none of them in a cycle: looking for cycles cost a tenth
     import cv2
@@ -165,6 +182,13 @@ def _keep_memory() -> None:
         with suppress(AttributeError):
             ctypes.CDLL(None).mallopt(m_mmap_threshold, 1 << 30)
             ctypes.CDLL(None).mallopt(m_trim_threshold, 1 << 30)
+
+
+def _die_of_interrupts() -> None:
+    """Ctrl-C in a terminal reaches all processes: the command says so, and its workers end without a word."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def die_with_parent(parent: int) -> None:
