@@ -16,8 +16,8 @@ from yolopipe.tables import TableReader
 __all__ = ["SampleTable"]
 
 
-PIECE_ROWS = 8192
-"""Of the mapped file: 2.5 MB, held twice for a moment while they are written."""
+PIECE_ROWS = 4096
+"""Of the mapped file: 1.2 MB, held twice for a moment while they are written."""
 
 
 class SampleTable:
