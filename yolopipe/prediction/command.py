@@ -151,12 +151,13 @@ def _plan(arguments: Sequence[str], options: Options, card: ModelCard, names: Se
 
 
 def _names(text: str) -> list[str]:
-    """Names with commas between them, as in a line of CSV.
+    """Names with commas or line breaks between them, as in CSV.
 
-    >>> _names('cat, "car, parked",')
-    ['cat', 'car, parked']
+    >>> _names('cat, "car, parked",\\ndog')
+    ['cat', 'car, parked', 'dog']
     """
-    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True)) if name.strip()]
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    return [name.strip() for row in rows for name in row if name.strip()]
 
 
 def _cameras(sources: Sources) -> list[str]:
