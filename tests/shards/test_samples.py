@@ -26,9 +26,7 @@ def rows_of(first: int, count: int) -> pa.Table:
         "boxes_xyxy": [[[number, 0, number + 1, 2]] * (number % 4) for number in numbers],
         "classes": [[number % 5] * (number % 4) for number in numbers],
     }
-    columns = {
-        field.name: values.get(field.name, _filled(field.type, numbers)) for field in AUGMENTED_SCHEMA if field.name
-    }
+    columns = {field.name: values.get(field.name, _filled(field.type, numbers)) for field in AUGMENTED_SCHEMA}
     return pa.table(columns, schema=AUGMENTED_SCHEMA)
 
 
