@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 from timing import best_seconds
 
-from yolopipe.geometry import letterbox_matrix, warp
-from yolopipe.images import decode_image, read_bytes
-from yolopipe.training.device import import_tensorflow
+from yolopipe.backend import import_tensorflow
+from yolopipe.imaging.geometry import letterbox_matrix, warp
+from yolopipe.imaging.images import decode_image, read_bytes
 
 Encoder = Callable[[np.ndarray], bytes]
 

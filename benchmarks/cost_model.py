@@ -27,9 +27,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from yolopipe.config import Config
-from yolopipe.geometry import letterbox_matrix, warp
-from yolopipe.images import decode_image
+from yolopipe.config.params import Config
+from yolopipe.imaging.geometry import letterbox_matrix, warp
+from yolopipe.imaging.images import decode_image
 from yolopipe.importing import import_voc
 from yolopipe.stages import augment, parse, precompute
 

@@ -18,19 +18,19 @@ import numpy as np
 from timing import best_seconds
 
 from yolopipe import paths
-from yolopipe.deploying.command import run
-from yolopipe.deploying.difference import Answer, Images, detections_of
-from yolopipe.deploying.formats import SUFFIX, opened
-from yolopipe.deploying.wish import Rule, Wish
-from yolopipe.evaluation.measures import measure
-from yolopipe.evaluation.nms import ImageDetections, detect_batch
-from yolopipe.evaluation.outputs import RawScale
-from yolopipe.evaluation.report import Found
-from yolopipe.evaluation.source import detections_in_source, to_source
+from yolopipe.backend import import_tensorflow
+from yolopipe.detection.nms import ImageDetections, detect_batch
+from yolopipe.detection.outputs import RawScale
+from yolopipe.detection.to_source import detections_in_source, to_source
+from yolopipe.export.difference import Answer, Images, detections_of
+from yolopipe.export.export_network import run
+from yolopipe.export.request import Rule, Wish
+from yolopipe.export.writers import SUFFIX, opened
+from yolopipe.scoring.measures import measure
+from yolopipe.scoring.results import Found
 from yolopipe.shards.manifest import load_manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import Row, decode_pixels
-from yolopipe.training.device import import_tensorflow
 
 import_tensorflow()
 from yolopipe.model.model_file import load_model  # noqa: E402

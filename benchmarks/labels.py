@@ -13,9 +13,9 @@ import numpy as np
 from notes_way import NotesWay
 from timing import best_seconds
 
-from yolopipe.config import STRIDES, Assignment
+from yolopipe.config.params import STRIDES, Assignment
 from yolopipe.formats.annotation_text import read_annotations
-from yolopipe.geometry import letterbox_matrix, transform_boxes
+from yolopipe.imaging.geometry import letterbox_matrix, transform_boxes
 from yolopipe.labels.assign import assign
 from yolopipe.labels.sparse import encode_sparse
 

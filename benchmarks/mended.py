@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from yolopipe import paths
-from yolopipe.config import Config
+from yolopipe.config.params import Config
 from yolopipe.stages import augment, parse, precompute
 
 

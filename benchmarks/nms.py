@@ -19,11 +19,11 @@ from multiprocessing import get_context
 import numpy as np
 from timing import best_seconds
 
-from yolopipe.config import STRIDES, Assignment
-from yolopipe.evaluation.nms import detect_batch
-from yolopipe.evaluation.outputs import RawScale
+from yolopipe.backend import import_tensorflow
+from yolopipe.config.params import STRIDES, Assignment
+from yolopipe.detection.nms import detect_batch
+from yolopipe.detection.outputs import RawScale
 from yolopipe.labels.boxes import pairwise_iou
-from yolopipe.training.device import import_tensorflow
 
 SIZE, CLASSES = 416, 80
 ANCHORS = Assignment().anchors_px.reshape(3, 3, 2) / np.array(STRIDES).reshape(3, 1, 1)

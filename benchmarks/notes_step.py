@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
 
 __all__ = ["dense_target", "notes_step"]
 

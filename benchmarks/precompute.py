@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from timing import best_seconds
 
-from yolopipe.config import Config
-from yolopipe.geometry import letterbox_matrix
+from yolopipe.config.params import Config
+from yolopipe.imaging.geometry import letterbox_matrix
 from yolopipe.stages import augment, parse, precompute
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from timing import best_seconds
 
-from yolopipe.evaluation.network import predictor
+from yolopipe.detection.detector import Detector
+from yolopipe.detection.network import predictor
+from yolopipe.detection.pixels import network_input, upright_pixels
 from yolopipe.model.model_file import load_model
-from yolopipe.prediction.detector import Detector
-from yolopipe.prediction.pixels import network_input, upright_pixels
-from yolopipe.prediction.run import Outcome, predict_images
+from yolopipe.prediction.detect_all import Outcome, predict_images
 from yolopipe.prediction.sources import find_sources
 
 

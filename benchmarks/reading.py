@@ -22,10 +22,10 @@ from notes_way import NotesWay
 from timing import best_seconds
 
 from yolopipe import paths
-from yolopipe.config import STRIDES
+from yolopipe.backend import import_tensorflow
+from yolopipe.config.params import STRIDES
 from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.tables import read_table, split_boxes
-from yolopipe.training.device import import_tensorflow
 
 NOTES_BATCHES = 12
 

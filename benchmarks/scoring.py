@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from timing import best_seconds
 
-from yolopipe.evaluation.confusion import confusion
-from yolopipe.evaluation.scores import Detections, Truth, coco_scores
-from yolopipe.evaluation.voc import voc_scores
+from yolopipe.scoring.confusion import confusion
+from yolopipe.scoring.scores import Detections, Truth, coco_scores
+from yolopipe.scoring.voc_ap import voc_scores
 
 CLASSES, BOXES = 80, 10
 

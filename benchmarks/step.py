@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from yolopipe.config import STRIDES, Assignment
-from yolopipe.training.device import import_tensorflow
+from yolopipe.backend import import_tensorflow
+from yolopipe.config.params import STRIDES, Assignment
 
 ANCHORS = Assignment().anchors_px / np.array(STRIDES)[:, None, None]
 OPTIONS = {"anchors": ANCHORS, "ignore_threshold": 0.5, "label_smoothing": 0.01}
@@ -144,10 +144,10 @@ def real_input(options: argparse.Namespace) -> None:
     from itertools import islice
 
     from yolopipe import paths
-    from yolopipe.params_file import load_config
+    from yolopipe.config.params_file import load_config
     from yolopipe.shards.manifest import load_manifest
     from yolopipe.shards.tfdata import batches
-    from yolopipe.training.learner import make_learner
+    from yolopipe.training.trainer import make_learner
 
     config, manifest = load_config(Path("params.yaml")), load_manifest(paths.SHARDS)
     learner = make_learner(config, manifest, steps=100)

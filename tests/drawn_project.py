@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from yolopipe.config import Config
+from yolopipe.config.params import Config
 
 PARAMS = """\
 data: {{train: train.txt, val: val.txt, classes: classes.names, images: images}}

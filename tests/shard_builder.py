@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
 from yolopipe.files import sha256_file
-from yolopipe.geometry import letterbox_matrix, transform_boxes
+from yolopipe.imaging.geometry import letterbox_matrix, transform_boxes
 from yolopipe.labels.assign import assign
 from yolopipe.labels.sparse import encode_sparse
 from yolopipe.shards.manifest import Manifest, ShardInfo, SplitInfo, write_manifest

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 import yolopipe
 from yolopipe import paths
-from yolopipe.config import STAGE_PARAMS, STAGES, STRIDES, Config
+from yolopipe.config.params import STAGE_PARAMS, STAGES, STRIDES, Config
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,9 @@ HEAVY = ("tensorflow", "keras", "sklearn", "faster_coco_eval")
         "yolopipe",
         "yolopipe.cli",
         "yolopipe.stages.parse,yolopipe.stages.augment,yolopipe.stages.precompute",
-        "yolopipe.inspection.command",
-        "yolopipe.evaluation.command",
-        "yolopipe.project.anchors,yolopipe.project.check,yolopipe.project.scaffold",
+        "yolopipe.inspection.inspect_labels",
+        "yolopipe.scoring.score",
+        "yolopipe.project.propose_anchors,yolopipe.project.check,yolopipe.project.scaffold",
     ],
 )
 def test_importing_is_cheap(modules):
@@ -108,10 +108,51 @@ def test_layers(repo):
         where = path.relative_to(repo / "yolopipe").as_posix()
         assert "rich" not in roots or where == "console.py"
         assert "typer" not in roots or where.startswith("cli/")
-        if where.startswith("labels/") or where in ("geometry.py", "augmentation.py"):
+        if where.startswith("labels/") or where in ("imaging/geometry.py", "imaging/augmentation.py"):
             assert not roots & {"os", "pathlib", "pandas", "pyarrow", "tensorflow", "keras"}, where
         if where.startswith("model/"):
             assert "tensorflow" not in roots, where
+
+
+FLOORS = (
+    {"errors", "result", "paths", "git", "console", "backend"},
+    {"files", "problems"},
+    {"tables", "formats", "pages", "workers", "sample"},
+    {"config"},
+    {"imaging", "labels", "cache"},
+    {"model", "parsing", "shards", "converting"},
+    {"detection", "importing", "inspection"},
+    {"scoring", "prediction", "project"},
+    {"training", "export"},
+    {"stages"},
+    {"cli"},
+)
+"""From the ground up.  A package or module imports from floors below its own, never from its own or from above."""
+
+
+def yolopipe_imports(tree, modules):
+    """The names directly below ``yolopipe`` that a module imports, also late and for types only."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "yolopipe":
+            below = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+            yield from (name for name in below if name in modules)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("yolopipe."))
+
+
+def test_packages_import_downwards(repo):
+    """No package imports one of its own floor or above, so no two can import each other."""
+    floor_of = {name: number for number, names in enumerate(FLOORS) for name in names}
+    root = repo / "yolopipe"
+    present = {path.stem for path in root.glob("*.py")} | {path.parent.name for path in root.glob("*/__init__.py")}
+    assert set(floor_of) == present - {"__init__", "__main__"}, "a new room needs its floor"
+    climbing = set()
+    for path in root.rglob("*.py"):
+        own = path.relative_to(root).with_suffix("").parts[0]
+        for name in yolopipe_imports(ast.parse(path.read_text()), floor_of):
+            if own in floor_of and name != own and floor_of[name] >= floor_of[own]:
+                climbing.add((own, name))
+    assert climbing == set()
 
 
 def test_strides_of_columns():

@@ -54,6 +54,6 @@ def test_commands_and_options_exist(repo, document):
 
 
 def test_the_example_is_valid(repo):
-    from yolopipe.params_file import load_config
+    from yolopipe.config.params_file import load_config
 
     assert load_config(repo / "examples/bccd/params.yaml").parse.on_bad == "drop-box"

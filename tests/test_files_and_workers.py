@@ -10,7 +10,8 @@ import pytest
 
 from yolopipe.errors import ImageError, UsageError, YolopipeError
 from yolopipe.files import atomic_directory, atomic_file, canonical_json, write_json
-from yolopipe.workers import AHEAD, map_in_order, map_unordered, worker_count
+from yolopipe.workers.choose import worker_count
+from yolopipe.workers.mapping import AHEAD, map_in_order, map_unordered
 
 
 class Boom(Exception):
@@ -198,9 +199,10 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path, repo, kernel_helps):
     """What kill -9 of the command leaves behind: nothing, with PR_SET_PDEATHSIG or with the watching thread."""
     main = tmp_path / "main.py"
     main.write_text(
-        "import sys, yolopipe.workers as workers\n"
+        "import sys\n"
+        "from yolopipe.workers import mapping as workers, processes\n"
         "from tests.test_files_and_workers import sleep_and_say, watched\n"
-        f"if not {kernel_helps}: workers.die_with_parent = watched\n"
+        f"if not {kernel_helps}: processes.die_with_parent = watched\n"
         "if __name__ == '__main__':\n"
         f"    list(workers.map_unordered(sleep_and_say, [{str(tmp_path / 'pids')!r}] * 4, workers=2))\n"
     )
@@ -221,7 +223,7 @@ def test_ctrl_c_in_a_terminal_is_told_once(tmp_path, repo, moment):
     pids.mkdir()
     main = tmp_path / "main.py"
     main.write_text(
-        "import sys, yolopipe.workers as workers\n"
+        "import sys, yolopipe.workers.mapping as workers\n"
         "from tests.test_files_and_workers import sleep_and_say\n"
         "if __name__ == '__main__':\n"
         "    try:\n"
@@ -242,6 +244,6 @@ def test_ctrl_c_in_a_terminal_is_told_once(tmp_path, repo, moment):
 
 def watched(parent):
     """``die_with_parent`` as it is where the kernel does not help."""
-    from yolopipe import workers
+    from yolopipe.workers import processes
 
-    workers._watch_parent()
+    processes._watch_parent()

@@ -157,7 +157,7 @@ def test_a_learning_rate_reruns_train_and_evaluate_only(project):
 
 def test_a_queued_experiment_uses_its_own_code(project):
     """Code queued is code run, whatever happens to the workspace meanwhile; and the workspace stays as it is."""
-    name = "yolopipe/evaluation/scores.py"
+    name = "yolopipe/scoring/scores.py"
     text = (project.folder / name).read_text()
     (project.folder / name).write_text(text + "\nprint('THE QUEUED CODE')\n")
     project.run("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "evaluate.nms_iou=0.4")

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from yolopipe.detection.detector import Detector
     from yolopipe.formats.annotation_text import parse_annotation
     from yolopipe.labels.assign import assign
     from yolopipe.labels.boxes import bbox_iou
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
     from yolopipe.model.decode import decode
     from yolopipe.model.loss import bbox_giou, compute_loss
     from yolopipe.model.yolov3 import YOLOv3
-    from yolopipe.prediction.detector import Detector
     from yolopipe.training.step import train_step
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Detector": "yolopipe.prediction.detector",
+    "Detector": "yolopipe.detection.detector",
     "YOLOv3": "yolopipe.model.yolov3",
     "assign": "yolopipe.labels.assign",
     "bbox_giou": "yolopipe.model.loss",

@@ -25,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 
-from yolopipe.config import STRIDES, Assignment
+from yolopipe.config.params import STRIDES, Assignment
 from yolopipe.labels.assign import assign
 from yolopipe.labels.sparse import encode_sparse
 from yolopipe.model.loss import ScaleTarget, compute_loss

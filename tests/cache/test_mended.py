@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from yolopipe.cache import keys
-from yolopipe.cache.command import run as cache_command
 from yolopipe.cache.settings import cache_directory
+from yolopipe.cache.show_cache import run as cache_command
 from yolopipe.cli import app, guarded
 from yolopipe.errors import UsageError
 from yolopipe.stages import augment, parse, precompute

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
-from yolopipe.checks.report import Check, CheckReport, Hit, SplitFacts
+from yolopipe.inspection.checks.check_report import Check, CheckReport, Hit, SplitFacts
 from yolopipe.labels.anchors import AnchorFit
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.reader import read_rows

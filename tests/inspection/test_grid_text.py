@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from yolopipe.errors import UsageError
-from yolopipe.inspection.command import run
 from yolopipe.inspection.grid_text import class_letters, decode_box, positives_of, scale_text
-from yolopipe.inspection.targets import box_targets
+from yolopipe.inspection.inspect_labels import run
 from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.shards.reader import read_rows
+from yolopipe.shards.targets import box_targets
 
 SIZE = 96
 NAMES = ("cat", "car", "a class name that is much longer than any column " * 3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from yolopipe.checks import report
+from yolopipe.inspection.checks import check_report as report
 from yolopipe.labels import anchors as module
 from yolopipe.labels.anchors import AnchorFit, anchor_fit, propose_anchors, size_iou
 from yolopipe.labels.boxes import pairwise_iou

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolopipe import assign, decode_sparse, encode_dense, encode_sparse, preprocess_true_boxes
-from yolopipe.config import STRIDES, Assignment
+from yolopipe.config.params import STRIDES, Assignment
 from yolopipe.labels.boxes import xyxy_to_xywh
 
 _spec = importlib.util.spec_from_file_location("notes_reference", Path(__file__).with_name("notes_reference.py"))
@@ -157,8 +157,8 @@ def test_sparse_and_dense_are_inverses(seed, count):
 
 def test_equals_the_notes_on_real_scenes():
     """The boxes of the embedded sample: real handwriting, composed."""
-    from yolopipe.geometry import letterbox_matrix, transform_boxes
-    from yolopipe.sample import compose_scene
+    from yolopipe.imaging.geometry import letterbox_matrix, transform_boxes
+    from yolopipe.sample.scenes import compose_scene
     from yolopipe.stages.sample import load_handwriting
 
     glyphs, digits = load_handwriting()

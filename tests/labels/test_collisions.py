@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolopipe import assign, decode_sparse, encode_sparse, preprocess_true_boxes
-from yolopipe.config import STRIDES, Assignment, Config
+from yolopipe.config.params import STRIDES, Assignment, Config
 from yolopipe.labels.collisions import COLLISION_RULES, best_of_key, first_come_pairs, last_of_key
 
 _spec = importlib.util.spec_from_file_location(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from yolopipe.errors import DataError
+from yolopipe.export.darknet_cfg import darknet_cfg
 from yolopipe.model.card import ModelCard
-from yolopipe.model.darknet_cfg import darknet_cfg
 from yolopipe.model.darknet_layout import FileFit, Layout
 from yolopipe.model.darknet_weights import LEAST_VARIANCE, load_darknet, steady, write_darknet
 from yolopipe.model.yolov3 import YOLOv3

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from yolopipe.detection.detector import ImagePrediction
 from yolopipe.errors import DataError
-from yolopipe.prediction.detector import ImagePrediction
 from yolopipe.prediction.records import (
     CocoIds,
     Looked,

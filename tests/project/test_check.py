@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from yolopipe.cli import app, guarded
-from yolopipe.project import check, surroundings
+from yolopipe.project import check
+from yolopipe.project import environment as surroundings
 from yolopipe.project.scaffold import run as init
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from yolopipe.cli import app, guarded
+from yolopipe.config.params_file import load_config
 from yolopipe.errors import DataError, ProblemsError, UsageError
-from yolopipe.params_file import load_config
 from yolopipe.project import scaffold
 from yolopipe.project.imported import choose_data
 from yolopipe.project.scaffold import run

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
-from yolopipe.config import ALGORITHMS, Config
-from yolopipe.params_file import load_config
+from yolopipe.config.params import ALGORITHMS, Config
+from yolopipe.config.params_file import load_config
 from yolopipe.project.templates import own_params, template
 
 COPIES = {

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
 from yolopipe.errors import ShardError
-from yolopipe.inspection.command import run as inspect
+from yolopipe.inspection.inspect_labels import run as inspect
 from yolopipe.labels.assign import assign
 from yolopipe.labels.sparse import encode_dense, preprocess_true_boxes
 from yolopipe.shards.manifest import load_manifest

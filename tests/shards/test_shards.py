@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from yolopipe.config import STRIDES, Augment, Config
+from yolopipe.config.params import STRIDES, Augment, Config
 from yolopipe.errors import ProblemsError, ShardError
 from yolopipe.files import sha256_file
-from yolopipe.geometry import invert_affine, transform_boxes
+from yolopipe.imaging.geometry import invert_affine, transform_boxes
 from yolopipe.labels.sparse import encode_dense, preprocess_true_boxes
 from yolopipe.shards.manifest import load_manifest
 from yolopipe.shards.reader import read_rows

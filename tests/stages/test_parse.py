@@ -14,12 +14,13 @@ from PIL import Image
 
 from yolopipe import paths
 from yolopipe.cli import guarded
-from yolopipe.config import Config
+from yolopipe.config.params import Config
 from yolopipe.errors import DataError, ProblemsError
-from yolopipe.stages import StageResult, parse
+from yolopipe.result import CommandResult
+from yolopipe.stages import parse
 
 WIDTH, HEIGHT = 60, 40
-Run = Callable[..., StageResult]
+Run = Callable[..., CommandResult]
 
 
 def save(name: str, orientation: int = 1, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
@@ -44,7 +45,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         workers: int = 1,
         input_size: int | list[int] = 96,
         **options: Any,
-    ) -> StageResult:
+    ) -> CommandResult:
         Path("train.txt").write_text(train, encoding="utf-8")
         Path("val.txt").write_text(val, encoding="utf-8")
         named = {"train": "train.txt", "val": "val.txt", "classes": "classes.names", "images": "images"}

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from yolopipe import paths
-from yolopipe.config import Config, Evaluate
+from yolopipe.config.params import Config, Evaluate
 from yolopipe.errors import ShardError, YolopipeError
 from yolopipe.files import sha256_file
 from yolopipe.shards import tfdata

@@ -12,10 +12,10 @@ import pytest
 
 from yolopipe import paths
 from yolopipe.cli import app, guarded
-from yolopipe.config import Config
+from yolopipe.config.params import Config
+from yolopipe.config.params_file import load_config
 from yolopipe.errors import ConfigError, DataError
 from yolopipe.files import sha256_file
-from yolopipe.params_file import load_config
 from yolopipe.stages import train
 from yolopipe.training.start_file import start_file
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from yolopipe.training.device import derived_seed, muted_stderr, prepare_tensorflow
+from yolopipe.backend import derived_seed, muted_stderr
+from yolopipe.training.device import prepare_tensorflow
 
 
 def test_seeds_are_their_own_for_each_epoch_and_fit_32_bits() -> None:

@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from yolopipe.config.params_file import load_config
 from yolopipe.errors import DataError
-from yolopipe.params_file import load_config
 from yolopipe.stages import augment, parse, precompute, train
 from yolopipe.stages.train import _check_batch
 from yolopipe.training.device import strategy_over
 
 TWO_CPUS = """
 import sys
-from yolopipe.training.device import import_tensorflow, strategy_over
+from yolopipe.backend import import_tensorflow
+from yolopipe.training.device import strategy_over
 tf = import_tensorflow()
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -34,7 +35,7 @@ STEPS = (
 import keras
 import numpy as np
 from yolopipe.model.yolov3 import YOLOv3
-from yolopipe.training.learner import _share_statistics
+from yolopipe.training.trainer import _share_statistics
 from yolopipe.training.step import compiled_eval_step, compiled_train_step
 
 arrays = np.load(sys.argv[2])
@@ -60,7 +61,7 @@ STAGE = (
     TWO_CPUS
     + """
 import json
-from yolopipe.params_file import load_config
+from yolopipe.config.params_file import load_config
 from yolopipe.stages import train
 
 train.training_devices = lambda: devices

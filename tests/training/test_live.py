@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from yolopipe.training.course import EpochLog
+from yolopipe.training.epoch_plan import EpochLog
 from yolopipe.training.live import LiveLog
 from yolopipe.training.logs import TensorBoardLog
 from yolopipe.training.step import LOSS_NAMES

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from yolopipe.files import canonical_json
-from yolopipe.training.course import EpochLog, best_epoch
+from yolopipe.training.epoch_plan import EpochLog, best_epoch
 from yolopipe.training.logs import TensorBoardLog, loss_text, train_metrics, write_curves
 from yolopipe.training.step import LOSS_NAMES
 

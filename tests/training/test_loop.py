@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from yolopipe.training.course import Course, EpochLog
+from yolopipe.training.epoch_plan import Course, EpochLog
 from yolopipe.training.logs import TensorBoardLog
 from yolopipe.training.loop import fit
 from yolopipe.training.nonfinite import NonFiniteError, Place

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from yolopipe.config import Train
+from yolopipe.config.params import Train
 from yolopipe.model.yolov3 import YOLOv3
 from yolopipe.training.advice import advice
-from yolopipe.training.course import EpochLog
 from yolopipe.training.ema import moving_average
+from yolopipe.training.epoch_plan import EpochLog
 from yolopipe.training.optimizer import inverse_sqrt_weights, make_optimizer, precision
 from yolopipe.training.sizes import sizes_of_epoch
 from yolopipe.training.speed import Speed

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from yolopipe import paths
-from yolopipe.config import Config
+from yolopipe.config.params import Config
+from yolopipe.config.params_file import load_config
 from yolopipe.files import sha256_file
-from yolopipe.params_file import load_config
 from yolopipe.stages import augment, parse, precompute
 from yolopipe.stages import train as train_stage
 from yolopipe.training.checkpoint import KEPT_RUNS, Checkpoint, RunFolder, open_run, read_checkpoint, write_checkpoint

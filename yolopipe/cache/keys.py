@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.config import ALGORITHMS
+from yolopipe.config.params import ALGORITHMS
 
 __all__ = ["codec_identity", "picture_key"]
 

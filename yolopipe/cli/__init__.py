@@ -5,7 +5,7 @@ Exit codes: 0 fine, 1 a check found problems or predict could not read some of i
 code.)
 """
 
-from yolopipe.cli import stages, looking, predicting, models, formats  # noqa: F401, I001  # commands are listed in this order
+from yolopipe.cli import stages, looking, predicting, models, data  # noqa: F401, I001  # commands are listed in this order
 from yolopipe.cli.application import app
 from yolopipe.cli.guard import guarded, main
 

@@ -13,7 +13,7 @@ import typer
 from yolopipe import console
 from yolopipe.cli.application import app
 from yolopipe.errors import ProblemsError, YolopipeError
-from yolopipe.problem_list import MOST_SHOWN
+from yolopipe.problems import MOST_SHOWN
 
 __all__ = ["guarded", "main"]
 

@@ -12,8 +12,8 @@ import typer
 from yolopipe import paths
 from yolopipe.cli.application import app
 from yolopipe.cli.options import Json, Params, Workers, show
-from yolopipe.params_file import load_config
-from yolopipe.workers import worker_count
+from yolopipe.config.params_file import load_config
+from yolopipe.workers.choose import worker_count
 
 
 @app.command("inspect-labels")
@@ -50,7 +50,7 @@ def _inspect_labels(
     as_json: Json = False,
 ) -> None:
     """Show what the network is taught, and check the data: boxes, doubles, leaks, classes, anchors; or one image."""
-    from yolopipe.inspection.command import run
+    from yolopipe.inspection.inspect_labels import run
 
     result = run(
         shards=shards,
@@ -97,7 +97,8 @@ def _check(
     as_json: Json = False,
 ) -> None:
     """Check config, paths and the wiring of the pipeline, before any work."""
-    from yolopipe.project import check, rows
+    from yolopipe.project import check
+    from yolopipe.project import check_rows as rows
 
     bad_enough = rows.fail_on(fail_on)
     found = check.run(params)
@@ -119,7 +120,7 @@ def _anchors(
     as_json: Json = False,
 ) -> None:
     """Show how well the anchors fit the training boxes, and propose better ones; changes nothing."""
-    from yolopipe.project import anchors
+    from yolopipe.project import propose_anchors as anchors
 
     advice = anchors.run(load_config(params), k=k, size=size)
     if as_json:
@@ -142,7 +143,7 @@ def _report(
     as_json: Json = False,
 ) -> None:
     """Write the page of scores anew from what evaluate left: curves, confusion, the worst images."""
-    from yolopipe.evaluation.rendering import run
+    from yolopipe.scoring.render_report import run
 
     show(run(load_config(params), out=out, against=against, open_page=open_page), as_json)
 
@@ -167,6 +168,6 @@ def _cache(
     as_json: Json = False,
 ) -> None:
     """Show the cache of encoded pixels that makes a second precompute cheap, or prune it."""
-    from yolopipe.cache.command import run
+    from yolopipe.cache.show_cache import run
 
     show(run(prune_now=prune, max_gb=max_gb), as_json)

@@ -10,9 +10,9 @@ import typer
 from yolopipe import paths
 from yolopipe.cli.application import app, export_app
 from yolopipe.cli.options import Json, show
-from yolopipe.deploying.wish import Rule, Wish
 from yolopipe.errors import UsageError
-from yolopipe.stages import StageResult
+from yolopipe.export.request import Rule, Wish
+from yolopipe.result import CommandResult
 
 
 @app.command("score")
@@ -25,7 +25,7 @@ def _score(
     as_json: Json = False,
 ) -> None:
     """Score any program's COCO files: COCO's AP and AR, VOC's AP."""
-    from yolopipe.evaluation.command import run
+    from yolopipe.scoring.score import run
 
     show(run(predictions, truth, plus_one=plus_one), as_json)
 
@@ -38,7 +38,7 @@ def _export_darknet(
     as_json: Json = False,
 ) -> None:
     """Darknet weights and cfg, as OpenCV and others read them."""
-    from yolopipe.model.darknet_export import run
+    from yolopipe.export.darknet import run
 
     show(run(out, weights=weights, name=name), as_json)
 
@@ -118,7 +118,7 @@ def _export_card(
     as_json: Json = False,
 ) -> None:
     """What travels in an exported network: classes, anchors, input, outputs, origin, scores."""
-    from yolopipe.deploying.command import show_card
+    from yolopipe.export.export_network import show_card
 
     show(show_card(path), as_json)
 
@@ -132,7 +132,7 @@ def _rule(wanted: bool, min_score: float | None, nms_iou: float | None, max_dete
     return Rule(**given) if wanted else None
 
 
-def _exported(model: Path, out: Path, **wanted: Any) -> StageResult:
-    from yolopipe.deploying.command import run
+def _exported(model: Path, out: Path, **wanted: Any) -> CommandResult:
+    from yolopipe.export.export_network import run
 
     return run(model, out, Wish(**wanted))

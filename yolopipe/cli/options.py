@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from yolopipe import console
-from yolopipe.stages import StageResult
+from yolopipe.result import CommandResult
 
 __all__ = ["Json", "Params", "Scheduler", "Workers", "show"]
 
@@ -28,7 +28,7 @@ Scheduler = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else on standard output.")]
 
 
-def show(result: StageResult, as_json: bool) -> None:
+def show(result: CommandResult, as_json: bool) -> None:
     """Print a result for people, or its report as JSON."""
     if as_json:
         print(json.dumps(result.report, indent=2, ensure_ascii=False))

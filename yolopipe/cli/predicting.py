@@ -51,7 +51,7 @@ def _predict(
     as_json: Json = False,
 ) -> None:
     """Detect objects in images, videos or a camera's pictures, with a model that train made."""
-    from yolopipe.prediction.command import Options, run
+    from yolopipe.prediction.predict import Options, run
 
     options = Options(
         model=model,

@@ -10,9 +10,9 @@ import typer
 
 from yolopipe.cli.application import app
 from yolopipe.cli.options import Json, Params, Scheduler, Workers, show
-from yolopipe.config import STAGES
-from yolopipe.params_file import load_config
-from yolopipe.workers import chosen_workers
+from yolopipe.config.params import STAGES
+from yolopipe.config.params_file import load_config
+from yolopipe.workers.choose import chosen_workers
 
 
 def _run_stage(

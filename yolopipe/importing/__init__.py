@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from yolopipe.importing.coco import import_coco
-from yolopipe.importing.voc import import_voc
-from yolopipe.importing.yolo import import_yolo
-from yolopipe.stages import StageResult
+from yolopipe.importing.import_coco import import_coco
+from yolopipe.importing.import_voc import import_voc
+from yolopipe.importing.import_yolo import import_yolo
+from yolopipe.result import CommandResult
 
 __all__ = ["IMPORTERS", "import_coco", "import_voc", "import_yolo"]
 
-IMPORTERS: dict[str, Callable[..., StageResult]] = {"voc": import_voc, "coco": import_coco, "yolo": import_yolo}
+IMPORTERS: dict[str, Callable[..., CommandResult]] = {"voc": import_voc, "coco": import_coco, "yolo": import_yolo}
 """Format name to ``importer(source, out, classes=None)``."""

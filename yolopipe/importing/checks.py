@@ -1,7 +1,7 @@
 """What is odd about data that can be imported: named at its source, written as it is, and left to ``parse``.
 
-The rules on boxes are those of ``parse`` (:class:`~yolopipe.parsing.BoxChecker`), at the default input size: the
-project's own may not exist yet.
+The rules on boxes are those of ``parse`` (:class:`~yolopipe.parsing.box_rules.BoxChecker`), at the default
+input size: the project's own may not exist yet.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from yolopipe.config import Parse, Precompute
+from yolopipe.config.params import Parse, Precompute
 from yolopipe.errors import Problem
-from yolopipe.headers import read_headers
+from yolopipe.imaging.headers import read_headers
 from yolopipe.importing.reading import Reading, SourceImage, SourceSplit
-from yolopipe.parsing import BoxChecker
+from yolopipe.parsing.box_rules import BoxChecker
 
 __all__ = ["find_oddities", "measure"]
 

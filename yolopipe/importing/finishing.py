@@ -17,8 +17,8 @@ from yolopipe.formats.annotation_text import format_annotation
 from yolopipe.formats.class_names import read_class_names, write_class_names
 from yolopipe.importing.checks import find_oddities
 from yolopipe.importing.reading import Aside, Reading, SourceSplit
-from yolopipe.problem_list import write_problems
-from yolopipe.stages import StageResult
+from yolopipe.problems import write_problems
+from yolopipe.result import CommandResult
 
 __all__ = ["IMPORT_PROBLEMS", "MOST_NOTES_SHOWN", "finish", "with_classes"]
 
@@ -54,7 +54,7 @@ def with_classes(reading: Reading, classes: str | Path | None) -> None:
     reading.names, reading.order = wanted, f"as in {classes}"
 
 
-def finish(reading: Reading, out: str | Path) -> StageResult:
+def finish(reading: Reading, out: str | Path) -> CommandResult:
     """Check a reading, write annotation text and class names, and say what was done.
 
     Args:
@@ -135,7 +135,7 @@ def _list(notes: Sequence[Problem]) -> None:
         IMPORT_PROBLEMS.unlink(missing_ok=True)
 
 
-def _result(reading: Reading, out: Path) -> StageResult:
+def _result(reading: Reading, out: Path) -> CommandResult:
     splits = {name: _facts(split, reading.names) for name, split in reading.splits.items()}
     notes = _by_rule(reading.notes)
     rows: dict[str, object] = {
@@ -154,7 +154,7 @@ def _result(reading: Reading, out: Path) -> StageResult:
     images = sum(len(split.images) for split in reading.splits.values())
     title = f"import {reading.kind}: {images:,} images, {many:,} class{'es' if many > 1 else ''}"
     next_step = f"name {out}/... under data: in params.yaml, then: yolopipe parse"
-    return StageResult(title, rows, {**report, "splits": splits}, next_step=next_step)
+    return CommandResult(title, rows, {**report, "splits": splits}, next_step=next_step)
 
 
 def _facts(split: SourceSplit, names: Sequence[str]) -> dict[str, Any]:

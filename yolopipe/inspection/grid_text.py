@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.geometry import invert_affine, transform_boxes
-from yolopipe.inspection.targets import BoxTargets, split_cell
+from yolopipe.imaging.geometry import invert_affine, transform_boxes
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
+from yolopipe.shards.targets import BoxTargets, split_cell
 
 __all__ = ["Positive", "class_letters", "decode_box", "positives_of", "scale_report", "scale_text"]
 

@@ -11,11 +11,11 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from yolopipe import drawing
-from yolopipe.drawing import Colour, Key, Pixels, Sketch
-from yolopipe.inspection.targets import BoxTargets, Place, split_cell
+from yolopipe.imaging import drawing
+from yolopipe.imaging.drawing import Colour, Key, Pixels, Sketch
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row, decode_pixels
+from yolopipe.shards.targets import BoxTargets, Place, split_cell
 
 __all__ = ["row_picture", "scale_picture", "sheet_picture"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
 from yolopipe.labels.boxes import xyxy_to_xywh
 from yolopipe.labels.collisions import COLLISION_RULES, best_of_key, first_come_pairs, last_of_key, near
 from yolopipe.labels.places import ANCHORS_PER_SCALE, Places

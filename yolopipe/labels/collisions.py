@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.config import CollisionRule
+from yolopipe.config.params import CollisionRule
 
 __all__ = ["COLLISION_RULES", "best_of_key", "first_come_pairs", "last_of_key", "near"]
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
 from yolopipe.labels.assign import ANCHORS_PER_SCALE, Assignment, Candidates, assign
 from yolopipe.labels.boxes import xyxy_to_xywh
-from yolopipe.shards.schema import Labels, ScaleLabel
+from yolopipe.labels.scale_label import Labels, ScaleLabel
 
 __all__ = ["DenseLabels", "decode_sparse", "encode_dense", "encode_sparse", "preprocess_true_boxes"]
 

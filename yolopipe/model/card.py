@@ -14,10 +14,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
 from yolopipe.errors import DataError
 from yolopipe.files import atomic_file, canonical_json
-from yolopipe.geometry import FILL
+from yolopipe.imaging.geometry import FILL
 
 __all__ = ["CARD_VERSION", "ModelCard", "card_from_text", "card_text", "read_card", "write_card"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
 from yolopipe.model.darknet53 import BACKBONE, convolutional, darknet53, scaled_channels
 
 __all__ = ["ANCHORS_PER_SCALE", "HEAD", "NECK", "OBJECTNESS_PRIOR", "YOLOv3", "convolutions"]

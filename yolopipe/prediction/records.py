@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yolopipe.detection.detector import ImagePrediction
 from yolopipe.errors import DataError
-from yolopipe.prediction.detector import ImagePrediction
 
 __all__ = ["CocoIds", "Looked", "coco_results", "csv_text", "document", "document_text", "read_coco_ids"]
 

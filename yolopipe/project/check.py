@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from yolopipe import console, paths
-from yolopipe.config import ALGORITHMS, Data
+from yolopipe.config.params import ALGORITHMS, Data
+from yolopipe.config.params_file import ParamsFile, read_params
 from yolopipe.formats.yaml_file import plain
-from yolopipe.params_file import ParamsFile, read_params
+from yolopipe.project.check_rows import ORDER, Row, fine
+from yolopipe.project.environment import check_disk, check_environment, check_repository
 from yolopipe.project.inputs import check_inputs, uses_sample
-from yolopipe.project.rows import ORDER, Row, fine
-from yolopipe.project.surroundings import check_disk, check_environment, check_repository
 from yolopipe.project.wiring import check_pipeline, check_sample_pipeline
 
 __all__ = ["report", "run", "show"]

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yolopipe import paths
-from yolopipe.config import Data
+from yolopipe.config.params import Data
+from yolopipe.config.params_file import ParamsFile
 from yolopipe.errors import DataError, ImageError
 from yolopipe.formats.annotation_line import BLANKS, is_comment
 from yolopipe.formats.annotation_text import Annotation, parse_annotation
 from yolopipe.formats.class_names import read_class_names
 from yolopipe.formats.text_lines import read_lines
-from yolopipe.images import read_header
-from yolopipe.params_file import ParamsFile
-from yolopipe.project.rows import Row, class_list, fine
+from yolopipe.imaging.images import read_header
+from yolopipe.project.check_rows import Row, class_list, fine
 
 __all__ = ["check_inputs", "uses_sample"]
 

@@ -17,10 +17,10 @@ from yolopipe.errors import UsageError
 from yolopipe.files import atomic_directory, atomic_file
 from yolopipe.importing import IMPORTERS
 from yolopipe.paths import SAMPLE
+from yolopipe.project.check_rows import class_list
 from yolopipe.project.imported import Chosen, choose_data
-from yolopipe.project.rows import class_list
 from yolopipe.project.templates import PIPELINE, SAMPLE_PIPELINE, own_params, template
-from yolopipe.stages import StageResult
+from yolopipe.result import CommandResult
 
 __all__ = ["ANNOTATIONS", "run"]
 
@@ -33,7 +33,7 @@ PLACEHOLDERS = {
 }
 
 
-def run(directory: str | Path = ".", *, source: tuple[str, Path] | None = None, demo: bool = False) -> StageResult:
+def run(directory: str | Path = ".", *, source: tuple[str, Path] | None = None, demo: bool = False) -> CommandResult:
     """Write ``params.yaml``, ``dvc.yaml``, ``.gitignore`` and ``.dvcignore`` into a folder.
 
     A file that is there is never overwritten; the two ignore files gain the lines that they lack.
@@ -84,7 +84,7 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _scaffold(folder: Path, source: tuple[str, Path] | None, demo: bool, undo: ExitStack) -> StageResult:
+def _scaffold(folder: Path, source: tuple[str, Path] | None, demo: bool, undo: ExitStack) -> CommandResult:
     _refuse_to_overwrite(_files(PLACEHOLDERS, demo), has_source=source is not None)
     chosen = None
     rows: dict[str, object] = {}
@@ -170,7 +170,7 @@ def _import(form: str, path: Path, undo: ExitStack) -> tuple[Chosen, dict[str, o
 
 def _result(
     folder: Path, written: Sequence[Path], chosen: Chosen | None, rows: dict[str, object], demo: bool
-) -> StageResult:
+) -> CommandResult:
     names = [path.as_posix() for path in written]
     rows = {**rows, "written": ", ".join(names) or "nothing: all of it was there"}
     if chosen:
@@ -197,7 +197,7 @@ def _result(
         "next": commands,
     }
     kind = "with the embedded sample" if demo else "with imported data" if chosen else "for data of your own"
-    return StageResult(f"init: a project {kind} in {folder}", rows, report, next_step=" && ".join(commands))
+    return CommandResult(f"init: a project {kind} in {folder}", rows, report, next_step=" && ".join(commands))
 
 
 def _next_commands(folder: Path) -> list[str]:

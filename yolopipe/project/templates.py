@@ -1,7 +1,7 @@
 """The files of a new project: this repository's own, packed with yolopipe (tests hold the copies equal).
 
 A project of the user's own gets the same ``params.yaml``, comments and all, with the defaults of
-:mod:`yolopipe.config` for values and without the section of the embedded sample.
+:mod:`yolopipe.config.params` for values and without the section of the embedded sample.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from yolopipe.config import Config
+from yolopipe.config.params import Config
 from yolopipe.formats.yaml_file import plain
 
 __all__ = ["PIPELINE", "SAMPLE_PIPELINE", "own_params", "template"]

@@ -14,10 +14,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from yolopipe.config import STAGE_PARAMS, STAGES
+from yolopipe.config.params import STAGE_PARAMS, STAGES
 from yolopipe.errors import ConfigError
 from yolopipe.formats.yaml_file import place, read_yaml
-from yolopipe.project.rows import Row, fine
+from yolopipe.project.check_rows import Row, fine
 from yolopipe.project.templates import PIPELINE, SAMPLE_PIPELINE, template
 
 __all__ = ["check_pipeline", "check_sample_pipeline"]

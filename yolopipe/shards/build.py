@@ -12,23 +12,24 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from yolopipe.augmentation import apply_colour
 from yolopipe.cache.keys import codec_identity, picture_key
 from yolopipe.cache.settings import CacheRun
 from yolopipe.cache.store import cached, trouble
-from yolopipe.config import STRIDES, Assignment, Precompute
+from yolopipe.config.params import STRIDES, Assignment, Precompute
 from yolopipe.errors import ImageError, Problem, YolopipeError
 from yolopipe.files import atomic_file, sha256_file
-from yolopipe.geometry import compose, fill_outside, letterbox_matrix, transform_boxes, warp
-from yolopipe.images import decode_image, read_bytes
+from yolopipe.imaging.augmentation import apply_colour
+from yolopipe.imaging.geometry import compose, fill_outside, letterbox_matrix, transform_boxes, warp
+from yolopipe.imaging.images import decode_image, read_bytes
 from yolopipe.labels.assign import Assignment as Assigned
 from yolopipe.labels.assign import assign
+from yolopipe.labels.scale_label import Labels
 from yolopipe.labels.sparse import encode_sparse
 from yolopipe.shards.label_info import LabelInfo, count_labels
 from yolopipe.shards.manifest import ShardInfo
 from yolopipe.shards.plan import PlannedShard
 from yolopipe.shards.reader import WRITERS
-from yolopipe.shards.schema import Labels, Row, boxes_at_size
+from yolopipe.shards.schema import Row, boxes_at_size
 from yolopipe.tables import split_boxes
 
 __all__ = ["BuiltShard", "ShardTask", "build_shard", "encoded_bytes"]

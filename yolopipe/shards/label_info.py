@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
 from yolopipe.labels.assign import ANCHORS_PER_SCALE, Assignment
 from yolopipe.labels.collisions import COLLISION_RULES
 

@@ -24,9 +24,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
 from yolopipe.errors import ShardError
-from yolopipe.shards.schema import LABEL_PARTS, Row, ScaleLabel, labels_from, smaller_sizes
+from yolopipe.labels.scale_label import ScaleLabel
+from yolopipe.shards.schema import LABEL_PARTS, Row, labels_from, smaller_sizes
 from yolopipe.tables import box_column, list_column
 
 __all__ = ["ROWS_PER_GROUP", "read_group", "read_parquet", "schema_of", "write_parquet"]

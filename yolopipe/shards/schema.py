@@ -20,21 +20,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
+from yolopipe.labels.scale_label import Labels, ScaleLabel
 
 __all__ = [
     "ARRAYS",
     "FEATURES",
     "LABEL_PARTS",
     "SCHEMA_VERSION",
-    "Labels",
     "Row",
-    "ScaleLabel",
     "arrays_of",
     "boxes_at_size",
     "decode_pixels",
@@ -46,24 +45,6 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 """Readers refuse any other."""
-
-
-class ScaleLabel(NamedTuple):
-    """The sparse label of one image at one scale.
-
-    Args:
-        cell: (P,) int32, ascending; ``(y * grid + x) * 3 + anchor``.
-        box: (P,) uint16; the box taught at that cell and anchor.
-        slots: (T,) uint16; the boxes of this scale's list, slot 0 first; at most ``max_bbox_per_scale``.
-    """
-
-    cell: npt.NDArray[np.int32]
-    box: npt.NDArray[np.uint16]
-    slots: npt.NDArray[np.uint16]
-
-
-Labels = tuple[ScaleLabel, ScaleLabel, ScaleLabel]
-"""Small stride first."""
 
 
 @dataclass(frozen=True, slots=True)

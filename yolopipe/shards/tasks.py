@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.cache.settings import CacheRun
-from yolopipe.config import Assignment, Precompute
+from yolopipe.config.params import Assignment, Precompute
 from yolopipe.shards.build import ShardTask
 from yolopipe.shards.plan import PlannedShard
 from yolopipe.shards.samples import SampleTable

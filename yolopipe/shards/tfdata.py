@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
 from yolopipe.errors import ShardError
 from yolopipe.shards.manifest import Manifest, ShardInfo
 from yolopipe.shards.parquet import ROWS_PER_GROUP, read_group

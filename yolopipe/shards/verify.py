@@ -8,9 +8,9 @@ from pathlib import Path
 from yolopipe import console
 from yolopipe.errors import ShardError
 from yolopipe.files import sha256_file
+from yolopipe.result import CommandResult
 from yolopipe.shards.manifest import Manifest, ShardInfo, load_manifest
 from yolopipe.shards.reader import READERS
-from yolopipe.stages import StageResult
 
 __all__ = ["run", "verify_shards"]
 
@@ -82,7 +82,7 @@ def _where(path: Path, shard: ShardInfo, form: str) -> str:
     return f"{path}: its {rows:,} rows can be read, but its bytes are others (SHA-256 differs)"
 
 
-def run(directory: str | Path) -> StageResult:
+def run(directory: str | Path) -> CommandResult:
     """``yolopipe verify``: all shards against the manifest.
 
     Raises:
@@ -93,4 +93,4 @@ def run(directory: str | Path) -> StageResult:
     count = sum(len(split.shards) for split in manifest.splits.values())
     rows = sum(split.rows for split in manifest.splits.values())
     report = {"shards": count, "rows": rows, "bytes": size}
-    return StageResult(f"verify: {count:,} shards, {rows:,} rows, {size / 1e6:,.1f} MB: all whole", {}, report)
+    return CommandResult(f"verify: {count:,} shards, {rows:,} rows, {size / 1e6:,.1f} MB: all whole", {}, report)

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from yolopipe import console, paths
-from yolopipe.augmentation import (
+from yolopipe.config.params import Augment, Config
+from yolopipe.files import atomic_directory
+from yolopipe.imaging.augmentation import (
     OPERATIONS,
     Variants,
     augment_variants,
@@ -20,16 +22,14 @@ from yolopipe.augmentation import (
     identity_variants,
     move_boxes,
 )
-from yolopipe.config import Augment, Config
-from yolopipe.files import atomic_directory
-from yolopipe.stages import StageResult
+from yolopipe.result import CommandResult
 from yolopipe.tables import AUGMENTED_SCHEMA, TableReader, box_column, list_column, split_boxes, table_writer
-from yolopipe.workers import Workers
+from yolopipe.workers.pool import Workers
 
 __all__ = ["augment_table", "run"]
 
 
-def run(config: Config, *, workers: Workers = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1) -> CommandResult:
     """Write ``data/augmented/{train,val}.parquet``.
 
     Args:
@@ -44,7 +44,7 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
         for split, params in (("train", config.augment), ("val", None)):
             with TableReader(paths.PARSED / f"{split}.parquet", made_by="parse") as parsed:
                 report[split] = _augment_split(parsed, folder / f"{split}.parquet", split, params, config.seed)
-    return StageResult(_title(report), _rows(report), report, "yolopipe precompute")
+    return CommandResult(_title(report), _rows(report), report, "yolopipe precompute")
 
 
 def _augment_split(parsed: TableReader, out: Path, split: str, params: Augment | None, seed: int) -> dict[str, Any]:

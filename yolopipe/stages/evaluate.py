@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from yolopipe import console, paths
-from yolopipe.config import Config, Evaluate
+from yolopipe.config.params import Config, Evaluate
+from yolopipe.detection.nms import ImageDetections, detect_batch
+from yolopipe.detection.to_source import detections_in_source, to_source
 from yolopipe.errors import DataError
-from yolopipe.evaluation.baseline import committed_metrics
-from yolopipe.evaluation.nms import ImageDetections, detect_batch
-from yolopipe.evaluation.page import write_report
-from yolopipe.evaluation.pictures import evenly_spread, example_of
-from yolopipe.evaluation.plots import write_plots
-from yolopipe.evaluation.report import (
+from yolopipe.files import write_json
+from yolopipe.result import CommandResult
+from yolopipe.scoring.baseline import committed_metrics
+from yolopipe.scoring.pictures import evenly_spread, example_of
+from yolopipe.scoring.plots import write_plots
+from yolopipe.scoring.report_page import write_report
+from yolopipe.scoring.results import (
     Evaluation,
     Found,
     assess,
@@ -27,25 +30,22 @@ from yolopipe.evaluation.report import (
     predictions_table,
     untested,
 )
-from yolopipe.evaluation.same_data import check_same_data
-from yolopipe.evaluation.source import detections_in_source, to_source
-from yolopipe.files import write_json
+from yolopipe.scoring.same_data import check_same_data
 from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import Row, decode_pixels
-from yolopipe.stages import StageResult
 from yolopipe.tables import write_table
-from yolopipe.threads import in_threads
-from yolopipe.workers import Workers
+from yolopipe.workers.pool import Workers
+from yolopipe.workers.threads import in_threads
 
 if TYPE_CHECKING:
-    from yolopipe.evaluation.network import Predict
-    from yolopipe.evaluation.outputs import RawScale
+    from yolopipe.detection.network import Predict
+    from yolopipe.detection.outputs import RawScale
 
 __all__ = ["run"]
 
 
-def run(config: Config, *, workers: Workers = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1) -> CommandResult:
     """Write ``metrics/eval.json``, ``plots/evaluate``, ``predictions/val.parquet``, and the page that shows them.
 
     Args:
@@ -84,10 +84,10 @@ def run(config: Config, *, workers: Workers = 1) -> StageResult:
 
 
 def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
-    from yolopipe.training.device import import_tensorflow
+    from yolopipe.backend import import_tensorflow
 
     import_tensorflow()  # before anything else does: this one is quiet, and leaves memory on the GPU to others
-    from yolopipe.evaluation.network import predictor
+    from yolopipe.detection.network import predictor
     from yolopipe.model.model_file import load_model
 
     weights = {"last": paths.LAST_WEIGHTS, "best": paths.BEST_WEIGHTS}[params.weights]
@@ -134,7 +134,7 @@ def _add(found: Found, row: Row, image: ImageDetections) -> None:
     found.outside += outside
 
 
-def _result(evaluation: Evaluation, found: Found, class_names: Sequence[str]) -> StageResult:
+def _result(evaluation: Evaluation, found: Found, class_names: Sequence[str]) -> CommandResult:
     without_truth = untested(evaluation.measures, class_names)
     if without_truth:
         console.note(f"warning: no val box of {few(without_truth)}: no AP for it, and it does not count in mAP")
@@ -155,7 +155,7 @@ def _result(evaluation: Evaluation, found: Found, class_names: Sequence[str]) ->
     }
     boxes = int(evaluation.measures.coco.boxes.sum())
     title = f"{len(found.images):,} images, {boxes:,} boxes, {detections:,} detections"
-    return StageResult(title, rows, report, "yolopipe report --open; dvc metrics diff")
+    return CommandResult(title, rows, report, "yolopipe report --open; dvc metrics diff")
 
 
 def _threshold_rows(evaluation: Evaluation) -> dict[str, str]:

@@ -14,22 +14,23 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from yolopipe import console, paths
-from yolopipe.checked_lines import LinesTask, check_lines, finding_of, in_pieces
-from yolopipe.config import Config
+from yolopipe.config.params import Config
 from yolopipe.errors import DataError, ProblemsError
 from yolopipe.files import atomic_directory, atomic_file, write_json
-from yolopipe.findings import Policy, SplitFindings, apply_policy, blocking
 from yolopipe.formats.annotation_line import BLANKS, is_comment
 from yolopipe.formats.annotation_text import images_named_twice
 from yolopipe.formats.class_names import read_class_names
 from yolopipe.formats.path_register import PathRegister
 from yolopipe.formats.text_lines import read_lines
-from yolopipe.parse_report import Counts, ParsedSplit, add_counts, counts_of, split_counts, summary_of
-from yolopipe.parsing import BoxChecker, guess_format
-from yolopipe.problem_list import ProblemList, problem_list
-from yolopipe.stages import StageResult
+from yolopipe.parsing.box_rules import BoxChecker, guess_format
+from yolopipe.parsing.lines import LinesTask, check_lines, finding_of, in_pieces
+from yolopipe.parsing.policy import Policy, SplitFindings, apply_policy, blocking
+from yolopipe.parsing.summary import Counts, ParsedSplit, add_counts, counts_of, split_counts, summary_of
+from yolopipe.problems import ProblemList, problem_list
+from yolopipe.result import CommandResult
 from yolopipe.tables import PARSED_SCHEMA, box_column, list_column, table_writer
-from yolopipe.workers import Workers, map_in_order
+from yolopipe.workers.mapping import map_in_order
+from yolopipe.workers.pool import Workers
 
 __all__ = ["FAILED_PROBLEMS", "run"]
 
@@ -47,7 +48,7 @@ FEW_IMAGES = 4096
 Read = TypeVar("Read")
 
 
-def run(config: Config, *, workers: Workers = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1) -> CommandResult:
     """Check every image and every box, and write the tables of those that are good.
 
     Args:

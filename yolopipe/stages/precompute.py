@@ -13,9 +13,10 @@ from yolopipe import console, paths
 from yolopipe.cache.session import cache_session, record_run
 from yolopipe.cache.settings import CacheRun, cache_bytes
 from yolopipe.cache.store import close_store
-from yolopipe.config import STRIDES, Config
+from yolopipe.config.params import STRIDES, Config
 from yolopipe.errors import Problem, ProblemsError
 from yolopipe.files import atomic_directory, early_sync
+from yolopipe.result import CommandResult
 from yolopipe.shards.build import BuiltShard, build_shard
 from yolopipe.shards.estimate import check_space
 from yolopipe.shards.label_info import collisions_text, smaller_text, sum_labels
@@ -23,14 +24,14 @@ from yolopipe.shards.manifest import Manifest, SplitInfo, write_manifest
 from yolopipe.shards.plan import PlannedShard, plan_shards
 from yolopipe.shards.samples import SampleTable
 from yolopipe.shards.tasks import ShardTasks
-from yolopipe.stages import StageResult
 from yolopipe.tables import TableReader
-from yolopipe.workers import Workers, map_unordered
+from yolopipe.workers.mapping import map_unordered
+from yolopipe.workers.pool import Workers
 
 __all__ = ["run"]
 
 
-def run(config: Config, *, workers: Workers = 1, cache_gb: float | None = None) -> StageResult:
+def run(config: Config, *, workers: Workers = 1, cache_gb: float | None = None) -> CommandResult:
     """Write ``data/shards``: shards first, ``manifest.json`` last, all of it under its final name at once.
 
     Args:
@@ -136,7 +137,7 @@ def _manifest(config: Config, class_names: tuple[str, ...], splits: dict[str, Sp
     )
 
 
-def _result(manifest: Manifest) -> StageResult:
+def _result(manifest: Manifest) -> CommandResult:
     rows: dict[str, object] = {}
     report: dict[str, Any] = {}
     for name, split in manifest.splits.items():
@@ -168,7 +169,7 @@ def _result(manifest: Manifest) -> StageResult:
     rows["labels"] = f"{per_box:.1f} bytes a box (sparse{sizes})"
     also = f" (labels for {', '.join(map(str, manifest.smaller_sizes))} px too)" if manifest.smaller_sizes else ""
     title = f"precompute: {manifest.input_size} px{also}, {manifest.format}, {manifest.encoding}"
-    return StageResult(title, rows, report, "yolopipe train   (or look first: yolopipe inspect-labels)")
+    return CommandResult(title, rows, report, "yolopipe train   (or look first: yolopipe inspect-labels)")
 
 
 def _pixel_counts(built: Sequence[BuiltShard]) -> dict[str, int]:
@@ -176,7 +177,7 @@ def _pixel_counts(built: Sequence[BuiltShard]) -> dict[str, int]:
     return {"reused": reused, "encoded": sum(s.info.rows for s in built if s.info is not None) - reused}
 
 
-def _with_pixels(result: StageResult, built: Sequence[BuiltShard]) -> StageResult:
+def _with_pixels(result: CommandResult, built: Sequence[BuiltShard]) -> CommandResult:
     """The result and what the side cache was worth: on the screen only, never in a file."""
     counts = _pixel_counts(built)
     trouble = sorted({shard.cache_trouble for shard in built} - {""})

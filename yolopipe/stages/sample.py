@@ -1,6 +1,6 @@
 """The embedded data: writes scenes of handwriting, their annotation text and the class names.
 
-What a user's own data would be; see :mod:`yolopipe.sample` for how a scene is made.
+What a user's own data would be; see :mod:`yolopipe.sample.scenes` for how a scene is made.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe import console, paths
-from yolopipe.config import Config, Sample
+from yolopipe.config.params import Config, Sample
 from yolopipe.errors import YolopipeError
 from yolopipe.files import atomic_directory, atomic_file
 from yolopipe.formats.annotation_text import format_annotation
 from yolopipe.formats.class_names import write_class_names
-from yolopipe.sample import CLASS_NAMES, Scene, compose_scene, split_handwriting
-from yolopipe.stages import StageResult
-from yolopipe.workers import Workers, map_in_order
+from yolopipe.result import CommandResult
+from yolopipe.sample.scenes import CLASS_NAMES, Scene, compose_scene, split_handwriting
+from yolopipe.workers.mapping import map_in_order
+from yolopipe.workers.pool import Workers
 
 __all__ = ["load_handwriting", "run"]
 
@@ -52,7 +53,7 @@ class _Done(NamedTuple):
     backgrounds: int
 
 
-def run(config: Config, *, workers: Workers = 1) -> StageResult:
+def run(config: Config, *, workers: Workers = 1) -> CommandResult:
     """Write ``data/sample``: images, ``train.txt``, ``val.txt``, ``classes.names``.
 
     Scene k of a split depends on (seed, split, k) alone; train and val share no handwriting.
@@ -138,7 +139,7 @@ def _save(file: Path, scene: Scene) -> None:
     file.write_bytes(encoded.tobytes())
 
 
-def _result(done: Sequence[tuple[_Task, _Done]]) -> StageResult:
+def _result(done: Sequence[tuple[_Task, _Done]]) -> CommandResult:
     report: dict[str, dict[str, object]] = {}
     rows: dict[str, object] = {}
     for split in SPLITS:
@@ -155,4 +156,4 @@ def _result(done: Sequence[tuple[_Task, _Done]]) -> StageResult:
     rows["handwriting"] = "train and val share none (scikit-learn's digits, parted by seed)"
     rows["written"] = f"{paths.SAMPLE}/{{images/, train.txt, val.txt, classes.names}}"
     total = sum(len(part.lines) for _, part in done)
-    return StageResult(f"sample: {total:,} scenes of handwriting", rows, report, next_step="yolopipe parse")
+    return CommandResult(f"sample: {total:,} scenes of handwriting", rows, report, next_step="yolopipe parse")

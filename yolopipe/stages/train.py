@@ -9,20 +9,22 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from yolopipe import console, paths
-from yolopipe.config import Config, Train
+from yolopipe.backend import derived_seed
+from yolopipe.config.params import Config, Train
 from yolopipe.errors import DataError, ShardError
 from yolopipe.files import sha256_file
+from yolopipe.result import CommandResult
 from yolopipe.shards.manifest import Manifest, ShardInfo, load_manifest
 from yolopipe.shards.verify import verify_shards
-from yolopipe.stages import StageResult
-from yolopipe.training.device import derived_seed, prepare_tensorflow, strategy_over, training_devices
+from yolopipe.training.device import prepare_tensorflow, strategy_over, training_devices
+from yolopipe.training.machines import Team, team_of
 from yolopipe.training.start_file import StartFile, start_file
-from yolopipe.training.team import Team, team_of
-from yolopipe.workers import Workers, die_with_parent
+from yolopipe.workers.pool import Workers
+from yolopipe.workers.processes import die_with_parent
 
 if TYPE_CHECKING:
     from yolopipe.training.checkpoint import RunFolder
-    from yolopipe.training.course import Course, EpochLog
+    from yolopipe.training.epoch_plan import Course, EpochLog
     from yolopipe.training.speed import Speed
 
 __all__ = ["PICTURES_EVERY", "run"]
@@ -31,7 +33,7 @@ PICTURES_EVERY = 5
 """Epochs between two sheets of predictions in TensorBoard, where nobody asks for another number."""
 
 
-def run(config: Config, *, workers: Workers = 1, pictures_every: int = PICTURES_EVERY) -> StageResult:
+def run(config: Config, *, workers: Workers = 1, pictures_every: int = PICTURES_EVERY) -> CommandResult:
     """Train a network on ``data/shards``, or go on where an earlier run of the same params was stopped.
 
     Args:
@@ -94,17 +96,17 @@ def _to_read(config: Config, manifest: Manifest) -> list[ShardInfo]:
     return [*(shard for shard in train.shards if shard.copy < epochs), *manifest.splits["val"].shards]
 
 
-def _assist(config: Config, manifest: Manifest, start: StartFile | None, team: Team) -> StageResult:
+def _assist(config: Config, manifest: Manifest, start: StartFile | None, team: Team) -> CommandResult:
     """On a machine that is not the chief: nothing is written."""
-    from yolopipe.training.learner import make_learner
-    from yolopipe.training.team import assist
+    from yolopipe.training.machines import assist
+    from yolopipe.training.trainer import make_learner
 
     course = _course(config, manifest)
     learner = make_learner(config, manifest, steps=course.steps, start=start)
     console.note(f"machine {team.index + 1} of {len(team.addresses)}: {team.addresses[0]} writes the results")
     history, speed = assist(course, learner, team)
     report = {"machine": team.index, "epochs": len(history), "images_per_second": round(speed.images_per_second, 1)}
-    return StageResult(f"train: {len(history)} epochs; the results are on {team.addresses[0]}", {}, report)
+    return CommandResult(f"train: {len(history)} epochs; the results are on {team.addresses[0]}", {}, report)
 
 
 def _train(
@@ -114,13 +116,13 @@ def _train(
     device: str,
     pictures_every: int,
     team: Team | None = None,
-) -> StageResult:
+) -> CommandResult:
     """Every file of the stage is written here or below."""
     from yolopipe.model.card import write_card
     from yolopipe.training.checkpoint import open_run
-    from yolopipe.training.learner import make_learner
     from yolopipe.training.resume import Resumable, run_key
     from yolopipe.training.session import run_epochs, write_numbers
+    from yolopipe.training.trainer import make_learner
 
     params, course = config.train, _course(config, manifest)
     inputs = {"weights": start.sha256} if start else {}
@@ -175,7 +177,7 @@ def _copy_of(epoch: int, manifest: Manifest) -> int:
 def _course(config: Config, manifest: Manifest) -> Course:
     """Epoch e reads augmented copy e mod copies, in an order drawn from (seed, e)."""
     from yolopipe.shards.tfdata import batches
-    from yolopipe.training.course import Course
+    from yolopipe.training.epoch_plan import Course
     from yolopipe.training.sizes import sizes_of_epoch
 
     params, images = config.train, manifest.splits["train"].rows_per_copy
@@ -215,7 +217,7 @@ def _course(config: Config, manifest: Manifest) -> Course:
 
 def _result(
     config: Config, manifest: Manifest, history: list[EpochLog], *, device: str, speed: Speed, weights: int
-) -> StageResult:
+) -> CommandResult:
     from yolopipe.training.advice import advice
     from yolopipe.training.logs import loss_text, train_metrics, validated_best
 
@@ -243,7 +245,7 @@ def _result(
         "advice": suggested,
     }
     title = f"train: {len(history)} epochs of {images:,} images, best validation loss {best.val['total_loss']:.3g}"
-    return StageResult(title, rows, report, next_step="yolopipe evaluate")
+    return CommandResult(title, rows, report, next_step="yolopipe evaluate")
 
 
 def _unusual(config: Config, history: list[EpochLog], metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -257,7 +259,7 @@ def _unusual(config: Config, history: list[EpochLog], metrics: Mapping[str, Any]
     return found
 
 
-def _with_start(result: StageResult, params: Train, start: StartFile | None, outcome: Any) -> StageResult:
+def _with_start(result: CommandResult, params: Train, start: StartFile | None, outcome: Any) -> CommandResult:
     """The same result with what training started from, and what stood still for how long."""
     rows = start.rows(outcome) if start else {}
     if params.freeze != "none":

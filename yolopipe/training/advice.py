@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from yolopipe.training.course import EpochLog, best_epoch
+from yolopipe.training.epoch_plan import EpochLog, best_epoch
 from yolopipe.training.speed import Speed
 
 __all__ = ["advice"]

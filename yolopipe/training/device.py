@@ -6,70 +6,16 @@ Importing this module does not import TensorFlow; calling its functions does.
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+from yolopipe.backend import derived_seed, import_tensorflow
 
 __all__ = [
-    "derived_seed",
-    "import_tensorflow",
-    "muted_stderr",
     "prepare_tensorflow",
     "strategy_over",
     "training_devices",
 ]
-
-
-@contextmanager
-def muted_stderr() -> Iterator[None]:
-    """Nothing reaches file descriptor 2; after an error all of it does.
-
-    TensorFlow's C++ side greets with lines about oneDNN and CUDA before any log level that it obeys is set.
-    """
-    sys.stderr.flush()
-    real = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except Exception:  # Ctrl-C is none: what was said has nothing to do with it
-            kept.seek(0)
-            os.write(real, kept.read())
-            raise
-        finally:
-            os.dup2(real, 2)
-            os.close(real)
-
-
-def import_tensorflow() -> Any:
-    """Import TensorFlow without its chatter, and let it take GPU memory as it needs it, not all at once.
-
-    Returns:
-        The ``tensorflow`` module.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with muted_stderr():
-        import tensorflow as tf
-
-        for gpu in tf.config.list_physical_devices("GPU"):
-            try:
-                tf.config.experimental.set_memory_growth(gpu, True)
-            except RuntimeError:  # the GPU is in use already: whoever started it has chosen
-                continue
-    return tf
-
-
-def derived_seed(*words: int) -> int:
-    """A seed of 32 bits from any number of non-negative ones: what NumPy's and TensorFlow's old generators take.
-
-    >>> derived_seed(42, 0) != derived_seed(42, 1), derived_seed(2**62) < 2**32
-    (True, True)
-    """
-    return int(np.random.SeedSequence(words).generate_state(1)[0])
 
 
 def prepare_tensorflow(seed: int) -> str:

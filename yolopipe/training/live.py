@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from yolopipe import console
-from yolopipe.training.course import EpochLog
+from yolopipe.training.epoch_plan import EpochLog
 
 __all__ = ["LiveLog"]
 

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import tensorflow as tf
 
-from yolopipe.drawing import Pixels
 from yolopipe.files import atomic_directory
-from yolopipe.training.course import EpochLog, best_epoch
+from yolopipe.imaging.drawing import Pixels
+from yolopipe.training.epoch_plan import EpochLog, best_epoch
 from yolopipe.training.step import LOSS_NAMES
 
 __all__ = ["TensorBoardLog", "loss_text", "train_metrics", "validated_best", "write_curves"]

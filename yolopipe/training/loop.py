@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from yolopipe.console import Advance, clock, progress
-from yolopipe.training.course import Course, EpochLog
+from yolopipe.training.epoch_plan import Course, EpochLog
 from yolopipe.training.logs import loss_text
 from yolopipe.training.nonfinite import Place
 from yolopipe.training.reader import LossReader

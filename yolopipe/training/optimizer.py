@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from yolopipe.config import Train
+from yolopipe.config.params import Train
 from yolopipe.training.decay import exclude_from_decay
 from yolopipe.training.freezing import LateAdam, frozen_paths
 from yolopipe.training.schedule import WarmupCosine

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from yolopipe.config import Evaluate
-from yolopipe.drawing import Pixels
-from yolopipe.evaluation.network import Predict
-from yolopipe.evaluation.nms import detect_batch
-from yolopipe.evaluation.pictures import contact_sheet, evenly_spread, example_of
+from yolopipe.config.params import Evaluate
+from yolopipe.detection.network import Predict
+from yolopipe.detection.nms import detect_batch
+from yolopipe.imaging.drawing import Pixels
+from yolopipe.scoring.pictures import contact_sheet, evenly_spread, example_of
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import decode_pixels

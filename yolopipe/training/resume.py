@@ -18,10 +18,10 @@ import numpy as np
 import tensorflow as tf
 
 from yolopipe import console
-from yolopipe.config import ALGORITHMS, Config
+from yolopipe.config.params import ALGORITHMS, Config
 from yolopipe.files import atomic_file, canonical_json
 from yolopipe.training.checkpoint import Checkpoint, RunFolder, read_checkpoint, runs_directory
-from yolopipe.training.course import EpochLog
+from yolopipe.training.epoch_plan import EpochLog
 
 __all__ = ["Resumable", "run_key"]
 

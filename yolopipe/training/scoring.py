@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from yolopipe.config import Evaluate
-from yolopipe.evaluation.network import Predict
-from yolopipe.evaluation.nms import detect_batch
-from yolopipe.evaluation.scores import Detections, Truth, coco_scores
-from yolopipe.evaluation.source import detections_in_source, to_source
+from yolopipe.config.params import Evaluate
+from yolopipe.detection.network import Predict
+from yolopipe.detection.nms import detect_batch
+from yolopipe.detection.to_source import detections_in_source, to_source
+from yolopipe.scoring.scores import Detections, Truth, coco_scores
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.training.speed import Batches

@@ -9,20 +9,20 @@ from datetime import datetime
 from pathlib import Path
 
 from yolopipe import console, paths
-from yolopipe.evaluation.network import Predict, predictor
+from yolopipe.detection.network import Predict, predictor
 from yolopipe.files import write_json
 from yolopipe.model.model_file import save_model
 from yolopipe.shards.manifest import Manifest
-from yolopipe.training.course import Course, EpochLog, best_epoch
-from yolopipe.training.learner import Learner
+from yolopipe.training.epoch_plan import Course, EpochLog, best_epoch
 from yolopipe.training.live import LiveLog
 from yolopipe.training.logs import TensorBoardLog, train_metrics, write_curves
 from yolopipe.training.loop import fit
+from yolopipe.training.machines import Team, chiefs, lost_told, share_start
 from yolopipe.training.pictures import picture_maker
 from yolopipe.training.resume import Resumable
 from yolopipe.training.scoring import map_scorer
 from yolopipe.training.speed import Speed
-from yolopipe.training.team import Team, chiefs, lost_told, share_start
+from yolopipe.training.trainer import Learner
 
 __all__ = ["run_epochs", "write_numbers"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from yolopipe.training.device import derived_seed
+from yolopipe.backend import derived_seed
 
 __all__ = ["sizes_of_epoch"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from yolopipe.config import STRIDES
+from yolopipe.config.params import STRIDES
 from yolopipe.model.loss import ScaleTarget, compute_loss
 
 __all__ = [

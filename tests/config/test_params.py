@@ -1,0 +1,149 @@
+import re
+from itertools import pairwise
+
+import pytest
+import yaml
+from ruamel.yaml import YAML
+
+from yolopipe.config.params import ALGORITHMS, STAGE_PARAMS, STAGES, Config
+from yolopipe.config.params_file import load_config
+from yolopipe.errors import ConfigError
+
+DATA = "data:\n  train: t.txt\n  val: v.txt\n  classes: c.names\n  images: images\n"
+
+
+def load(tmp_path, text, **options):
+    (tmp_path / "params.yaml").write_text(text)
+    return load_config(tmp_path / "params.yaml", **options)
+
+
+def test_the_projects_own_file_is_read_whole(repo):
+    config = load_config(repo / "params.yaml")
+    written = YAML(typ="safe").load((repo / "params.yaml").read_text())
+    for section, values in config.model_dump().items():
+        if section == "seed":
+            assert written["seed"] == values
+        else:
+            assert set(written[section]) == set(values), "every key is written out, so that -S finds it"
+
+
+def test_every_key_of_params_yaml_has_a_comment_above(repo):
+    lines = (repo / "params.yaml").read_text().splitlines()
+    for above, line in pairwise(lines):
+        section = ""
+        if re.match(r"\S+:$", line):
+            section = line
+        if re.match(r" {2}\w+:", line) and not re.match(r" {2}\d*\w+: \d+$", line):
+            assert above.strip().startswith(("#", "- ")), f"{section} {line!r} has no comment"
+
+
+def test_yaml_1_1_and_1_2_readers_agree_on_our_file(repo):
+    """DVC reads YAML 1.2, other tools 1.1: the file is written so that both see the same values."""
+    text = (repo / "params.yaml").read_text()
+    assert yaml.safe_load(text) == YAML(typ="safe").load(text)
+
+
+@pytest.mark.parametrize("text", ["1e-5", "1e-05", "0.00001", "1.0e-5", "5E-5"])
+def test_numbers_as_dvc_writes_them(tmp_path, text):
+    config = load(tmp_path, f"{DATA}train:\n  lr_init: {text}\n  lr_end: 0\n")
+    assert config.train.lr_init == float(text)
+
+
+def test_minimal_file_gets_defaults(tmp_path):
+    assert load(tmp_path, DATA) == Config(
+        data={"train": "t.txt", "val": "v.txt", "classes": "c.names", "images": "images"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("train:\n  learning_rate: 1\n", r"params\.yaml:7:3: unknown key `train\.learning_rate`"),
+        ("train:\n  lr_int: 1\n", r"did you mean `train\.lr_init`\?"),
+        ("trian:\n  epochs: 1\n", r"params\.yaml:6:1: unknown key `trian`; did you mean `train`\?"),
+        ("train:\n  epochs: eight\n", r"params\.yaml:7:11: `train\.epochs`: .*integer.*, got 'eight'"),
+        ("train:\n  lr_init: '1e-4'\n", r"`train\.lr_init`: .*number, got '1e-4'"),
+        ("train:\n  epochs: 0\n", r"`train\.epochs`: .*greater than or equal to 1, got 0"),
+        ("train:\n  epochs: 2.5\n", r"`train\.epochs`"),
+        ("train:\n  epochs: true\n", r"`train\.epochs`: .*not true or false"),
+        ("train:\n  epochs:\n", r"`train\.epochs`"),
+        ("augment:\n  flip: 1.5\n", r"`augment\.flip`: .*less than or equal to 1"),
+        ("precompute:\n  input_size: 100\n", r"multiple of 32, got 100"),
+        (
+            "precompute:\n  input_size:\n    - 320\n    - 100\n",
+            r":8:5: `precompute\.input_size`: .*multiple of 32, got \[320, 100\]",
+        ),
+        ("precompute:\n  input_size: []\n", r"one side or a list"),
+        ("precompute:\n  input_size: '416'\n", r"multiple of 32, got '416'"),
+        ("precompute:\n  input_size: [32, 32]\n", r"a size is listed twice"),
+        ("precompute:\n  input_size: [32, true]\n", r"not true or false"),
+        ("precompute:\n  input_sizes: 416\n", r"did you mean `precompute\.input_size`\?"),
+        ("precompute:\n  format: arrow\n", r"'tfrecord' or 'parquet', got 'arrow'"),
+        ("train:\n  lr_init: 1.0e-3\n  lr_end: 1\n", r"lr_end \(1\) must not exceed lr_init"),
+        ("assignment:\n  anchors:\n    - 10\n", r"`assignment\.anchors`"),
+        ("augment: 3\n", r"params\.yaml:6:10: `augment`"),
+    ],
+)
+def test_mistakes_are_named_with_line_and_column(tmp_path, text, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        load(tmp_path, DATA + text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [("416", (416,)), ("416.0", (416,)), ("[416]", (416,)), ("\n    - 608\n    - 320\n    - 416", (320, 416, 608))],
+)
+def test_input_size_is_one_or_several(tmp_path, text, sizes):
+    params = load(tmp_path, f"{DATA}precompute:\n  input_size: {text}\n").precompute
+    assert (params.input_sizes, params.input_size, params.smallest_size) == (sizes, sizes[-1], sizes[0])
+
+
+def test_anchor_text(tmp_path):
+    anchors = "".join(f"    - {w}x{w + 0.5}\n" for w in range(10, 19))
+    config = load(tmp_path, f"{DATA}assignment:\n  anchors:\n{anchors}")
+    assert config.assignment.anchors_px.shape == (3, 3, 2)
+    assert config.assignment.anchors_px[2, 0].tolist() == [16, 16.5]
+    with pytest.raises(ConfigError, match=r"an anchor is WIDTHxHEIGHT in pixels, like 116x90; got '10y10'"):
+        load(tmp_path, f"{DATA}assignment:\n  anchors:\n{anchors.replace('10x10.5', '10y10')}")
+
+
+def test_all_mistakes_at_once(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "train:\n  epochs: 0\n  batch: 1\naugment:\n  flip: 2\n")
+    assert str(caught.value).endswith("4 mistakes in " + str(tmp_path / "params.yaml") + "; nothing was run")
+    assert "`data` is missing" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"data: [1\n", r"params\.yaml:\d+:\d+: not valid YAML"),
+        (b"", "found no mapping"),
+        (b"- 1\n", "found no mapping"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"a: 1\na: 2\n", "not valid YAML"),
+    ],
+)
+def test_files_that_are_no_params(tmp_path, content, sentence):
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=sentence):
+        load_config(tmp_path / "params.yaml")
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(ConfigError, match=r"no .*params.yaml here"):
+        load_config(tmp_path / "params.yaml")
+
+
+def test_another_algorithm_number_is_refused_by_its_stage_only(tmp_path):
+    text = f"{DATA}algorithm:\n  augment: 99\n"
+    with pytest.raises(ConfigError, match=r":7:\d+: algorithm.augment is 99, but this yolopipe computes version 1"):
+        load(tmp_path, text, stage="augment")
+    assert load(tmp_path, text, stage="parse").algorithm.augment == 99
+
+
+def test_names_are_the_same_everywhere():
+    assert set(STAGE_PARAMS) == set(ALGORITHMS) == {"sample", *STAGES}
+    for stage, names in STAGE_PARAMS.items():
+        assert f"algorithm.{stage}" in names
+        assert stage in names

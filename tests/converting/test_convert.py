@@ -1,0 +1,226 @@
+"""Annotation text to other formats and back, and what other tools make of it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from ruamel.yaml import YAML
+
+from yolopipe.converting.convert import convert_coco, convert_yolo
+from yolopipe.errors import DataError, ProblemsError, UsageError, YolopipeError
+from yolopipe.formats.annotation_text import format_annotation, read_annotations
+from yolopipe.importing import import_coco, import_yolo
+
+SIZES = {
+    "img/a b.jpg": (100, 80),
+    "img/größe.png": (31, 77),
+    "more/a b.png": (1000, 10),
+    "x/images/y/A B.jpg": (5, 5),
+}
+TRAIN = (
+    "img/a b.jpg 79,37,97.25,64,0 0.1,0.2,60.3,79.9,2\nmore/a b.png\nx/images/y/A B.jpg 0,0,5,5,1\n"
+    "img/größe.png 30.7,76.9,30.7,77,1\n"
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _project(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("a project"))
+    for path, size in SIZES.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size).save(path)
+    Path("train.txt").write_text(TRAIN, encoding="utf-8")
+    Path("val.txt").write_text("img/größe.png 1,2,30,40,2\n", encoding="utf-8")
+    Path("classes.names").write_text("red cell\n'no': yes\nblue # cell\n")
+    yield
+    os.chdir(before)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A folder that is not there yet."""
+    return tmp_path / "out"
+
+
+TEXTS = {"train": "train.txt", "val": "val.txt"}
+
+
+def test_coco_and_back_is_the_same_text(out: Path, tmp_path: Path) -> None:
+    convert_coco(TEXTS, "classes.names", out)
+    import_coco(out, tmp_path / "back")
+    for file in ("train.txt", "val.txt", "classes.names"):
+        assert (tmp_path / "back" / file).read_bytes() == Path(file).read_bytes()
+
+
+def test_pycocotools_reads_what_was_written(out: Path) -> None:
+    from pycocotools.coco import COCO
+
+    convert_coco(TEXTS, "classes.names", out)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(out / "annotations/instances_train.json")
+    text = read_annotations("train.txt")
+    assert [(coco.imgs[n]["file_name"], coco.imgs[n]["width"], coco.imgs[n]["height"]) for n in coco.getImgIds()] == [
+        (path, *SIZES[path]) for path in text.image_paths
+    ]
+    assert [c["name"] for c in coco.loadCats(coco.getCatIds())] == ["red cell", "'no': yes", "blue # cell"]
+    annotations = coco.loadAnns(sorted(coco.getAnnIds()))
+    assert [a["id"] for a in annotations] == [1, 2, 3, 4]
+    assert [a["image_id"] - 1 for a in annotations] == text.box_image.tolist()
+    assert [a["category_id"] - 1 for a in annotations] == text.classes.tolist()
+    assert {a["iscrowd"] for a in annotations} == {0}
+    x, y, width, height = np.array([a["bbox"] for a in annotations]).T
+    np.testing.assert_allclose(np.stack([x, y, x + width, y + height], axis=1), text.boxes_xyxy, rtol=1e-15)
+    np.testing.assert_allclose([a["area"] for a in annotations], width * height)
+
+
+def test_what_ultralytics_would_find(out: Path) -> None:
+    """Its rules, written down again: paths of a list that start with ./ start at it, /images/ becomes /labels/."""
+    convert_yolo(TEXTS, "classes.names", out)
+    data = YAML(typ="safe", pure=True).load((out / "data.yaml").read_text(encoding="utf-8"))
+    assert data["names"] == {0: "red cell", 1: "'no': yes", 2: "blue # cell"}
+    assert data["nc"] == 3
+    boxes, sizes = [], []
+    for line in (out / data["train"]).read_text(encoding="utf-8").splitlines():
+        image = line.replace("./", f"{out}/")
+        label = "/labels/".join(image.rsplit("/images/", 1)).rsplit(".", 1)[0] + ".txt"
+        with Image.open(image) as picture:
+            sizes.append(picture.size)
+        for row in Path(label).read_text().splitlines():
+            number, cx, cy, w, h = map(float, row.split())
+            scale = np.tile(sizes[-1], 2)
+            boxes.append([*(np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) * scale), number])
+    text = read_annotations("train.txt")
+    assert sizes == [SIZES[path] for path in text.image_paths]
+    np.testing.assert_allclose(boxes, np.column_stack([text.boxes_xyxy, text.classes]), atol=1e-5)
+
+
+def test_yolo_and_back(out: Path, tmp_path: Path) -> None:
+    convert_yolo(TEXTS, "classes.names", out)
+    import_yolo(out, tmp_path / "back")
+    assert (tmp_path / "back/classes.names").read_bytes() == Path("classes.names").read_bytes()
+    for file in ("train.txt", "val.txt"):
+        before, after = read_annotations(file), read_annotations(tmp_path / "back" / file)
+        assert [os.path.realpath(p) for p in after.image_paths] == [os.path.realpath(p) for p in before.image_paths]
+        np.testing.assert_allclose(after.boxes_xyxy, before.boxes_xyxy, atol=1e-3)
+        assert after.classes.tolist() == before.classes.tolist()
+        assert after.box_image.tolist() == before.box_image.tolist()
+
+
+def test_images_are_linked_under_distinct_names(out: Path) -> None:
+    convert_yolo(TEXTS, "classes.names", out)
+    links = sorted(p.name for p in (out / "images/train").iterdir())
+    assert links == ["A B_3.jpg", "a b.jpg", "a b_2.png", "größe.png"]
+    assert all((out / "images/train" / name).is_symlink() for name in links)
+    assert not os.path.isabs((out / "images/train/a b.jpg").readlink())
+    assert (out / "labels/train/a b_2.txt").read_bytes() == b""
+
+
+def test_the_same_input_gives_the_same_bytes(out: Path, tmp_path: Path) -> None:
+    for convert in (convert_coco, convert_yolo):
+        for name in ("one", "two"):
+            convert(TEXTS, "classes.names", out / name / convert.__name__)
+
+    def content(folder: Path) -> dict[str, bytes]:
+        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    assert content(out / "one") == content(out / "two")
+
+
+@pytest.mark.parametrize("convert", [convert_coco, convert_yolo])
+@pytest.mark.parametrize(
+    ("line", "rule", "column"),
+    [
+        ("img/a b.jpg 1,2,3,4", "bad-box-text", 13),
+        ("img/a b.jpg 1,2,3,4,3", "class-range", 13),
+        ("img/a b.jpg 1,2,3,4,0 5,2,3,4,0", "no-area", 23),
+        ("img/none.jpg 1,2,3,4,0", "missing-image", 1),
+    ],
+)
+def test_what_no_format_can_hold(convert: Any, line: str, rule: str, column: int, out: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bad.txt"
+    file.write_text(f"# a comment\n{line}\nimg/größe.png 1,2,x,4,0\n", encoding="utf-8")
+    with pytest.raises(ProblemsError) as caught:
+        convert({"train": file}, "classes.names", out)
+    assert [(p.file, p.line, p.column, p.rule) for p in caught.value.problems] == [
+        (str(file), 2, column, rule),
+        (str(file), 3, 15, "bad-box-text"),
+    ]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("box", ["-90,2,50,4", "1,-9,3,4", "60,2,160,4", "-1,2,101,4"])
+def test_what_yolo_cannot_hold(box: str, out: Path, tmp_path: Path) -> None:
+    """Centre outside or larger than the image; COCO holds these, and reaching out a little is fine for both."""
+    file = tmp_path / "bad.txt"
+    file.write_text(f"img/a b.jpg -2,-2,50,90,0 {box},0\n")
+    with pytest.raises(ProblemsError) as caught:
+        convert_yolo({"train": file}, "classes.names", out)
+    assert [(p.line, p.column, p.rule) for p in caught.value.problems if p.column > 13] == [(1, 27, "outside-image")]
+    convert_coco({"train": file}, "classes.names", out)
+    import_coco(out, tmp_path / "back")
+    assert (tmp_path / "back/train.txt").read_text() == file.read_text()
+
+
+@pytest.mark.parametrize("convert", [convert_coco, convert_yolo])
+def test_only_into_a_new_or_empty_folder(convert: Any, out: Path) -> None:
+    out.mkdir()
+    convert(TEXTS, "classes.names", out)
+    before = sorted(out.rglob("*"))
+    with pytest.raises(UsageError, match="not empty"):
+        convert(TEXTS, "classes.names", out)
+    assert sorted(out.rglob("*")) == before
+    with pytest.raises(DataError, match="no file"):
+        convert({"train": "no.txt"}, "classes.names", out / "new")
+
+
+def test_a_disk_without_links(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    with pytest.raises(YolopipeError, match=r"cannot link a b\.jpg: Operation not permitted\n.*file system"):
+        convert_yolo(TEXTS, "classes.names", out)
+    assert not out.exists()
+
+
+@st.composite
+def texts(draw: Any) -> str:
+    """Images in any order, each with boxes inside it, some on its edges, whole, of two decimals or of seventeen."""
+    lines = []
+    for path in draw(st.lists(st.sampled_from(sorted(SIZES)), unique=True, min_size=1)):
+        width, height = SIZES[path]
+        boxes = []
+        for _ in range(draw(st.integers(0, 5))):
+            digits = draw(st.sampled_from([0, 2, 17]))
+            x1, x2 = sorted(round(draw(st.floats(0, width)), digits) for _ in range(2))
+            y1, y2 = sorted(round(draw(st.floats(0, height)), digits) for _ in range(2))
+            boxes.append([x1, y1, x2, y2, draw(st.integers(0, 2))])
+        lines.append(format_annotation(path, boxes))
+    return "".join(f"{line}\n" for line in lines)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(texts())
+def test_round_trips(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    folder = tmp_path_factory.mktemp("trip")
+    file = folder / "train.txt"
+    file.write_text(text, encoding="utf-8")
+    convert_coco({"train": file}, "classes.names", folder / "coco")
+    import_coco(folder / "coco", folder / "from coco")
+    assert (folder / "from coco/train.txt").read_text(encoding="utf-8") == text
+    convert_yolo({"train": file}, "classes.names", folder / "yolo")
+    import_yolo(folder / "yolo", folder / "from yolo")
+    before, after = read_annotations(file), read_annotations(folder / "from yolo/train.txt")
+    np.testing.assert_allclose(after.boxes_xyxy, before.boxes_xyxy, atol=1e-3, rtol=0)
+    assert after.classes.tolist() == before.classes.tolist()
+    assert after.box_image.tolist() == before.box_image.tolist()

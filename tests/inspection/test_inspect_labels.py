@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from yolopipe.errors import DataError, ShardError, UsageError
+from yolopipe.inspection.inspect_labels import run
+from yolopipe.shards.manifest import load_manifest
+from yolopipe.shards.reader import read_rows
+
+SIZE = 96
+NAMES = ("cat", "a class name that is much longer than any column")
+DEEP = "pictures/" * 12
+
+
+@pytest.fixture(scope="module", params=["parquet", "tfrecord"])
+def folder(request, shards, tmp_path_factory) -> Path:
+    def row(path: str, boxes: list, copy: int = 0, list_length: int = 150, wh: tuple[int, int] = (96, 96)):
+        classes = [n % 2 for n in range(len(boxes))]
+        return shards.build_row(path, boxes, classes, size=SIZE, copy=copy, source_wh=wh)
+
+    twins = [[40, 40, 60, 60], [41, 40, 61, 60], [8, 8, 14, 14]]
+    splits = {
+        "train": [
+            row("a/one.png", twins, copy=0),
+            row("b/one.png", [[0, 0, 3, 2]], copy=0),
+            row(f"{DEEP}empty image.png", [], copy=0),
+            row("a/one.png", [[40, 40, 60, 60]], copy=1),
+            row("b/one.png", [], copy=1),
+            row(f"{DEEP}empty image.png", [], copy=1),
+        ],
+        "val": [row("v/three.jpg", [[10, 10, 190, 95]], wh=(192, 96))],
+    }
+    path = tmp_path_factory.mktemp("shards") / "shards"
+    shards.build_shards(path, splits, size=SIZE, class_names=NAMES, form=request.param)
+    return path
+
+
+def columns(text: str) -> int:
+    return max(len(line) for line in text.splitlines())
+
+
+def test_totals(folder: Path) -> None:
+    result = run(shards=folder)
+    report = json.loads(json.dumps(result.report, allow_nan=False))
+    manifest = load_manifest(folder)
+    info = manifest.splits["train"]
+    assert (report["images"], report["boxes"], report["backgrounds"]) == (6, 5, 3)
+    for name in ("overwritten", "partly_overwritten", "forced", "past_list_end"):
+        assert report[name] == getattr(info, name)
+    assert report["overwritten"] == 1
+    assert report["forced"] == 1
+    assert [scale["positives"] for scale in report["scales"]] == [sum(info.positives[s]) for s in ("8", "16", "32")]
+    assert [t["path"] for t in report["most_trouble"]] == ["a/one.png", "b/one.png"]
+    assert columns(result.text) <= 100
+    assert "stored labels equal a fresh assignment" in result.text
+    assert "a/one.png" in (result.next_step or "")
+
+
+@pytest.mark.parametrize("rule", ["notes", "keep-best-iou", "next-anchor"])
+def test_each_rule_and_what_the_others_would_lose(shards, tmp_path: Path, rule: str) -> None:
+    boxes = [[40, 40, 60, 60], [41, 40, 61, 60], [40, 41, 60, 61], [8, 8, 14, 14]]
+    row = shards.build_row("a.png", boxes, [0] * 4, size=SIZE, collisions=rule)
+    shards.build_shards(tmp_path / "s", {"train": [row]}, size=SIZE, class_names=NAMES, collisions=rule)
+    result, info = run(shards=tmp_path / "s"), load_manifest(tmp_path / "s").splits["train"]
+    assert result.report["collisions"] == rule
+    assert result.report["without_positive"] == info.without_positive
+    assert result.report["overwritten"] == info.without_positive[rule]
+    assert info.without_positive["notes"] == 2
+    assert info.without_positive["next-anchor"] == 0
+    assert f"{rule} (in force) {info.without_positive[rule]} (" in result.text
+    assert columns(result.text) <= 100
+    one = run(shards=tmp_path / "s", image="a.png").text
+    assert ("next anchor" in one) == (rule == "next-anchor")
+
+
+def test_totals_of_one_copy(folder: Path) -> None:
+    report = run(shards=folder, copy=1).report
+    assert (report["images"], report["boxes"], report["most_trouble"]) == (3, 1, [])
+
+
+def test_one_image(folder: Path) -> None:
+    result = run(shards=folder, image="a/one.png")
+    report = json.loads(json.dumps(result.report, allow_nan=False))
+    first, second, third = report["boxes"]
+    assert (first["taught"], second["taught"], third["taught"]) == (False, True, True)
+    assert {place["taken_by"] for place in first["places"]} == {1}
+    assert {place["taken_by"] for place in second["places"]} == {None}
+    assert (report["image"], report["copy"], report["split"]) == ("a/one.png", 0, "train")
+    lines = result.text.splitlines()
+    assert lines[0] == "a/one.png"
+    assert any("lost to 1" in line for line in lines)
+    assert any("not taught anywhere" in line for line in lines)
+    assert columns(result.text) <= 100
+
+
+def test_text_of_a_positive_says_what_the_label_holds(folder: Path) -> None:
+    """Every stored positive is a line: stride, row, column, anchor, its size, IoU."""
+    row = next(row for row in read_rows(folder, load_manifest(folder), "train", copy=0) if row.path == "a/one.png")
+    lines = [line.split() for line in run(shards=folder, image="a/one.png").text.splitlines()]
+    for stride, label in zip((8, 16, 32), row.labels, strict=True):
+        for cell in label.cell.tolist():
+            place, anchor = divmod(cell, 3)
+            y, x = divmod(place, SIZE // stride)
+            assert any([str(stride), f"{y},{x}", str(anchor)] == line[i : i + 3] for line in lines for i in range(9))
+
+
+def test_a_forced_box_is_marked(folder: Path) -> None:
+    result = run(shards=folder, image="b/one.png")
+    assert "forced" in result.text
+    assert [place["forced"] for place in result.report["boxes"][0]["places"]] == [True]
+
+
+def test_an_image_without_boxes(folder: Path) -> None:
+    result = run(shards=folder, image="empty image")
+    assert result.report["boxes"] == []
+    assert "no boxes" in result.text
+    assert columns(result.text) <= 100
+
+
+def test_names_that_are_not_the_whole_path(folder: Path) -> None:
+    assert run(shards=folder, image="three", split="val").report["image"] == "v/three.jpg"
+    assert run(shards=folder, image="three.jpg", split="val").report["image"] == "v/three.jpg"
+    with pytest.raises(DataError, match=r"fits 2 images of train: a/one.png, b/one.png"):
+        run(shards=folder, image="one.png")
+    with pytest.raises(DataError, match="it is in val: --split val"):
+        run(shards=folder, image="three.jpg")
+    with pytest.raises(DataError, match=r"did you mean v/three\.jpg\?"):
+        run(shards=folder, image="thre.jpg", split="val")
+    with pytest.raises(DataError, match="has no image 'zzz'"):
+        run(shards=folder, image="zzz")
+
+
+def test_wrong_calls(folder: Path) -> None:
+    with pytest.raises(UsageError, match="copies 0 to 1, got --copy 2"):
+        run(shards=folder, copy=2)
+    with pytest.raises(UsageError, match="no split 'test'; it has train, val"):
+        run(shards=folder, split="test")
+    with pytest.raises(UsageError, match="writes a PNG"):
+        run(shards=folder, out="x.jpg")
+    with pytest.raises(ShardError, match="no shards here"):
+        run(shards=folder / "nowhere")
+
+
+@pytest.mark.parametrize("image", [None, "a/one.png", "empty image"])
+def test_pictures_are_the_same_twice(folder: Path, tmp_path: Path, image: str | None) -> None:
+    files = [tmp_path / "1.png", tmp_path / "2.png"]
+    for file in files:
+        run(shards=folder, image=image, out=file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    picture = np.asarray(Image.open(files[0]))
+    assert min(picture.shape[:2]) > 300
+
+
+def test_the_picture_shows_the_stored_pixels(shards, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    row = shards.build_row("a.png", [[10, 10, 30, 30]], [0], size=SIZE, pixels=pixels)
+    shards.build_shards(tmp_path / "s", {"train": [row]}, size=SIZE, class_names=NAMES)
+    run(shards=tmp_path / "s", image="a.png", out=tmp_path / "a.png")
+    picture = np.asarray(Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())))
+    factor = -(-560 // SIZE)
+    top = next(y for y in range(80) if np.array_equal(picture[y + 1, 12 : 12 + 3 * factor : factor], pixels[0, :3]))
+    shown = picture[top : top + SIZE * factor, 10 : 10 + SIZE * factor][factor // 2 :: factor, factor // 2 :: factor]
+    np.testing.assert_array_equal(shown, pixels)
+
+
+def test_a_manifest_that_counts_otherwise_is_an_error(shards, tmp_path: Path) -> None:
+    row = shards.build_row("a.png", [[10, 10, 30, 30]], [0], size=SIZE)
+    shards.build_shards(tmp_path / "s", {"train": [row]}, size=SIZE, class_names=NAMES, forced=7)
+    with pytest.raises(ShardError, match="forced is 0 in the shards, the manifest says 7"):
+        run(shards=tmp_path / "s")
+
+
+def test_inspection_does_not_load_tensorflow(folder: Path) -> None:
+    code = (
+        "import sys; from yolopipe.inspection.inspect_labels import run; "
+        f"run(shards={str(folder)!r}); assert not {{'tensorflow', 'keras'}} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

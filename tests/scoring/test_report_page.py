@@ -1,0 +1,294 @@
+"""``reports/evaluate.html``: its data, and the page in a real browser against the counts of Python."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yolopipe.detection.nms import ImageDetections
+from yolopipe.errors import UsageError
+from yolopipe.scoring.baseline import committed_metrics
+from yolopipe.scoring.report_page import Baseline, write_report
+from yolopipe.scoring.report_page import report_data as data
+from yolopipe.scoring.report_page.verdicts import CONFUSED, RIGHT, judge
+from yolopipe.scoring.results import Found, assess
+from yolopipe.shards.reader import read_rows
+
+CLASSES = ("cat", "<img src=x onerror=alert(1)>", 'dög "quoted" & 🐶')
+SIZE = 96
+HOSTILE = "img/</script><script>alert(2)</script>&.jpg"
+
+
+def scene(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    low = rng.integers(0, SIZE - 30, (count, 2))
+    return np.concatenate([low, low + rng.integers(8, 30, (count, 2))], 1).astype(float), rng.integers(0, 3, count)
+
+
+def guesses(rng: np.random.Generator, boxes: np.ndarray, classes: np.ndarray) -> ImageDetections:
+    """Some boxes found well, some badly, some under another name, some twice; some invented."""
+    extra, kinds = scene(rng, int(rng.integers(0, 4)))
+    moved = np.concatenate([boxes + rng.normal(0, 3, boxes.shape), boxes + rng.normal(0, 9, boxes.shape), extra])
+    moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
+    named = np.concatenate([classes, rng.permutation(classes), kinds])
+    scores = np.sort(rng.uniform(0.01, 1, len(moved)))[::-1]
+    order = rng.permutation(len(moved))
+    return ImageDetections(
+        np.clip(moved[order], 0, SIZE).astype(np.float32), scores.astype(np.float32), named[order].astype(np.int64)
+    )
+
+
+@pytest.fixture(scope="module")
+def scored(shards, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Forty images, one without a box, one without a detection, one with a hostile name."""
+    folder, rng = tmp_path_factory.mktemp("report"), np.random.default_rng(5)
+    rows, found = [], Found()
+    for number in range(40):
+        boxes, classes = scene(rng, 0 if number == 3 else int(rng.integers(1, 6)))
+        path = HOSTILE if number == 7 else f"img/{number:02}.jpg"
+        pixels = rng.integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
+        rows.append(shards.build_row(path, boxes.tolist(), classes.tolist(), size=SIZE, pixels=pixels))
+        found.images.append(path)
+        found.annotated.append((boxes, classes))
+        none = ImageDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+        found.detected.append(none if number == 11 else guesses(rng, boxes, classes))
+    manifest = shards.build_shards(
+        folder / "shards", {"train": rows[:1], "val": rows}, size=SIZE, class_names=CLASSES
+    )
+    evaluation = assess(found, num_classes=3, shown_score=0.3)
+    result = SimpleNamespace(folder=folder, found=found, evaluation=evaluation, manifest=manifest)
+    result.file = write(
+        result, folder / "evaluate.html", Baseline({"mAP": 0.0, "mAP50": 1.0, "mAP75": None}, "a tag")
+    )
+    return result
+
+
+def write(scored: SimpleNamespace, file: Path, baseline: Baseline) -> Path:
+    return write_report(
+        file,
+        evaluation=scored.evaluation,
+        found=scored.found,
+        rows=read_rows(scored.folder / "shards", scored.manifest, "val"),
+        manifest=scored.manifest,
+        baseline=baseline,
+        shown_score=0.3,
+    ).file
+
+
+def verdicts_at(found: Found, score: float) -> list:
+    result = []
+    for (boxes, classes), detected in zip(found.annotated, found.detected, strict=True):
+        kept = detected.scores >= score
+        result.append(judge(boxes, classes, detected.boxes_xyxy[kept], detected.classes[kept]))
+    return result
+
+
+@given(st.integers(0, 10_000))
+def test_verdicts_make_the_confusion_matrix(seed: int) -> None:
+    """Two ways to the same table: one image after the other, and all at once as ``evaluate`` does it."""
+    rng = np.random.default_rng(seed)
+    found = Found()
+    for number in range(3):
+        boxes, classes = scene(rng, int(rng.integers(0, 5)))
+        found.images.append(str(number))
+        found.annotated.append((boxes, classes))
+        found.detected.append(guesses(rng, boxes, classes))
+    table = np.zeros((4, 4), int)
+    for (_, classes), detected, verdict in zip(found.annotated, found.detected, verdicts_at(found, 0.3), strict=True):
+        for box, class_id in zip(verdict.box, detected.classes, strict=False):
+            table[classes[box] if box >= 0 else 3, class_id] += 1
+        for box in verdict.missed:
+            table[classes[box], 3] += 1
+    expected = (
+        assess(found, num_classes=3, shown_score=0.3).confusion if sum(len(c) for _, c in found.annotated) else table
+    )
+    np.testing.assert_array_equal(table, expected)
+
+
+def test_nothing_annotated_and_nothing_found() -> None:
+    assert judge([], [], [], []) == ([], [], [])
+    assert judge([[0, 0, 9, 9]], [0], [], []).missed == [0]
+    assert judge([], [], [[0, 0, 9, 9]], [0]).kind == [4]
+
+
+def test_the_same_input_gives_the_same_bytes(scored, tmp_path: Path) -> None:
+    baseline = Baseline(None, "there is no commit yet, or no git")
+    first, second = (write(scored, tmp_path / name, baseline).read_bytes() for name in ("a.html", "b.html"))
+    assert first == second
+    assert b"no comparison: there is no commit yet, or no git" in first
+    with pytest.raises(UsageError, match="--out writes HTML"):
+        write(scored, tmp_path / "a.txt", baseline)
+
+
+def test_what_does_not_fit_is_said(scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "MOST_BOXES", 120)
+    monkeypatch.setattr(data, "PICTURE_BYTES", 20_000)
+    page = write(scored, tmp_path / "few.html", Baseline(None, "x")).read_text()
+    held = json.loads(re.search(r'id="data">(.*?)</script>', page).group(1))["images"]
+    pictures = json.loads(re.search(r'id="pictures">(.*?)</script>', page).group(1))
+    assert 0 < len(pictures) < len(held) < 40
+    assert f"{40 - len(held)} of 40 images are not on this page" in page
+    assert f"Pictures of the {len(pictures)} worst images only" in page
+    errors = {path: v.errors for path, v in zip(scored.found.images, verdicts_at(scored.found, 0.3), strict=True)}
+    shown = [errors[image["path"]] for image in held]
+    assert shown == sorted(errors.values(), reverse=True)[: len(held)]
+
+
+def test_committed_metrics_are_those_of_the_last_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "a repository" / "a project"
+    (project / "metrics").mkdir(parents=True)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    file = Path("metrics/eval.json")
+    assert committed_metrics(file) == (None, "there is no commit yet, or no git")
+
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", *identity, *arguments], cwd=project.parent, check=True, capture_output=True)
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "empty")
+    assert committed_metrics(file) == (None, "metrics/eval.json is not in the last commit")
+    file.write_text('{"mAP": 0.5}')
+    git("add", ".")
+    git("commit", "-m", "scores")
+    git("tag", "first")
+    file.write_text('{"mAP": 0.75}')
+    found = committed_metrics(file)
+    assert found.metrics == {"mAP": 0.5}
+    assert re.fullmatch(r"the last commit \([0-9a-f]+\)", found.name)
+    assert committed_metrics(file, "first").name.startswith("first (")
+    file.write_text("no JSON")
+    git("commit", "-am", "broken")
+    assert committed_metrics(file).metrics is None
+    with pytest.raises(UsageError, match="no commit nowhere"):
+        committed_metrics(file, "nowhere")
+    monkeypatch.setenv("PATH", "")
+    assert committed_metrics(file).metrics is None
+
+
+# ---- in the browser
+
+
+def cells(page) -> Counter:
+    found = page.tab.evaluate(
+        "[...document.querySelectorAll('#confusion button')]"
+        ".map(cell => [cell.dataset.row, cell.dataset.column, cell.textContent])"
+    )
+    return Counter({(int(row), int(column)): int(text) for row, column, text in found})
+
+
+def test_tiles_say_what_became_of_the_scores(open_page, scored) -> None:
+    page = open_page(scored.file)
+    assert "compared with a tag" in page(".facts").inner_text()
+    changes = page.texts(".tiles .change")
+    assert changes[0].startswith("▲")
+    assert changes[1].startswith("▼")
+    assert changes[2:] == ["", "", ""]
+    assert page("h1").inner_text() == f"mAP {scored.evaluation.measures.coco.ap():.3f} on 40 images"
+
+
+def test_the_confusion_is_that_of_evaluate_and_follows_the_slider(open_page, scored) -> None:
+    page = open_page(scored.file)
+    matrix = scored.evaluation.confusion
+    assert cells(page) == Counter({place: n for place, n in np.ndenumerate(matrix) if n})
+    for score in (0.3, 0.6, 0.9):
+        page("#score").fill(str(score))
+        verdicts = verdicts_at(scored.found, score)
+        kinds = Counter(kind for verdict in verdicts for kind in verdict.kind)
+        assert page("#score-value").inner_text() == f"{score:.2f}"
+        assert int(page("#count-right").inner_text()) == kinds[RIGHT]
+        assert int(page("#count-confused").inner_text()) == kinds[CONFUSED]
+        assert int(page("#count-missed").inner_text()) == sum(len(verdict.missed) for verdict in verdicts)
+        assert sum(cells(page).values()) == sum(len(v.kind) + len(v.missed) for v in verdicts)
+
+
+def test_worst_images_come_first(open_page, scored) -> None:
+    page = open_page(scored.file)
+    errors = {
+        path.split("/")[-1]: v.errors
+        for path, v in zip(scored.found.images, verdicts_at(scored.found, 0.3), strict=True)
+    }
+    names = page.texts(".shot b")
+    assert len(names) == 24
+    assert [errors[name] for name in names] == sorted(errors.values(), reverse=True)[:24]
+    page("#more").click()
+    assert len(page.texts(".shot b")) == 40
+    page("#sort").select_option("path")
+    assert page.texts(".shot b")[0] == "00.jpg"
+
+
+def test_a_cell_shows_its_images_and_lets_go_again(open_page, scored) -> None:
+    page = open_page(scored.file)
+    (row, column), _ = max(
+        ((place, n) for place, n in cells(page).items() if place[0] != place[1]), key=lambda x: x[1]
+    )
+    wanted = 0
+    for (_, classes), detected, verdict in zip(
+        scored.found.annotated, scored.found.detected, verdicts_at(scored.found, 0.3), strict=True
+    ):
+        places = {(classes[b] if b >= 0 else 3, c) for b, c in zip(verdict.box, detected.classes, strict=False)}
+        wanted += (row, column) in places | {(classes[b], 3) for b in verdict.missed}
+    page(f'#confusion button[data-row="{row}"][data-column="{column}"]').click()
+    assert page("#gallery-count").inner_text() == f"{wanted} of 40 images"
+    page("#cell").click()
+    assert page("#gallery-count").inner_text() == "40 images"
+
+
+def test_truth_and_predictions_can_be_taken_away(open_page, scored) -> None:
+    page = open_page(scored.file)
+
+    def count(kind: str) -> int:
+        return int(page.tab.evaluate(f"document.querySelectorAll('.shot rect.{kind}').length"))
+
+    assert min(count("truth"), count("found")) > 0
+    page("#toggle-truth").click()
+    assert count("truth") == 0 < count("found")
+    page("#toggle-found").click()
+    assert count("found") == 0
+    page("#toggle-truth").click()
+    assert count("truth") > 0
+
+
+def test_an_image_large_by_keys_and_names_of_strangers_as_text(open_page, scored) -> None:
+    page = open_page(scored.file)
+    page("#sort").select_option("path")
+    page(".shot").first.focus()
+    page.press("Enter")
+    assert page("#image-title").inner_text() == sorted(scored.found.images)[0]
+    page.press("ArrowRight ArrowRight")
+    assert page("#image-place").inner_text() == "3 of 40"
+    page.press("Escape")
+    page.tab.wait_for_function("document.activeElement.dataset.place === '2'")  # told of a closed dialog a task later
+    assert page("#of-class option").all_text_contents()[1:] == list(CLASSES)
+    place = sorted(scored.found.images).index(HOSTILE)
+    page("#more").click()
+    page(f'.shot[data-place="{place}"]').click()
+    assert page("#image-title").text_content() == HOSTILE
+
+
+def test_classes_sort_and_show_their_curve(open_page, scored) -> None:
+    page = open_page(scored.file)
+    page("#classes th >> nth=2").click()
+    values = [float(text) for text in page.texts("#classes td:nth-child(3)")]
+    assert values == sorted(values, reverse=True)
+    page("#classes th >> nth=2").click()
+    assert [float(text) for text in page.texts("#classes td:nth-child(3)")] == sorted(values)
+    page('#classes button[data-class="2"]').click()
+    assert page.tab.evaluate("[...document.querySelectorAll('.of-class.on')].map(c => c.dataset.class)") == ["2"]
+    assert page("#curve-class").input_value() == "2"
+
+
+def test_dark_and_narrow(open_page, scored) -> None:
+    page = open_page(scored.file, color_scheme="dark")
+    assert page.tab.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.tab.set_viewport_size({"width": 390, "height": 800})
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,0 +1,118 @@
+"""What both exports need: annotation text that is free of mistakes, and the size of every image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from yolopipe.errors import Problem, ProblemsError, UsageError
+from yolopipe.formats.annotation_text import AnnotationText, read_annotations
+from yolopipe.formats.class_names import read_class_names
+from yolopipe.imaging.headers import Header, read_headers
+from yolopipe.result import CommandResult
+
+__all__ = ["TextSplit", "check_out", "problems_of", "read_splits", "result_of", "stop_if"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextSplit:
+    """One annotation text.
+
+    Args:
+        text: M images, N boxes.
+        size_wh: (M, 2) int64 pixels of the upright images.
+    """
+
+    text: AnnotationText
+    size_wh: npt.NDArray[np.int64]
+
+
+def read_splits(
+    texts: Mapping[str, str | Path], classes: str | Path, *, kind: str
+) -> tuple[dict[str, TextSplit], tuple[str, ...]]:
+    """Read annotation texts, class names and image headers.
+
+    Args:
+        texts: split name to annotation text.
+        classes: the names file.
+        kind: name of the format to write, for the progress line.
+
+    Returns:
+        The splits and the class names.
+
+    Raises:
+        DataError: a file is missing or unreadable.
+        ProblemsError: what no format can hold: broken text, swapped corners, classes without a name, images that
+            cannot be read.
+    """
+    names = read_class_names(classes)
+    read = {name: read_annotations(file) for name, file in texts.items()}
+    headers = read_headers([path for text in read.values() for path in text.image_paths], title=f"convert {kind}")
+    splits, problems = {}, []
+    for name, text in read.items():
+        found = [next(headers) for _ in text.image_paths]
+        problems += [*_image_problems(text, found), *_box_problems(text, len(names))]
+        splits[name] = TextSplit(text, np.array([header[:2] for header in found], np.int64).reshape(-1, 2))
+    stop_if(problems)
+    return splits, names
+
+
+def _image_problems(text: AnnotationText, headers: Sequence[Header]) -> list[Problem]:
+    found = [fault.problem for fault in text.faults]
+    for image, header in enumerate(headers):
+        if header.rule:
+            path, line = text.image_paths[image], int(text.lines[image])
+            found.append(Problem(text.file, line, 1, header.rule, header.message, path))
+    return found
+
+
+def _box_problems(text: AnnotationText, class_count: int) -> list[Problem]:
+    swapped = (text.boxes_xyxy[:, 2:] < text.boxes_xyxy[:, :2]).any(axis=1)
+    nameless = (text.classes < 0) | (text.classes >= class_count)
+    names = f"the class has no name; {class_count} names mean classes 0 to {class_count - 1}"
+    return [
+        *problems_of(text, swapped, "no-area", "swapped corners: a box needs x1 <= x2 and y1 <= y2"),
+        *problems_of(text, nameless, "class-range", names),
+    ]
+
+
+def problems_of(text: AnnotationText, mask: npt.ArrayLike, rule: str, message: str) -> Iterator[Problem]:
+    """One problem for each box of a (N,) mask, at the column of the box."""
+    for box in np.flatnonzero(mask).tolist():
+        image = int(text.box_image[box])
+        line, column = int(text.lines[image]), int(text.box_column[box])
+        yield Problem(text.file, line, column, rule, message, text.image_paths[image])
+
+
+def stop_if(problems: Sequence[Problem]) -> None:
+    """Raise all problems at once, in the order of file and line."""
+    if problems:
+        ordered = sorted(problems, key=lambda p: (p.file, p.line, p.column, p.rule))
+        many = f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}"
+        raise ProblemsError(f"{many} in the annotation text; nothing was written", ordered, hint="yolopipe parse")
+
+
+def check_out(out: Path) -> None:
+    """Refuse a folder that holds something: it could be the data set that the text came from.
+
+    >>> check_out(Path("new"))
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there and not empty; it is not overwritten", hint="name a new folder with --out")
+
+
+def result_of(kind: str, splits: Mapping[str, TextSplit], names: Sequence[str], written: str) -> CommandResult:
+    """The summary of an export."""
+    facts = {name: {"images": len(s.text.image_paths), "boxes": len(s.text.classes)} for name, s in splits.items()}
+    rows: dict[str, object] = {
+        name: f"{counts['images']:,} images, {counts['boxes']:,} boxes" for name, counts in facts.items()
+    }
+    rows["classes"] = ", ".join(f"{index} {name}" for index, name in enumerate(names))
+    rows["written"] = written
+    images = sum(counts["images"] for counts in facts.values())
+    title = f"convert {kind}: {images:,} images, {len(names):,} class{'es' if len(names) > 1 else ''}"
+    return CommandResult(title, rows, {"format": kind, "classes": list(names), "splits": facts, "written": written})

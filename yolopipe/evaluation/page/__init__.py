@@ -1,7 +1,0 @@
-"""The page ``reports/evaluate.html``: the scores, and every image with what was missed, invented or badly placed."""
-
-from __future__ import annotations
-
-from yolopipe.evaluation.page.document import Baseline, Report, write_report
-
-__all__ = ["Baseline", "Report", "write_report"]

@@ -1,0 +1,79 @@
+"""What travels inside an exported network: how to feed it, how to read it, where it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from yolopipe import __version__, paths
+from yolopipe.export.card_files import INPUT
+from yolopipe.export.provenance import git_state, metrics_of
+from yolopipe.export.request import Rule, Wish
+from yolopipe.files import sha256_file
+from yolopipe.model.card import ModelCard
+
+__all__ = ["ARTEFACT_CARD_VERSION", "LETTERBOX", "artefact_card"]
+
+ARTEFACT_CARD_VERSION = 1
+
+LETTERBOX = (
+    "scale = min(S / width, S / height); resize with bilinear interpolation, by area averaging first where it "
+    "shrinks by more than 2; put it at left = floor((S - scale * width) / 2), top = floor((S - scale * height) / 2) "
+    "and fill the rest with the fill value; a box goes back by x = (x - left) / scale, y = (y - top) / scale"
+)
+
+
+def artefact_card(card: ModelCard, weights: Path, wish: Wish) -> dict[str, Any]:
+    """Describe a network that is about to be exported, in plain JSON types.
+
+    Args:
+        card: of the network.
+        weights: the file it was loaded from.
+        wish: what is exported.
+    """
+    size, first, rule = card.input_size, wish.batch or "batch", wish.rule
+    return {
+        "schema_version": ARTEFACT_CARD_VERSION,
+        "yolopipe": __version__,
+        "format": wish.form,
+        "precision": wish.precision,
+        "class_names": list(card.class_names),
+        "anchors_px": [list(anchor) for anchor in card.anchors_px],
+        "strides": list(card.strides),
+        "input_size": size,
+        "letterbox": {"rule": LETTERBOX, "fill": card.letterbox_fill},
+        "input": {
+            "name": INPUT,
+            "dtype": "uint8",
+            "shape": [first, size, size, 3],
+            "values": "RGB, 0 to 255, letterboxed; the network scales them itself",
+        },
+        "outputs": _raw(card, first) if rule is None else _found(rule, first),
+        "post_processing": None if rule is None else {**rule.options(), "nms": "per class, boxes in input pixels"},
+        "weights_sha256": sha256_file(weights),
+        "data_sha256": sha256_file(paths.SHARDS / "manifest.json"),
+        "git": git_state(),
+        "metrics": metrics_of(weights),
+    }
+
+
+def _raw(card: ModelCard, first: int | str) -> dict[str, Any]:
+    channels = 3 * (5 + len(card.class_names))
+    return {
+        f"head_{stride}": {
+            "dtype": "float32",
+            "shape": [first, card.input_size // stride, card.input_size // stride, channels],
+            "values": "three anchors times raw tx, ty, tw, th, objectness, classes",
+        }
+        for stride in card.strides
+    }
+
+
+def _found(rule: Rule, first: int | str) -> dict[str, Any]:
+    most = rule.max_detections
+    return {
+        "boxes_xyxy": {"dtype": "float32", "shape": [first, most, 4], "values": "corners in input pixels"},
+        "scores": {"dtype": "float32", "shape": [first, most], "values": "objectness times class, falling"},
+        "classes": {"dtype": "int32", "shape": [first, most], "values": "index into class_names"},
+        "count": {"dtype": "int32", "shape": [first], "values": "how many places are filled; the others are 0"},
+    }

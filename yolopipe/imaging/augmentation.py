@@ -1,0 +1,273 @@
+"""Random flip, crop and translation as one affine map a sample, and colour as three gains (notes 1.1).
+
+No image is read here: a variant is a row of a table.  Its randomness comes from (seed, image, copy) and nothing
+else, so neither order nor worker count nor the images beside it change it.  As in the notes, crop and translation
+never cut into a box: they stay within the margin around all boxes of the image.  Unlike there, the crop trims all
+four sides and images without boxes take part (their "boxes" are the central half).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from yolopipe.config.params import Augment
+from yolopipe.imaging.geometry import translation_matrix
+
+__all__ = [
+    "OPERATIONS",
+    "Variant",
+    "Variants",
+    "apply_colour",
+    "augment_sample",
+    "augment_variants",
+    "draw_numbers",
+    "identity_variants",
+    "move_boxes",
+    "sample_generator",
+]
+
+Floats = npt.NDArray[np.float64]
+
+
+OPERATIONS = ("flip", "flip_vertical", "crop", "translate")
+"""In the order they are done; each a probability in params and a word in the table's ``operations``."""
+
+NUMBERS = 13
+"""Random numbers of a sample: four chances, four shares of the margins to crop, two moves, three colours."""
+
+
+class Variant(NamedTuple):
+    """One sample of an image.
+
+    Args:
+        matrix: (2, 3) source pixels to frame pixels, corner coordinates.
+        frame_wh: width and height of the frame: the cropped image.
+        visible_xyxy: the part of the frame that shows the image, frame pixels; the rest is grey.
+        colour: (3,) hue shift in turns, saturation gain, value gain; (0, 1, 1) changes nothing.
+        operations: which of :data:`OPERATIONS` were drawn, in their order.
+    """
+
+    matrix: Floats
+    frame_wh: tuple[float, float]
+    visible_xyxy: Floats
+    colour: Floats
+    operations: tuple[str, ...]
+
+
+def sample_generator(seed: int, image: str, copy: int) -> np.random.Generator:
+    """The random numbers of one sample: a pure function of its three names.
+
+    >>> draws = [sample_generator(1, "a.jpg", copy).random() for copy in (0, 0, 1)]
+    >>> draws[0] == draws[1], draws[0] == draws[2]
+    (True, False)
+    """
+    digest = hashlib.sha256(f"{seed}\0{copy}\0{image}".encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+
+
+class Variants(NamedTuple):
+    """Variants of N images as arrays: the fields of :class:`Variant`, each with N rows.
+
+    Args:
+        matrix: (N, 2, 3).
+        frame_wh: (N, 2).
+        visible_xyxy: (N, 4).
+        colour: (N, 3).
+        drawn: (N, 4) bool, in the order of :data:`OPERATIONS`.
+    """
+
+    matrix: Floats
+    frame_wh: Floats
+    visible_xyxy: Floats
+    colour: Floats
+    drawn: npt.NDArray[np.bool_]
+
+
+def draw_numbers(seed: int, images: Sequence[str], copy: int) -> Floats:
+    """The (N, 13) random numbers in [0, 1) of one copy of N images, from :func:`sample_generator` (9 µs each).
+
+    >>> draw_numbers(1, ["a.jpg", "b.jpg"], 0).shape
+    (2, 13)
+    """
+    numbers = np.empty((len(images), NUMBERS))
+    for index, image in enumerate(images):
+        sample_generator(seed, image, copy).random(out=numbers[index])
+    return numbers
+
+
+def identity_variants(sizes_wh: npt.ArrayLike) -> Variants:
+    """The images as they are: what every validation image becomes.
+
+    Args:
+        sizes_wh: (N, 2) width and height of the source images in pixels.
+
+    >>> identity_variants([(20, 10)]).visible_xyxy.tolist()
+    [[0.0, 0.0, 20.0, 10.0]]
+    """
+    frame_wh = np.asarray(sizes_wh, np.float64).reshape(-1, 2)
+    count = len(frame_wh)
+    return Variants(
+        np.tile(translation_matrix(0, 0), (count, 1, 1)),
+        frame_wh,
+        np.hstack([np.zeros((count, 2)), frame_wh]),
+        np.tile([0.0, 1.0, 1.0], (count, 1)),
+        np.zeros((count, len(OPERATIONS)), bool),
+    )
+
+
+def augment_variants(
+    sizes_wh: npt.ArrayLike,
+    boxes_xyxy: npt.ArrayLike,
+    offsets: npt.NDArray[np.int64],
+    params: Augment,
+    numbers: Floats,
+) -> Variants:
+    """Turn random numbers into one variant of each of N images, all at once (1 µs each).
+
+    Args:
+        sizes_wh: (N, 2) width and height of the source images in pixels.
+        boxes_xyxy: (M, 4) boxes of all images, source pixels.
+        offsets: (N + 1,) image n has boxes ``offsets[n]:offsets[n + 1]``.
+        params: probabilities and colour ranges.
+        numbers: (N, 13) from :func:`draw_numbers`.
+
+    Returns:
+        The composed maps; every box lies inside both frame and visible part.
+    """
+    # All numbers are drawn, used or not: a changed probability leaves the other operations' draws alone.
+    chances, crop_share, signed = numbers[:, :4], numbers[:, 4:8], 2.0 * numbers[:, 8:] - 1.0
+    drawn = chances < [getattr(params, name) for name in OPERATIONS]
+    frame_wh = np.asarray(sizes_wh, np.float64).reshape(-1, 2)
+    core = _cores(np.asarray(boxes_xyxy, np.float64).reshape(-1, 4), offsets, frame_wh)
+    mirrored = drawn[:, :2]  # left and right, top and bottom: the two axes
+    low, high = core[:, :2], core[:, 2:]
+    low, high = np.where(mirrored, frame_wh - high, low), np.where(mirrored, frame_wh - low, high)
+    shift = np.where(mirrored, frame_wh, 0.0)
+
+    window = np.hstack([np.zeros_like(frame_wh), frame_wh])
+    window = np.where(drawn[:, 2:3], _crop_windows(low, high, frame_wh, crop_share), window)
+    corner, frame_wh = window[:, :2], window[:, 2:] - window[:, :2]
+    shift, low, high = shift - corner, low - corner, high - corner
+
+    move = np.where(drawn[:, 3:], _translations(low, high, frame_wh, signed[:, :2]), 0.0)
+    shift = shift + move
+    visible = np.clip(np.hstack([move, frame_wh + move]), 0.0, np.tile(frame_wh, 2))
+
+    matrix = np.zeros((len(frame_wh), 2, 3))
+    matrix[:, [0, 1], [0, 1]] = np.where(mirrored, -1.0, 1.0)
+    matrix[:, :, 2] = shift
+    colour = np.array([0.0, 1.0, 1.0]) + signed[:, 2:] * (params.hue, params.saturation, params.value)
+    return Variants(matrix + 0.0, frame_wh, visible, colour, drawn)
+
+
+def augment_sample(
+    size_wh: tuple[int, int],
+    boxes_xyxy: npt.ArrayLike,
+    params: Augment,
+    generator: np.random.Generator,
+) -> Variant:
+    """Draw one variant of an image; see :func:`augment_variants`.
+
+    Args:
+        size_wh: width and height of the source image in pixels.
+        boxes_xyxy: (N, 4) source pixels; N may be 0.
+        params: probabilities and colour ranges.
+        generator: from :func:`sample_generator`.
+
+    Returns:
+        The composed map; every box lies inside both frame and visible part.
+
+    >>> params = Augment(flip=1.0, crop=0.0, translate=0.0)
+    >>> augment_sample((100, 50), [[10, 20, 30, 40]], params, np.random.default_rng(0)).operations
+    ('flip',)
+    """
+    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
+    offsets = np.array([0, len(boxes)], np.int64)
+    found = augment_variants([size_wh], boxes, offsets, params, generator.random((1, NUMBERS)))
+    width, height = found.frame_wh[0].tolist()
+    names = tuple(name for name, yes in zip(OPERATIONS, found.drawn[0].tolist(), strict=True) if yes)
+    return Variant(found.matrix[0], (width, height), found.visible_xyxy[0], found.colour[0], names)
+
+
+def move_boxes(variants: Variants, boxes_xyxy: npt.ArrayLike, offsets: npt.NDArray[np.int64]) -> Floats:
+    """Boxes of all images in the frames of their variants.
+
+    Args:
+        variants: of N images.
+        boxes_xyxy: (M, 4) source pixels.
+        offsets: (N + 1,) image n has boxes ``offsets[n]:offsets[n + 1]``.
+
+    Returns:
+        (M, 4) frame pixels, kept in the frame: the maps never cut a box, this takes off what rounding adds.
+
+    >>> move_boxes(identity_variants([(20, 10)]), [[1, 2, 3, 4]], np.array([0, 1])).tolist()
+    [[1.0, 2.0, 3.0, 4.0]]
+    """
+    image = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    corners = np.asarray(boxes_xyxy, np.float64).reshape(-1, 2, 2)
+    scale = variants.matrix[:, [0, 1], [0, 1]][image, np.newaxis]
+    moved = corners * scale + variants.matrix[:, :, 2][image, np.newaxis]
+    boxes = np.hstack([moved.min(axis=1), moved.max(axis=1)])
+    inside: Floats = np.clip(boxes, 0.0, np.tile(variants.frame_wh, 2)[image])
+    return inside
+
+
+def _cores(boxes_xyxy: Floats, offsets: npt.NDArray[np.int64], size_wh: Floats) -> Floats:
+    """(N, 4) the rectangles that must stay in the picture: around all boxes, or the central half."""
+    cores = np.tile(size_wh, 2) * (0.25, 0.25, 0.75, 0.75)
+    filled = np.flatnonzero(np.diff(offsets))
+    if len(filled):
+        starts = offsets[:-1][filled]
+        cores[filled, :2] = np.minimum.reduceat(boxes_xyxy[:, :2], starts)
+        cores[filled, 2:] = np.maximum.reduceat(boxes_xyxy[:, 2:], starts)
+    return cores
+
+
+def _crop_windows(low: Floats, high: Floats, size_wh: Floats, share: Floats) -> Floats:
+    """(N, 4) windows around the cores that give up a random share of each margin, in whole pixels."""
+    first = np.floor(low * (1 - share[:, :2]))
+    last = np.ceil(high + (size_wh - high) * share[:, 2:])
+    return np.hstack([np.maximum(first, 0.0), np.minimum(last, size_wh)])
+
+
+def _translations(low: Floats, high: Floats, size_wh: Floats, share: Floats) -> Floats:
+    """(N, 2) random moves by whole pixels that keep the cores in the frame."""
+    room = np.where(share < 0, low, size_wh - high)
+    moves: Floats = np.trunc(np.maximum(room, 0.0) * share)
+    return moves
+
+
+def apply_colour(image: npt.NDArray[np.uint8], colour: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """Shift hue and scale saturation and value (two colour conversions and a table look-up, 1 ms at 416 px).
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        colour: (3,) hue shift in turns, saturation gain, value gain.
+
+    Returns:
+        (H, W, 3) uint8 RGB; ``image`` itself for (0, 1, 1).
+
+    >>> apply_colour(np.full((1, 1, 3), 100, np.uint8), [0.0, 1.0, 1.5]).tolist()
+    [[[150, 150, 150]]]
+    """
+    hue, saturation, value = (float(part) for part in np.asarray(colour))
+    if (hue, saturation, value) == (0.0, 1.0, 1.0):
+        return image
+    import cv2
+
+    levels = np.arange(256)
+    table = np.stack(
+        [
+            np.round(levels + hue * 180) % 180,  # OpenCV's 8-bit hue counts two degrees
+            np.clip(np.round(levels * saturation), 0, 255),
+            np.clip(np.round(levels * value), 0, 255),
+        ],
+        axis=-1,
+    ).astype(np.uint8)
+    hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), table[np.newaxis])
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)

@@ -1,0 +1,138 @@
+"""The rules on image files: equal and nearly equal ones, leaks between splits, files that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from yolopipe.inspection.checks.check_report import MOST_HITS, Check, Hit
+from yolopipe.inspection.checks.dataset import Dataset
+from yolopipe.inspection.checks.fingerprints import Fingerprints
+from yolopipe.inspection.checks.near_duplicates import Twins, find_twins
+from yolopipe.inspection.checks.origins import Losses
+from yolopipe.inspection.checks.rules import make_check
+
+__all__ = ["PIXEL_RULES", "image_checks", "unreadable_check"]
+
+PIXEL_RULES = ("leak", "leak-near", "duplicate-image", "near-duplicate")
+"""What needs the source images."""
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+def image_checks(data: Dataset, found: Fingerprints, left_out: list[str]) -> Iterator[Check]:
+    """Equal and nearly equal images, within splits and across.
+
+    Args:
+        data: images in order of split and line; val is the later split.
+        found: their fingerprints.
+        left_out: gets a sentence about what could not be compared.
+    """
+    read = np.ones(len(data.paths), bool)
+    read[[number for number, *_ in found.troubles]] = False
+    same = _equal_bytes(found.prints.digest, data.split, read)
+    near = find_twins(found.prints, data.split, found.usable)
+    flat = int((read & ~found.usable).sum())
+    if flat:
+        left_out.append(f"near-duplicate, leak-near: {flat:,} images of one grey all over are not compared")
+    if near.skipped:
+        left_out.append(
+            f"near-duplicate, leak-near: too many images look alike to compare all; {near.skipped:,} pairs were not"
+        )
+    near.other[same.other >= 0] = -1  # one image, one rule: equal bytes say it all
+    near.same[same.same >= 0] = -1
+    train, val = (int((data.split == number).sum()) for number in _train_val(data))
+    images = len(data.paths)
+    rows = (
+        ("leak", same.other, val, "the same file is in train", f"no file of val is one of the {train:,} of train"),
+        (
+            "leak-near",
+            near.other,
+            val,
+            f"{_NEAR} is in train",
+            f"no image of val is nearly one of the {train:,} of train",
+        ),
+        (
+            "duplicate-image",
+            same.same,
+            images,
+            "the same file as an earlier one",
+            "no file is there twice in a split",
+        ),
+        (
+            "near-duplicate",
+            near.same,
+            images,
+            f"{_NEAR} is earlier in its split",
+            "no two of a split are nearly the same",
+        ),
+    )
+    for rule, partner, base, applies, passed in rows:
+        hits = _pair_hits(data, partner, f"{_NEAR} as {{}}" if "near" in rule else "the same file as {}")
+        count = int((partner >= 0).sum())
+        yield make_check(rule, count, base, applies if count else passed, hits)
+
+
+_NEAR = "nearly the same picture"
+
+
+def _train_val(data: Dataset) -> Iterator[int]:
+    for name in ("train", "val"):
+        yield data.split_names.index(name) if name in data.split_names else len(data.split_names)
+
+
+def _equal_bytes(digest: npt.NDArray[np.uint64], split: npt.NDArray[np.uint8], read: Mask) -> Twins:
+    """For each image the first one with the same bytes: in its split, and in an earlier one."""
+    members = np.flatnonzero(read)
+    partner = {"same": np.full(len(digest), -1, np.int64), "other": np.full(len(digest), -1, np.int64)}
+    for name in ("same", "other"):
+        keys = np.stack([digest[members], split[members] * np.uint64(name == "same")], axis=1)
+        _, first, which = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        firsts = members[first[which.reshape(-1)]]
+        right = (split[firsts] == split[members]) if name == "same" else (split[firsts] < split[members])
+        chosen = (firsts != members) & right
+        partner[name][members[chosen]] = firsts[chosen]
+    return Twins(partner["same"], partner["other"])
+
+
+def _pair_hits(data: Dataset, partner: Ints, words: str) -> list[Hit]:
+    hits = []
+    for image in np.flatnonzero(partner >= 0)[:MOST_HITS].tolist():
+        other = int(partner[image])
+        place = (data.split_names[data.split[other]], data.paths[other])
+        named = f"{place[1]} ({place[0]}{_line(data, other)})"
+        hits.append(image_hit(data, image, words.format(named), partner=place))
+    return hits
+
+
+def _line(data: Dataset, image: int) -> str:
+    file = data.files.get(data.split_names[data.split[image]], "")
+    return f", {file}:{data.lines[image]}" if file and data.lines[image] else ""
+
+
+def image_hit(
+    data: Dataset, image: int, message: str, *, boxes: tuple[int, ...] = (), partner: tuple[str, str] | None = None
+) -> Hit:
+    """A hit in one image, with its place in the annotation text where that is known."""
+    split = data.split_names[data.split[image]]
+    line = int(data.lines[image])
+    return Hit(split, data.paths[image], message, boxes, data.files.get(split, "") if line else "", line, partner)
+
+
+def unreadable_check(data: Dataset, found: Fingerprints | None, losses: Losses | None, images_read: int) -> Check:
+    """Images that parse dropped because they could not be read, and those that cannot be read now."""
+    troubles = found.troubles if found else []
+    dropped = losses or Losses()
+    hits = dropped.hits + [
+        image_hit(data, number, f"{rule}: {message}") for number, rule, message in troubles[:MOST_HITS]
+    ]
+    count = dropped.count + len(troubles)
+    parts = [f"{len(troubles):,} cannot be read now"] if troubles else []
+    parts += [f"{dropped.count:,} could not be read by parse"] if dropped.count else []
+    hits.sort(key=lambda hit: (hit.split, hit.line))
+    return make_check(
+        "unreadable", count, max(images_read, len(data.paths)), ", ".join(parts) or "all can be read", hits
+    )

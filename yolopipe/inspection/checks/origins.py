@@ -1,0 +1,181 @@
+"""What the shards do not say: which line names an image, and what parse dropped.
+
+Read from the project that the shards lie in: ``data/parsed`` for lines and problems, ``params.yaml`` for the names of
+the annotation files.  Nothing here is needed; what is missing is said, and the rules that need it are left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from yolopipe import paths
+from yolopipe.config.params_file import load_config
+from yolopipe.errors import YolopipeError
+from yolopipe.inspection.checks.check_report import MOST_HITS, Hit
+from yolopipe.shards.manifest import Manifest
+from yolopipe.shards.schema import Row
+from yolopipe.tables import TableReader
+
+__all__ = ["PARSE_RULES", "Losses", "Sources", "project_of", "read_sources", "source_boxes"]
+
+PARSE_RULES = {
+    "no-area": "zero-size",
+    "outside-image": "outside-image",
+    "missing-image": "unreadable",
+    "not-an-image": "unreadable",
+    "truncated-image": "unreadable",
+    "unsupported-image": "unreadable",
+    "outside-images-folder": "unwatched",
+}
+"""Rules of parse and ours; all others are ``dropped``."""
+
+
+@dataclass
+class Losses:
+    """What one of our rules finds in parse's list of problems.
+
+    Args:
+        actions: how often parse did what about it, e.g. ``dropped-box``.
+        rules: how often each of parse's own rules applied.
+        hits: the first of them.
+    """
+
+    actions: Counter[str] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
+    hits: list[Hit] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.actions.total()
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What was found beside the shards.
+
+    Args:
+        folder: where relative image paths start.
+        lines: annotation line of each image, by split; empty without ``data/parsed``.
+        files: annotation file by split; empty without ``params.yaml``.
+        losses: by our rules; None when parse's list is not there.
+        boxes_read: boxes in the annotation texts, good and bad.
+        images_read: images in them.
+        missing: why something is not known, one sentence each.
+    """
+
+    folder: Path
+    lines: Mapping[str, Mapping[str, int]]
+    files: Mapping[str, str]
+    losses: Mapping[str, Losses] | None
+    boxes_read: int = 0
+    images_read: int = 0
+    missing: tuple[str, ...] = ()
+
+
+def project_of(shards: Path) -> Path:
+    """The project folder that shards belong to: theirs where they lie in ``data/shards`` of one, else this one.
+
+    >>> project_of(Path("/mine/data/shards")).as_posix(), project_of(Path("copied")).as_posix()
+    ('/mine', '.')
+    """
+    if shards.parts[-2:] == paths.SHARDS.parts:
+        return shards.parent.parent
+    return Path()
+
+
+def read_sources(shards: Path, manifest: Manifest, params: Path | None = None) -> Sources:
+    """Look beside the shards.
+
+    Args:
+        shards: their folder.
+        manifest: of the same shards.
+        params: the params file; by default ``params.yaml`` of the project that the shards lie in.
+
+    Returns:
+        What was found; never an error.
+    """
+    folder = project_of(shards)
+    missing: list[str] = []
+    files = _annotation_files(folder / "params.yaml" if params is None else params, missing)
+    parsed = folder / paths.PARSED
+    try:
+        lines = {split: _lines(parsed / f"{split}.parquet", manifest, split) for split in manifest.splits}
+        counts = json.loads((parsed / "counts.json").read_text(encoding="utf-8"))["splits"].values()
+        losses = _losses(parsed / "problems.csv", files, lines)
+        boxes_read, images_read = (sum(int(s[name]) for s in counts) for name in ("boxes_read", "images_read"))
+    except (YolopipeError, OSError, csv.Error, ValueError, KeyError, TypeError) as error:
+        reason = error.message if isinstance(error, YolopipeError) else f"{parsed} is not whole ({error})"
+        rules = ", ".join(dict.fromkeys([*PARSE_RULES.values(), "dropped"]))
+        missing.append(f"what parse dropped ({rules}), and lines of annotation text: {reason}")
+        return Sources(folder, {}, files, None, missing=tuple(missing))
+    return Sources(folder, lines, files, losses, boxes_read, images_read, tuple(missing))
+
+
+def source_boxes(shards: Path, split: str, row: Row) -> npt.NDArray[np.float32] | None:
+    """The boxes of an image as parse read them, (N, 4) source pixels; None where its table is not there."""
+    file = project_of(shards) / paths.PARSED / f"{split}.parquet"
+    try:
+        with TableReader(file, made_by="parse") as reader:
+            for piece in reader.pieces(["image", "boxes_xyxy"]):
+                boxes = piece.filter(pc.equal(piece["image"], row.path))["boxes_xyxy"].to_pylist()
+                if boxes:
+                    return (
+                        np.array(boxes[0], np.float32).reshape(-1, 4) if len(boxes[0]) == len(row.classes) else None
+                    )
+    except YolopipeError:
+        pass
+    return None
+
+
+def _annotation_files(params: Path, missing: list[str]) -> dict[str, str]:
+    try:
+        data = load_config(params).data
+    except YolopipeError as error:
+        missing.append(f"names of the annotation files: {error.message.splitlines()[0]}")
+        return {}
+    return {"train": data.train, "val": data.val}
+
+
+def _lines(table_file: Path, manifest: Manifest, split: str) -> dict[str, int]:
+    lines: dict[str, int] = {}
+    boxes = 0
+    with TableReader(table_file, made_by="parse") as reader:
+        for piece in reader.pieces(["image", "line", "classes"]):
+            lines.update(zip(piece["image"].to_pylist(), piece["line"].to_pylist(), strict=True))
+            boxes += pc.sum(pc.list_value_length(piece["classes"])).as_py() or 0
+    of_copy = manifest.splits[split].of_copy(0)
+    if (len(lines), boxes) != (sum(shard.rows for shard in of_copy), sum(shard.boxes for shard in of_copy)):
+        raise ValueError(f"{table_file.name} is of other images than the shards; run: dvc repro")
+    return lines
+
+
+def _losses(file: Path, files: Mapping[str, str], lines: Mapping[str, Mapping[str, int]]) -> dict[str, Losses]:
+    """Parse's problems by our rules; a line at a time, the first hits kept."""
+    found: dict[str, Losses] = {rule: Losses() for rule in [*PARSE_RULES.values(), "dropped"]}
+    split_of = {name: split for split, name in files.items()}
+    with file.open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            losses = found[PARSE_RULES.get(row["rule"], "dropped")]
+            losses.actions[row["action"]] += 1
+            losses.rules[row["rule"]] += 1
+            if len(losses.hits) < MOST_HITS:
+                split = split_of.get(row["file"]) or next((s for s in lines if row["image"] in lines[s]), "")
+                losses.hits.append(_hit(row, split))
+    return found
+
+
+def _hit(row: Mapping[str, str], split: str) -> Hit:
+    own = PARSE_RULES.get(row["rule"])
+    said = row["message"] if own in ("zero-size", "outside-image") else f"{row['rule']}: {row['message']}"
+    done = f" ({row['action'].replace('-', ' ')})" if row["action"] != "noted" else ""
+    return Hit(split, row["image"], said + done, file=row["file"], line=int(row["line"]))

@@ -1,0 +1,230 @@
+"""Targets as text of at most 100 columns, and as plain JSON types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from yolopipe.shards.label_info import collisions_text, smaller_text
+from yolopipe.shards.manifest import Manifest
+from yolopipe.shards.schema import Row
+from yolopipe.shards.targets import BoxTargets, Place, Totals, Trouble
+
+__all__ = ["COLUMNS", "row_report", "row_text", "totals_report", "totals_text"]
+
+COLUMNS = 100
+
+NAME_WIDTH = 14
+
+
+def row_text(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str) -> str:
+    """One image's boxes, each with the places where it is taught and those it lost."""
+    copies = manifest.splits[split].copies
+    size = manifest.input_size
+    (scale_x, _, left), (_, scale_y, top) = row.matrix.tolist()
+    mirrored = ", mirrored" if scale_x * scale_y < 0 else ""
+    lines = [
+        _tail(row.path, COLUMNS),
+        f"{split}, copy {row.copy} (copies 0 to {copies - 1})" if copies > 1 else split,
+        f"source {row.source_wh[0]} x {row.source_wh[1]} px, network input {size} x {size} px, "
+        f"scale {abs(scale_x):.3f}{mirrored}, offset {left:+.1f} {top:+.1f}",
+        _tally(targets),
+        "",
+        *_table(targets, manifest),
+    ]
+    return "\n".join(lines)
+
+
+def _tally(targets: Sequence[BoxTargets]) -> str:
+    if not targets:
+        return "no boxes: the whole picture is background"
+    parts = [_count(len(targets), "box"), _count(sum(len(box.taught) for box in targets), "positive")]
+    untaught = sum(not box.taught for box in targets)
+    partly = sum(bool(box.taught and box.lost) for box in targets)
+    forced = sum(box.forced for box in targets)
+    parts += [f"{untaught} not taught anywhere"] if untaught else []
+    parts += [f"{partly} partly overwritten"] if partly else []
+    parts += [f"{forced} forced onto the best anchor"] if forced else []
+    return ", ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    plural = {"box": "boxes"}.get(noun, f"{noun}s")
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def _tail(text: str, width: int) -> str:
+    return text if len(text) <= width else "..." + text[-(width - 3) :]
+
+
+def _head(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def _table(targets: Sequence[BoxTargets], manifest: Manifest) -> Iterator[str]:
+    if not targets:
+        return
+    yield (
+        f"{'box':>4} {'class':<{NAME_WIDTH}} {'x1':>7} {'y1':>6} {'x2':>6} {'y2':>6}"
+        f"  {'stride':>6}  {'cell y,x':<9}{'anchor':<14}{'IoU':>4}"
+    )
+    for box in targets:
+        x1, y1, x2, y2 = box.box_xyxy
+        name = _head(manifest.class_names[box.class_id], NAME_WIDTH)
+        start = f"{box.number:>4} {name:<{NAME_WIDTH}} {x1:>7.1f} {y1:>6.1f} {x2:>6.1f} {y2:>6.1f}"
+        for place in box.places:
+            yield f"{start}  {_place(place)}".rstrip()
+            start = " " * len(start)
+        if not box.taught:
+            yield f"{'':>5}not taught anywhere: other boxes took every place"
+        for stride in box.unlisted:
+            yield (
+                f"{'':>5}pushed out of the box list of stride {stride} "
+                f"(it holds {manifest.max_bbox_per_scale}): the ignore mask misses it"
+            )
+
+
+def _place(place: Place) -> str:
+    y, x = place.cell_yx
+    width, height = place.anchor_wh
+    anchor = f"{place.anchor}  {width:g}x{height:g}"
+    notes = ["forced"] if place.forced else []
+    notes += ["next anchor"] if place.rescued else []
+    notes += [] if place.taken_by is None else [f"lost to {place.taken_by}"]
+    cell = f"{y},{x}"
+    return f"{place.stride:>6}  {cell:<9}{anchor:<14}{place.iou:>4.2f}  {', '.join(notes)}"
+
+
+def row_report(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str) -> dict[str, Any]:
+    """The same facts for programs."""
+    return {
+        "image": row.path,
+        "split": split,
+        "copy": row.copy,
+        "source_wh": list(row.source_wh),
+        "input_size": manifest.input_size,
+        "matrix": row.matrix.tolist(),
+        "boxes": [_box_report(box, manifest) for box in targets],
+    }
+
+
+def _box_report(box: BoxTargets, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "number": box.number,
+        "class_id": box.class_id,
+        "class": manifest.class_names[box.class_id],
+        "box_xyxy": list(box.box_xyxy),
+        "taught": bool(box.taught),
+        "unlisted_strides": list(box.unlisted),
+        "places": [
+            {**asdict(place), "cell_yx": list(place.cell_yx), "anchor_wh": list(place.anchor_wh)}
+            for place in box.places
+        ],
+    }
+
+
+def totals_text(totals: Totals, manifest: Manifest, *, split: str, copy: int | None, worst: int = 10) -> str:
+    """What a split teaches: positives per anchor, what the rule lost, and where."""
+    copies = manifest.splits[split].copies
+    which = f"all {copies} copies" if copy is None and copies > 1 else f"copy {copy or 0}" if copies > 1 else ""
+    lines = [
+        ", ".join(part for part in (split, which, f"network input {manifest.input_size} px") if part),
+        f"{_count(totals.images, 'image')}, {_count(totals.boxes, 'box')}, {_count(totals.backgrounds, 'image')} "
+        "without boxes",
+        "stored labels equal a fresh assignment of the stored boxes",
+        "",
+        *_positives(totals, manifest),
+        "",
+        *_losses(totals, manifest),
+        *_smaller(totals, manifest),
+        *_worst(totals, worst),
+    ]
+    return "\n".join(lines)
+
+
+def _positives(totals: Totals, manifest: Manifest) -> Iterator[str]:
+    yield f"{'stride':>6} {'grid':>9} {'in list':>10} {'positives':>10}   of these, by anchor"
+    total = max(1, int(totals.positives.sum()))
+    for index, stride in enumerate(manifest.strides):
+        grid = manifest.input_size // stride
+        anchors = [
+            f"{width:g}x{height:g} {count:,} ({count / total:.0%})"
+            for (width, height), count in zip(manifest.anchors[index], totals.positives[index].tolist(), strict=True)
+        ]
+        listed, positives = int(totals.listed[index]), int(totals.positives[index].sum())
+        yield f"{stride:>6} {f'{grid}x{grid}':>9} {listed:>10,} {positives:>10,}   {'  '.join(anchors)}"
+
+
+def _losses(totals: Totals, manifest: Manifest) -> Iterator[str]:
+    rows = [
+        (totals.overwritten, "taught nowhere: other boxes took every cell and anchor of theirs"),
+        (totals.partly_overwritten, "lost some of their places to other boxes"),
+        (totals.forced, f"fit no anchor above IoU {manifest.iou_threshold:g}: taught by their best one"),
+        (totals.past_list_end, f"pushed out of a list of {manifest.max_bbox_per_scale}: the ignore mask misses them"),
+    ]
+    for count, meaning in rows:
+        share = f"{count / max(1, totals.boxes):.1%}"
+        yield f"{count:>9,} {share:>6} of boxes  {meaning}"
+    yield ""
+    yield "taught nowhere, by rule (assignment.collisions):"
+    yield f"  {collisions_text(totals.without_positive, totals.boxes, manifest.collisions)}"
+
+
+def _smaller(totals: Totals, manifest: Manifest) -> Iterator[str]:
+    for size, labels in totals.smaller.items():
+        yield ""
+        yield f"labels at {size} px, anchors the same in pixels:"
+        yield f"  {smaller_text(labels)}"
+        yield f"  taught nowhere: {collisions_text(labels.without_positive, totals.boxes, manifest.collisions)}"
+
+
+def _worst(totals: Totals, count: int) -> Iterator[str]:
+    worst = totals.worst(count)
+    if not worst:
+        return
+    yield ""
+    yield f"{'nowhere':>8} {'partly':>7} {'forced':>7} {'past end':>9} {'of boxes':>9}   most trouble"
+    for trouble in worst:
+        yield (
+            f"{trouble.overwritten:>8,} {trouble.partly_overwritten:>7,} {trouble.forced:>7,} "
+            f"{trouble.past_list_end:>9,} {trouble.boxes:>9,}   {_tail(_named(trouble), COLUMNS - 48)}"
+        )
+
+
+def _named(trouble: Trouble) -> str:
+    return f"{trouble.path} (copy {trouble.copy})" if trouble.copy else trouble.path
+
+
+def totals_report(
+    totals: Totals, manifest: Manifest, *, split: str, copy: int | None, worst: int = 10
+) -> dict[str, Any]:
+    """The same facts for programs."""
+    scales = [
+        {
+            "stride": stride,
+            "boxes_listed": int(totals.listed[index]),
+            "positives": int(totals.positives[index].sum()),
+            "anchors": [
+                {"anchor_wh": list(size), "positives": count}
+                for size, count in zip(manifest.anchors[index], totals.positives[index].tolist(), strict=True)
+            ],
+        }
+        for index, stride in enumerate(manifest.strides)
+    ]
+    return {
+        "split": split,
+        "copy": copy,
+        "images": totals.images,
+        "boxes": totals.boxes,
+        "backgrounds": totals.backgrounds,
+        "overwritten": totals.overwritten,
+        "partly_overwritten": totals.partly_overwritten,
+        "forced": totals.forced,
+        "past_list_end": totals.past_list_end,
+        "collisions": manifest.collisions,
+        "without_positive": dict(totals.without_positive),
+        "scales": scales,
+        "smaller": {str(size): asdict(labels) for size, labels in totals.smaller.items()},
+        "most_trouble": [asdict(trouble) for trouble in totals.worst(worst)],
+    }

@@ -1,8 +1,0 @@
-"""The page of ``inspect-labels --html``: what the checks found, and what is taught where, in one file."""
-
-from __future__ import annotations
-
-from yolopipe.inspection.page.document import PageFile, write_page
-from yolopipe.inspection.page.selection import Limits
-
-__all__ = ["Limits", "PageFile", "write_page"]

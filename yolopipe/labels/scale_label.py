@@ -1,0 +1,28 @@
+"""The sparse label of one image: which cell and anchor of each scale learns which box."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Labels", "ScaleLabel"]
+
+
+class ScaleLabel(NamedTuple):
+    """The sparse label of one image at one scale.
+
+    Args:
+        cell: (P,) int32, ascending; ``(y * grid + x) * 3 + anchor``.
+        box: (P,) uint16; the box taught at that cell and anchor.
+        slots: (T,) uint16; the boxes of this scale's list, slot 0 first; at most ``max_bbox_per_scale``.
+    """
+
+    cell: npt.NDArray[np.int32]
+    box: npt.NDArray[np.uint16]
+    slots: npt.NDArray[np.uint16]
+
+
+Labels = tuple[ScaleLabel, ScaleLabel, ScaleLabel]
+"""Small stride first."""

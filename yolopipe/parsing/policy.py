@@ -1,0 +1,195 @@
+"""What parse found, and what the policy ``parse.on_bad`` makes of it.
+
+============  ======================================  =========================  ==========================
+on_bad        box partly outside its image            any other bad box          image missing, unreadable,
+                                                                                 twice, or in train and val
+============  ======================================  =========================  ==========================
+fail          the run fails                           the run fails              the run fails
+clip          clipped, then checked again             the box is dropped         the run fails
+drop-box      the box is dropped                      the box is dropped         the run fails
+drop-image    the image is dropped                    the image is dropped       the image is dropped
+============  ======================================  =========================  ==========================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from yolopipe.errors import Problem
+from yolopipe.formats.annotation_text import AnnotationText
+from yolopipe.parsing.box_rules import BoxChecker, clip_boxes, partly_outside
+
+__all__ = [
+    "Finding",
+    "Kept",
+    "Policy",
+    "Scope",
+    "SplitFindings",
+    "apply_policy",
+    "blocking",
+    "count_by_rule",
+    "find_box_faults",
+]
+
+Policy = Literal["fail", "clip", "drop-box", "drop-image"]
+Scope = Literal["image", "box", "note"]
+"""What a finding spoils."""
+
+_ACTIONS = {"clip": "dropped-box", "drop-box": "dropped-box", "drop-image": "dropped-image"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem and what it spoils.
+
+    Args:
+        problem: the problem; its action is ``failed`` until the policy is applied.
+        scope: ``image`` spoils the image, ``box`` one box, ``note`` nothing.
+        image: row of the image; -1 where the line gave none.
+        box: number of the box; -1 where there is none to drop (it never became one, or was clipped).
+    """
+
+    problem: Problem
+    scope: Scope
+    image: int = -1
+    box: int = -1
+
+
+@dataclass(slots=True)
+class SplitFindings:
+    """One split on its way through the checks.
+
+    Args:
+        text: the annotation text.
+        size_wh: (M, 2) int32 oriented sizes; 0 where the image could not be read.
+        orientation: (M,) int32 EXIF 1..8.
+        boxes_xyxy: (N, 4) float64; clipped where the policy says so.
+        findings: all that was found so far.
+    """
+
+    text: AnnotationText
+    size_wh: npt.NDArray[np.int32]
+    orientation: npt.NDArray[np.int32]
+    boxes_xyxy: npt.NDArray[np.float64]
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, image: int, rule: str, message: str, *, scope: Scope = "image") -> None:
+        """Note something about an image, at the line that names it."""
+        line, path = int(self.text.lines[image]), self.text.image_paths[image]
+        action = "noted" if scope == "note" else "failed"
+        self.findings.append(Finding(Problem(self.text.file, line, 1, rule, message, path, action), scope, image))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the policy leaves of a split.
+
+    Args:
+        images: (M,) bool.
+        boxes: (N,) bool; never one of an image that is not kept.
+        problems: every problem with the action taken, in the order of the text.
+    """
+
+    images: npt.NDArray[np.bool_]
+    boxes: npt.NDArray[np.bool_]
+    problems: list[Problem]
+
+
+def find_box_faults(split: SplitFindings, checker: BoxChecker, policy: Policy) -> None:
+    """Check the boxes of a split and add what is wrong to its findings; under ``clip``, clip first.
+
+    Args:
+        split: changed in place: ``findings``, and ``boxes_xyxy`` where clipped.
+        checker: the rules.
+        policy: ``parse.on_bad``.
+    """
+    text = split.text
+    size = np.where(split.size_wh > 0, split.size_wh, np.nan).astype(np.float64)
+    if policy == "clip":
+        outside = partly_outside(split.boxes_xyxy, size[text.box_image])
+        for box in np.flatnonzero(outside):
+            problem = dataclasses.replace(_box_problem(split, checker, "outside-image", box, size), action="clipped")
+            split.findings.append(Finding(problem, "note", int(text.box_image[box])))
+        split.boxes_xyxy = np.where(
+            outside[:, None], clip_boxes(split.boxes_xyxy, size[text.box_image]), split.boxes_xyxy
+        )
+    faults = checker.check(split.boxes_xyxy, text.classes, text.box_image, size)
+    for rule, mask in faults.masks.items():
+        for box in np.flatnonzero(mask):
+            problem = _box_problem(split, checker, rule, box, size)
+            if rule == "duplicate-box":
+                first = f" (column {text.box_column[faults.first[box]]})"
+                problem = dataclasses.replace(problem, message=problem.message + first)
+            split.findings.append(Finding(problem, "box", int(text.box_image[box]), int(box)))
+
+
+def _box_problem(
+    split: SplitFindings, checker: BoxChecker, rule: str, box: np.intp, size_wh: npt.NDArray[np.float64]
+) -> Problem:
+    text = split.text
+    image = int(text.box_image[box])
+    message = checker.message(
+        rule,
+        split.boxes_xyxy[box],
+        int(text.classes[box]),
+        size_wh[image],
+        orientation=int(split.orientation[image]),
+    )
+    line, column = int(text.lines[image]), int(text.box_column[box])
+    return Problem(text.file, line, column, rule, message, text.image_paths[image])
+
+
+def blocking(findings: Iterable[Finding], policy: Policy) -> list[Problem]:
+    """The problems that ``policy`` does not survive, in the order of the text."""
+    if policy == "drop-image":
+        return []
+    scopes = ("image", "box") if policy == "fail" else ("image",)
+    return _ordered(finding.problem for finding in findings if finding.scope in scopes)
+
+
+def apply_policy(split: SplitFindings, policy: Policy) -> Kept:
+    """Decide what is kept of a split in which nothing is :func:`blocking`.
+
+    Args:
+        split: images, boxes and findings.
+        policy: ``parse.on_bad``.
+
+    Returns:
+        Masks of what is kept, and the problems with the action taken.
+    """
+    images = np.ones(len(split.text.image_paths), bool)
+    boxes = np.ones(len(split.boxes_xyxy), bool)
+    bad = [finding for finding in split.findings if finding.scope != "note"]
+    if policy == "drop-image":
+        images[[finding.image for finding in bad if finding.image >= 0]] = False
+    else:
+        boxes[[finding.box for finding in bad if finding.box >= 0]] = False
+    boxes &= images[split.text.box_image]
+    return Kept(images, boxes, _ordered(_acted(finding, policy) for finding in split.findings))
+
+
+def _acted(finding: Finding, policy: Policy) -> Problem:
+    if finding.scope != "note":
+        return dataclasses.replace(finding.problem, action=_ACTIONS[policy])
+    return finding.problem
+
+
+def _ordered(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda p: (p.line, p.column, p.rule, p.action))
+
+
+def count_by_rule(problems: Sequence[Problem]) -> Iterator[tuple[str, str, int]]:
+    """Yield (rule, action, how many), sorted.
+
+    >>> list(count_by_rule([Problem("t", 1, 1, "tiny", "", action="dropped-box")] * 2))
+    [('tiny', 'dropped-box', 2)]
+    """
+    counts = Counter((problem.rule, problem.action) for problem in problems)
+    yield from ((rule, action, n) for (rule, action), n in sorted(counts.items()))

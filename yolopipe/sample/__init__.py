@@ -1,0 +1,1 @@
+"""The embedded data: scenes of handwritten digits."""

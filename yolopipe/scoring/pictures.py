@@ -1,0 +1,167 @@
+"""A sheet of val images: what is there on the left, what was found on the right, and which of it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from yolopipe.detection.nms import ImageDetections
+from yolopipe.imaging import drawing
+from yolopipe.imaging.drawing import Key, Pixels, Sketch
+from yolopipe.labels.boxes import pairwise_iou
+from yolopipe.shards.schema import Row
+
+__all__ = ["Example", "contact_sheet", "evenly_spread", "example_of", "match"]
+
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.integer]
+
+TILE_PX = 384
+"""Smaller images are enlarged by a whole factor to about this, larger ones reduced to it."""
+
+WIDEST_PX = 2600
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image of the sheet.
+
+    Args:
+        name: the image's path.
+        pixels: (S, S, 3) uint8 RGB.
+        truth_xyxy: (M, 4) pixels of ``pixels``.
+        truth_classes: (M,).
+        boxes_xyxy: (K, 4) detections worth showing, best first.
+        scores: (K,).
+        classes: (K,).
+    """
+
+    name: str
+    pixels: Pixels
+    truth_xyxy: Floats
+    truth_classes: Ints
+    boxes_xyxy: Floats
+    scores: Floats
+    classes: Ints
+
+
+def example_of(row: Row, pixels: Pixels, found: ImageDetections, *, score: float) -> Example:
+    """A row of a shard with what was found in it.
+
+    Args:
+        row: with its truth.
+        pixels: its image, decoded.
+        found: pixels of the network input, best first.
+        score: detections below it are left out.
+    """
+    shown = found.scores >= score
+    return Example(
+        name=row.path,
+        pixels=pixels,
+        truth_xyxy=row.boxes_xyxy,
+        truth_classes=row.classes,
+        boxes_xyxy=found.boxes_xyxy[shown],
+        scores=found.scores[shown],
+        classes=found.classes[shown],
+    )
+
+
+def evenly_spread(total: int, wanted: int) -> list[int]:
+    """``wanted`` different numbers below ``total``, first and last among them, evenly apart.
+
+    >>> evenly_spread(10, 4), evenly_spread(2, 9), evenly_spread(0, 9), evenly_spread(9, 1)
+    ([0, 3, 6, 9], [0, 1], [], [0])
+    """
+    return [round(place) for place in np.linspace(0, total - 1, min(wanted, total)).tolist()]
+
+
+def match(
+    truth_xyxy: Floats,
+    truth_classes: Ints,
+    boxes_xyxy: Floats,
+    classes: Ints,
+    *,
+    iou_threshold: float = 0.5,
+) -> tuple[Mask, Mask]:
+    """Which detections are right and which true boxes are found, as AP at one threshold counts them.
+
+    Args:
+        truth_xyxy: (M, 4).
+        truth_classes: (M,).
+        boxes_xyxy: (K, 4), best score first: each takes the free true box of its class that it covers best.
+        classes: (K,).
+        iou_threshold: a match covers at least this.
+
+    Returns:
+        (K,) right and (M,) found.
+
+    >>> truth = np.array([[0.0, 0, 10, 10]])
+    >>> right, found = match(truth, np.array([1]), np.repeat(truth, 3, axis=0), np.array([0, 1, 1]))
+    >>> right.tolist(), found.tolist()
+    ([False, True, False], [True])
+    """
+    iou = pairwise_iou(boxes_xyxy, truth_xyxy)
+    iou[np.asarray(classes)[:, np.newaxis] != np.asarray(truth_classes)] = -1.0
+    right, found = np.zeros(len(boxes_xyxy), np.bool_), np.zeros(len(truth_xyxy), np.bool_)
+    for box, row in enumerate(iou):
+        row = np.where(found, -1.0, row)
+        best = int(row.argmax()) if len(row) else -1
+        if best >= 0 and row[best] >= iou_threshold:
+            right[box] = found[best] = True
+    return right, found
+
+
+def contact_sheet(examples: Sequence[Example], class_names: Sequence[str], *, score: float) -> Pixels:
+    """The sheet.
+
+    Args:
+        examples: at least one.
+        class_names: for the labels.
+        score: the lowest score shown, for the legend.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    pairs = [_pair(example, class_names) for example in examples]
+    fits = max(1, WIDEST_PX // (pairs[0].shape[1] + drawing.GAP_PX))
+    sheet = drawing.arrange(pairs, columns=min(fits, ceil(sqrt(len(pairs)))))
+    keys = [
+        Key("annotated and found", drawing.SKY),
+        Key("annotated, missed", drawing.YELLOW, dashed=True),
+        Key("predicted, right", drawing.SKY),
+        Key("predicted, wrong or double", drawing.VERMILLION, dashed=True),
+    ]
+    note = f"left: annotated, right: predicted with score >= {score:g}; right means same class and IoU >= 0.5"
+    return np.concatenate([drawing.legend(keys, width=sheet.shape[1], note=note), sheet])
+
+
+def _pair(example: Example, class_names: Sequence[str]) -> Pixels:
+    right, found = match(example.truth_xyxy, example.truth_classes, example.boxes_xyxy, example.classes)
+    truth = _panel(
+        example.pixels,
+        example.truth_xyxy,
+        [class_names[c] for c in example.truth_classes],
+        found,
+        drawing.YELLOW,
+    )
+    labels = [f"{class_names[c]} {s:.2f}" for c, s in zip(example.classes, example.scores, strict=True)]
+    predicted = _panel(example.pixels, example.boxes_xyxy, labels, right, drawing.VERMILLION)
+    seam = np.full((truth.shape[0], 3, 3), drawing.PAPER, np.uint8)
+    tally = f"{found.sum()} of {len(found)} found, {(~right).sum()} wrong"
+    both = np.concatenate([truth, seam, predicted], axis=1)
+    return drawing.with_title(both, example.name, tally)
+
+
+def _panel(pixels: Pixels, boxes_xyxy: Floats, labels: Sequence[str], good: Mask, bad: drawing.Colour) -> Pixels:
+    side = pixels.shape[0]
+    sketch = Sketch(pixels, scale=max(1, round(TILE_PX / side)) if side <= TILE_PX * 1.5 else TILE_PX / side)
+    for box, is_good in zip(boxes_xyxy, good, strict=True):
+        sketch.box(box, drawing.SKY if is_good else bad, dashed=not is_good)
+    for box, label, is_good in zip(boxes_xyxy, labels, good, strict=True):
+        sketch.label(box, label, drawing.SKY if is_good else bad)
+    return sketch.pixels()

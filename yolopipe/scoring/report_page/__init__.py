@@ -1,0 +1,7 @@
+"""The page ``reports/evaluate.html``: the scores, and every image with what was missed, invented or badly placed."""
+
+from __future__ import annotations
+
+from yolopipe.scoring.report_page.report_document import Baseline, Report, write_report
+
+__all__ = ["Baseline", "Report", "write_report"]

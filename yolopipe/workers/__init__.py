@@ -1,0 +1,1 @@
+"""Work in processes here, on a dask cluster, or in threads."""
