@@ -1,8 +1,10 @@
 """What the documents say is run or looked up, so that it stays true."""
 
+import ast
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from yolopipe.cli import app
@@ -16,13 +18,70 @@ def python_blocks(text):
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
-def test_the_readmes_python_runs_and_prints_what_it_says(repo, capsys):
-    blocks = python_blocks((repo / "README.md").read_text())
+@pytest.mark.parametrize("document", ["README.md", "docs/formulas.md"])
+def test_python_blocks_run_and_print_what_they_say(repo, document, capsys):
+    blocks = python_blocks((repo / document).read_text())
     assert blocks
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, document, "exec"), {})
         expected = "".join(f"{line[2:]}\n" for line in block.splitlines() if line.startswith("# "))
         assert capsys.readouterr().out == expected
+
+
+def defined_names(path):
+    """Names that a module defines or imports anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_modules_and_functions_named_in_the_documents_exist(repo, document):
+    """``yolopipe.a.b.name`` in a document is a module, or a name that the module defines."""
+    for dotted in re.findall(r"`(yolopipe(?:\.\w+)+)`", (repo / document).read_text()):
+        path = repo / dotted.replace(".", "/")
+        if not path.is_dir() and not path.with_suffix(".py").exists():
+            home = path.parent / "__init__.py" if path.parent.is_dir() else path.parent.with_suffix(".py")
+            assert home.exists(), dotted
+            assert path.name in defined_names(home), dotted
+
+
+def sections(text):
+    return re.findall(r"^## (.+)$", text, re.MULTILINE)
+
+
+def test_every_citation_of_the_formulas_names_a_section(repo):
+    """Docstrings cite ``docs/formulas.md, "Loss"``; each section says where yolopipe departs from the reference."""
+    text = (repo / "docs/formulas.md").read_text()
+    assert text.count("**Where yolopipe departs.**") == len(sections(text))
+    for path in [*repo.glob("yolopipe/**/*.py"), *repo.glob("tests/**/*.py"), *repo.glob("docs/*.md")]:
+        cited = re.findall(r'docs/formulas\.md`*,\s+"([^"<]+)"', path.read_text())
+        assert set(cited) <= set(sections(text)), path
+
+
+def test_the_loss_example_of_the_formulas(repo):
+    """The three numbers of the example in docs/formulas.md, "Loss"."""
+    from yolopipe.model.loss import ScaleTarget, compute_loss
+
+    text = (repo / "docs/formulas.md").read_text().partition("One image of 32 x 32 pixels")[2]
+    written = [float(number) for number in re.findall(r"= (\d\.\d{4})(?=\s)", text)[:3]]
+    target = ScaleTarget(*(np.zeros((1, 1), np.int32) for _ in range(3)))
+    terms = compute_loss(
+        np.zeros((1, 4, 4, 3 * 7), np.float32),
+        target,
+        np.array([[[2, 1, 8, 8]]], np.float32),
+        np.zeros((1, 1), np.int32),
+        anchors=[[1, 1], [2, 2], [4, 4]],
+        stride=8,
+    )
+    assert [round(float(term), 4) for term in terms] == written
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
