@@ -8,6 +8,7 @@ pixels and boxes drift apart by up to half a pixel of the larger image.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ __all__ = [
     "CV_SIDE",
     "FILL",
     "compose",
+    "corners_after",
     "fill_outside",
     "flip_matrix",
     "flip_vertical_matrix",
@@ -30,8 +32,7 @@ __all__ = [
 Affine = npt.NDArray[np.float64]
 
 FILL = 128
-"""Grey around the picture, the same for letterbox, crop and translation."""
-
+"""Grey level of every pixel wholly outside the picture, whether letterbox, crop or translation put it there."""
 
 CV_SIDE = 32_767
 """``cv2.warpAffine`` takes no source of this many pixels a side or more."""
@@ -142,15 +143,26 @@ def transform_boxes(matrix: npt.ArrayLike, boxes_xyxy: npt.ArrayLike) -> npt.NDA
     return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
 
 
+def corners_after(matrix: npt.ArrayLike, image: npt.NDArray[Any]) -> Affine:
+    """(4,) where :func:`transform_boxes` puts the rectangle of a whole (H, W, ...) image."""
+    height, width = image.shape[:2]
+    (corners,) = transform_boxes(matrix, [[0, 0, width, height]])
+    return np.asarray(corners, np.float64)
+
+
 def fill_outside(image: npt.NDArray[np.uint8], visible_xyxy: npt.ArrayLike) -> None:
     """Paint grey, in place, every pixel that lies wholly outside a rectangle.
+
+    Args:
+        image: (H, W, ...) uint8, changed.
+        visible_xyxy: (4,) the rectangle in pixels of ``image``, corner coordinates.
 
     >>> image = np.zeros((3, 3), np.uint8)
     >>> fill_outside(image, [1, 0, 2.5, 3])
     >>> image[0].tolist()
     [128, 0, 0]
     """
-    x1, y1, x2, y2 = (float(side) for side in np.asarray(visible_xyxy))
+    x1, y1, x2, y2 = np.round(np.asarray(visible_xyxy, np.float64), 6).tolist()  # rounding errors decide no row
     image[: max(0, math.floor(y1))] = FILL
     image[math.ceil(y2) :] = FILL
     image[:, : max(0, math.floor(x1))] = FILL
@@ -158,18 +170,18 @@ def fill_outside(image: npt.NDArray[np.uint8], visible_xyxy: npt.ArrayLike) -> N
 
 
 def warp(image: npt.NDArray[np.uint8], matrix: npt.ArrayLike, size: int) -> npt.NDArray[np.uint8]:
-    """Resample ``image`` once into a square of ``size`` pixels, grey where it does not reach.
+    """Resample ``image`` once into a square of ``size`` pixels; those wholly outside of it are grey.
 
     ``cv2.warpAffine`` reads four neighbours, so shrinking by more than two would skip pixels (it ignores
     ``INTER_AREA``): then the image is first reduced by area averaging, and the rest is left to the warp.
 
     Args:
         image: (H, W, 3) uint8.
-        matrix: (2, 3) image pixels to output pixels, corner coordinates.
+        matrix: (2, 3) image pixels to output pixels, corner coordinates, without shear or rotation.
         size: side of the output in pixels.
 
     Returns:
-        (size, size, 3) uint8.
+        (size, size, 3) uint8.  Pixels on the image's edge are mixed with grey.
 
     >>> warp(np.full((2, 4, 3), 9, np.uint8), letterbox_matrix((4, 2), 4), 4)[:, 0, 0].tolist()
     [128, 9, 9, 128]
@@ -177,6 +189,7 @@ def warp(image: npt.NDArray[np.uint8], matrix: npt.ArrayLike, size: int) -> npt.
     import cv2
 
     affine = np.asarray(matrix, np.float64)
+    visible_xyxy = corners_after(affine, image)
     scale = scale_of(affine)
     if scale < 0.5:
         height, width = image.shape[:2]
@@ -187,15 +200,19 @@ def warp(image: npt.NDArray[np.uint8], matrix: npt.ArrayLike, size: int) -> npt.
         image, affine = _part_in_sight(image, affine, size)
     centres = affine.copy()
     centres[:, 2] += affine[:, :2] @ [0.5, 0.5] - 0.5
-    warped = cv2.warpAffine(
-        image,
-        centres,
-        (size, size),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(FILL, FILL, FILL),
+    warped = np.asarray(
+        cv2.warpAffine(
+            image,
+            centres,
+            (size, size),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(FILL, FILL, FILL),
+        ),
+        np.uint8,
     )
-    return np.asarray(warped, np.uint8)
+    fill_outside(warped, visible_xyxy)  # enlarging mixes the edge into more than one pixel beyond it
+    return warped
 
 
 def _part_in_sight(image: npt.NDArray[np.uint8], affine: Affine, size: int) -> tuple[npt.NDArray[np.uint8], Affine]:

@@ -19,7 +19,16 @@ from yolopipe.config.params import STRIDES, Assignment, Precompute
 from yolopipe.errors import ImageError, Problem, YolopipeError
 from yolopipe.files import atomic_file, sha256_file
 from yolopipe.imaging.augmentation import apply_colour
-from yolopipe.imaging.geometry import compose, fill_outside, letterbox_matrix, transform_boxes, warp
+from yolopipe.imaging.geometry import (
+    compose,
+    corners_after,
+    fill_outside,
+    invert_affine,
+    letterbox_matrix,
+    transform_boxes,
+    translation_matrix,
+    warp,
+)
 from yolopipe.imaging.images import decode_image, read_bytes
 from yolopipe.labels.assign import Assignment as Assigned
 from yolopipe.labels.assign import assign
@@ -229,12 +238,23 @@ def _sample_pixels(source: bytes, sample: dict[str, Any], matrix: npt.NDArray[np
             "changed-image",
             f"it is {width}x{height} now, parse saw {sample['width']}x{sample['height']}; run: dvc repro",
         )
-    pixels = warp(image, matrix, size)
-    coloured = apply_colour(pixels, [sample["hue"], sample["saturation"], sample["value"]])
-    if coloured is not pixels:  # the grey around the picture is the same in every sample
-        letterbox = letterbox_matrix((sample["frame_width"], sample["frame_height"]), size)
-        fill_outside(coloured, transform_boxes(letterbox, [sample["visible_xyxy"]])[0])
-    return coloured
+    part, to_input = _visible_part(image, sample, matrix, size)
+    pixels = apply_colour(warp(part, to_input, size), [sample["hue"], sample["saturation"], sample["value"]])
+    fill_outside(pixels, corners_after(to_input, part))  # colour changes the grey around the picture, too
+    return pixels
+
+
+def _visible_part(
+    image: Pixels, sample: dict[str, Any], matrix: npt.NDArray[np.float64], size: int
+) -> tuple[Pixels, npt.NDArray[np.float64]]:
+    """The part of the source that the frame shows, and its map to the input: what was cropped leaves no trace.
+
+    Crops and moves are by whole source pixels, so that this part is, too.
+    """
+    letterbox = letterbox_matrix((sample["frame_width"], sample["frame_height"]), size)
+    to_source = compose(letterbox, invert_affine(matrix))
+    x1, y1, x2, y2 = np.rint(transform_boxes(to_source, [sample["visible_xyxy"]])[0]).astype(int).tolist()
+    return image[y1:y2, x1:x2], compose(translation_matrix(x1, y1), matrix)
 
 
 def _encoder(params: Precompute) -> Callable[[Pixels], bytes]:
