@@ -1,4 +1,4 @@
-"""``reports/evaluate.html``: its data, and the page in a real browser against the counts of Python."""
+"""``reports/evaluate.html``: its data, and the page in a real browser against ``scoring.matching``."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import json
 import re
 import subprocess
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from yolopipe.detection.nms import ImageDetections
 from yolopipe.errors import UsageError
 from yolopipe.scoring.baseline import committed_metrics
+from yolopipe.scoring.matching import CLASSIFICATION, TRUE_POSITIVE, VERDICTS, Matches, match
 from yolopipe.scoring.report_page import Baseline, write_report
 from yolopipe.scoring.report_page import report_data as data
-from yolopipe.scoring.report_page.verdicts import CONFUSED, RIGHT, judge
 from yolopipe.scoring.results import Found, assess
+from yolopipe.scoring.scores import Detections, Truth
 from yolopipe.shards.reader import read_rows
 
 CLASSES = ("cat", "<img src=x onerror=alert(1)>", 'dög "quoted" & 🐶')
@@ -34,7 +34,7 @@ def scene(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def guesses(rng: np.random.Generator, boxes: np.ndarray, classes: np.ndarray) -> ImageDetections:
-    """Some boxes found well, some badly, some under another name, some twice; some invented."""
+    """Boxes found well, badly, with another class, twice; and some where nothing is."""
     extra, kinds = scene(rng, int(rng.integers(0, 4)))
     moved = np.concatenate([boxes + rng.normal(0, 3, boxes.shape), boxes + rng.normal(0, 9, boxes.shape), extra])
     moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
@@ -76,47 +76,28 @@ def write(scored: SimpleNamespace, file: Path, baseline: Baseline) -> Path:
         file,
         evaluation=scored.evaluation,
         found=scored.found,
-        rows=read_rows(scored.folder / "shards", scored.manifest, "val"),
+        read=partial(read_rows, scored.folder / "shards", scored.manifest, "val"),
         manifest=scored.manifest,
         baseline=baseline,
         shown_score=0.3,
     ).file
 
 
-def verdicts_at(found: Found, score: float) -> list:
+def verdicts_at(found: Found, score: float) -> list[Matches]:
+    """Image after image."""
     result = []
     for (boxes, classes), detected in zip(found.annotated, found.detected, strict=True):
-        kept = detected.scores >= score
-        result.append(judge(boxes, classes, detected.boxes_xyxy[kept], detected.classes[kept]))
+        kept = ImageDetections(*(part[detected.scores >= score] for part in detected))
+        truth = Truth(np.zeros(len(classes), int), boxes, classes)
+        predictions = Detections(
+            np.zeros(len(kept.classes), int), kept.boxes_xyxy.astype(float), kept.scores.astype(float), kept.classes
+        )
+        result.append(match(truth, predictions))
     return result
 
 
-@given(st.integers(0, 10_000))
-def test_verdicts_make_the_confusion_matrix(seed: int) -> None:
-    """Two ways to the same table: one image after the other, and all at once as ``evaluate`` does it."""
-    rng = np.random.default_rng(seed)
-    found = Found()
-    for number in range(3):
-        boxes, classes = scene(rng, int(rng.integers(0, 5)))
-        found.images.append(str(number))
-        found.annotated.append((boxes, classes))
-        found.detected.append(guesses(rng, boxes, classes))
-    table = np.zeros((4, 4), int)
-    for (_, classes), detected, verdict in zip(found.annotated, found.detected, verdicts_at(found, 0.3), strict=True):
-        for box, class_id in zip(verdict.box, detected.classes, strict=False):
-            table[classes[box] if box >= 0 else 3, class_id] += 1
-        for box in verdict.missed:
-            table[classes[box], 3] += 1
-    expected = (
-        assess(found, num_classes=3, shown_score=0.3).confusion if sum(len(c) for _, c in found.annotated) else table
-    )
-    np.testing.assert_array_equal(table, expected)
-
-
-def test_nothing_annotated_and_nothing_found() -> None:
-    assert judge([], [], [], []) == ([], [], [])
-    assert judge([[0, 0, 9, 9]], [0], [], []).missed == [0]
-    assert judge([], [], [[0, 0, 9, 9]], [0]).kind == [4]
+def errors_of(table: Matches) -> int:
+    return len(table.missed) + int((table.verdict != TRUE_POSITIVE).sum())
 
 
 def test_the_same_input_gives_the_same_bytes(scored, tmp_path: Path) -> None:
@@ -135,11 +116,44 @@ def test_what_does_not_fit_is_said(scored, tmp_path: Path, monkeypatch: pytest.M
     held = json.loads(re.search(r'id="data">(.*?)</script>', page).group(1))["images"]
     pictures = json.loads(re.search(r'id="pictures">(.*?)</script>', page).group(1))
     assert 0 < len(pictures) < len(held) < 40
-    assert f"{40 - len(held)} of 40 images are not on this page" in page
-    assert f"Pictures of the {len(pictures)} worst images only" in page
-    errors = {path: v.errors for path, v in zip(scored.found.images, verdicts_at(scored.found, 0.3), strict=True)}
+    assert f"{40 - len(held)} of 40 images" in page
+    assert f"{len(pictures)} worst images" in page
+    errors = {path: errors_of(v) for path, v in zip(scored.found.images, verdicts_at(scored.found, 0.3), strict=True)}
     shown = [errors[image["path"]] for image in held]
     assert shown == sorted(errors.values(), reverse=True)[: len(held)]
+
+
+@pytest.mark.parametrize("at_once", [7, 256])
+def test_only_pictures_that_are_kept_are_encoded(
+    shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Of 300 listed images some 20 pictures fit: the one that exceeds the limit is the last that is encoded."""
+    rng = np.random.default_rng(1)
+    rows, found = [], Found()
+    for number in range(300):
+        boxes, classes = scene(rng, int(rng.integers(1, 6)))
+        pixels = rng.integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
+        rows.append(shards.build_row(f"{number}.jpg", boxes.tolist(), classes.tolist(), size=SIZE, pixels=pixels))
+        found.images.append(f"{number}.jpg")
+        found.annotated.append((boxes, classes))
+        found.detected.append(guesses(rng, boxes, classes))
+    manifest = shards.build_shards(tmp_path / "s", {"train": rows[:1], "val": rows}, size=SIZE, class_names=CLASSES)
+    encoded = []
+    encode = data.cv2.imencode
+
+    def counted(*arguments: object) -> object:
+        encoded.append(encode(*arguments))
+        return encoded[-1]
+
+    monkeypatch.setattr(data.cv2, "imencode", counted)
+    monkeypatch.setattr(data, "PICTURE_BYTES", 200_000)
+    monkeypatch.setattr(data, "PICTURES_AT_ONCE", at_once)
+    gallery = data.gather(found, partial(read_rows, tmp_path / "s", manifest, "val"), manifest, shown_score=0.3)
+    sizes = [len(one[1]) for one in encoded]
+    assert len(gallery.images) == 300
+    assert 10 < len(gallery.pictures) == len(sizes) - 1
+    assert sum(sizes[:-1]) <= 200_000 < sum(sizes)
+    assert [image["picture"] for image in gallery.images[: len(sizes)]] == [*range(len(sizes) - 1), -1]
 
 
 def test_committed_metrics_are_those_of_the_last_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,18 +217,21 @@ def test_the_confusion_is_that_of_evaluate_and_follows_the_slider(open_page, sco
     for score in (0.3, 0.6, 0.9):
         page("#score").fill(str(score))
         verdicts = verdicts_at(scored.found, score)
-        kinds = Counter(kind for verdict in verdicts for kind in verdict.kind)
+        kinds = Counter(kind for verdict in verdicts for kind in verdict.verdict.tolist())
         assert page("#score-value").inner_text() == f"{score:.2f}"
-        assert int(page("#count-right").inner_text()) == kinds[RIGHT]
-        assert int(page("#count-confused").inner_text()) == kinds[CONFUSED]
+        names = ("true-positive", "classification", "duplicate", "localization", "both", "background")
+        assert [int(page(f"#count-{name}").inner_text()) for name in names] == [
+            kinds[n] for n in range(len(VERDICTS))
+        ]
+        assert kinds[CLASSIFICATION] > 0
         assert int(page("#count-missed").inner_text()) == sum(len(verdict.missed) for verdict in verdicts)
-        assert sum(cells(page).values()) == sum(len(v.kind) + len(v.missed) for v in verdicts)
+        assert sum(cells(page).values()) == sum(len(v.verdict) + len(v.missed) for v in verdicts)
 
 
 def test_worst_images_come_first(open_page, scored) -> None:
     page = open_page(scored.file)
     errors = {
-        path.split("/")[-1]: v.errors
+        path.split("/")[-1]: errors_of(v)
         for path, v in zip(scored.found.images, verdicts_at(scored.found, 0.3), strict=True)
     }
     names = page.texts(".shot b")
@@ -235,7 +252,7 @@ def test_a_cell_shows_its_images_and_lets_go_again(open_page, scored) -> None:
     for (_, classes), detected, verdict in zip(
         scored.found.annotated, scored.found.detected, verdicts_at(scored.found, 0.3), strict=True
     ):
-        places = {(classes[b] if b >= 0 else 3, c) for b, c in zip(verdict.box, detected.classes, strict=False)}
+        places = {(classes[b] if b >= 0 else 3, c) for b, c in zip(verdict.truth, detected.classes, strict=False)}
         wanted += (row, column) in places | {(classes[b], 3) for b in verdict.missed}
     page(f'#confusion button[data-row="{row}"][data-column="{column}"]').click()
     assert page("#gallery-count").inner_text() == f"{wanted} of 40 images"

@@ -1,4 +1,4 @@
-"""A sheet of val images: what is there on the left, what was found on the right, and which of it is right."""
+"""A sheet of val images: annotated boxes on the left, predictions on the right, true positives told by colour."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy.typing as npt
 from yolopipe.detection.nms import ImageDetections
 from yolopipe.imaging import drawing
 from yolopipe.imaging.drawing import Key, Pixels, Sketch
-from yolopipe.labels.boxes import pairwise_iou
+from yolopipe.scoring.matching import TRUE_POSITIVE, match
+from yolopipe.scoring.scores import Detections, Truth
 from yolopipe.shards.schema import Row
 
-__all__ = ["Example", "contact_sheet", "evenly_spread", "example_of", "match"]
+__all__ = ["Example", "contact_sheet", "evenly_spread", "example_of"]
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
@@ -51,11 +52,11 @@ class Example:
 
 
 def example_of(row: Row, pixels: Pixels, found: ImageDetections, *, score: float) -> Example:
-    """A row of a shard with what was found in it.
+    """A row of a shard and its detections as an :class:`Example`.
 
     Args:
-        row: with its truth.
-        pixels: its image, decoded.
+        row: of val.
+        pixels: (S, S, 3) uint8 RGB, its decoded image.
         found: pixels of the network input, best first.
         score: detections below it are left out.
     """
@@ -72,7 +73,7 @@ def example_of(row: Row, pixels: Pixels, found: ImageDetections, *, score: float
 
 
 def evenly_spread(total: int, wanted: int) -> list[int]:
-    """``wanted`` different numbers below ``total``, first and last among them, evenly apart.
+    """``wanted`` different numbers below ``total`` at even distances, first and last included.
 
     >>> evenly_spread(10, 4), evenly_spread(2, 9), evenly_spread(0, 9), evenly_spread(9, 1)
     ([0, 3, 6, 9], [0, 1], [], [0])
@@ -80,48 +81,12 @@ def evenly_spread(total: int, wanted: int) -> list[int]:
     return [round(place) for place in np.linspace(0, total - 1, min(wanted, total)).tolist()]
 
 
-def match(
-    truth_xyxy: Floats,
-    truth_classes: Ints,
-    boxes_xyxy: Floats,
-    classes: Ints,
-    *,
-    iou_threshold: float = 0.5,
-) -> tuple[Mask, Mask]:
-    """Which detections are right and which true boxes are found, as AP at one threshold counts them.
-
-    Args:
-        truth_xyxy: (M, 4).
-        truth_classes: (M,).
-        boxes_xyxy: (K, 4), best score first: each takes the free true box of its class that it covers best.
-        classes: (K,).
-        iou_threshold: a match covers at least this.
-
-    Returns:
-        (K,) right and (M,) found.
-
-    >>> truth = np.array([[0.0, 0, 10, 10]])
-    >>> right, found = match(truth, np.array([1]), np.repeat(truth, 3, axis=0), np.array([0, 1, 1]))
-    >>> right.tolist(), found.tolist()
-    ([False, True, False], [True])
-    """
-    iou = pairwise_iou(boxes_xyxy, truth_xyxy)
-    iou[np.asarray(classes)[:, np.newaxis] != np.asarray(truth_classes)] = -1.0
-    right, found = np.zeros(len(boxes_xyxy), np.bool_), np.zeros(len(truth_xyxy), np.bool_)
-    for box, row in enumerate(iou):
-        row = np.where(found, -1.0, row)
-        best = int(row.argmax()) if len(row) else -1
-        if best >= 0 and row[best] >= iou_threshold:
-            right[box] = found[best] = True
-    return right, found
-
-
 def contact_sheet(examples: Sequence[Example], class_names: Sequence[str], *, score: float) -> Pixels:
-    """The sheet.
+    """Draw the sheet.
 
     Args:
         examples: at least one.
-        class_names: for the labels.
+        class_names: by class number.
         score: the lowest score shown, for the legend.
 
     Returns:
@@ -131,17 +96,17 @@ def contact_sheet(examples: Sequence[Example], class_names: Sequence[str], *, sc
     fits = max(1, WIDEST_PX // (pairs[0].shape[1] + drawing.GAP_PX))
     sheet = drawing.arrange(pairs, columns=min(fits, ceil(sqrt(len(pairs)))))
     keys = [
-        Key("annotated and found", drawing.SKY),
+        Key("annotated, found", drawing.SKY),
         Key("annotated, missed", drawing.YELLOW, dashed=True),
-        Key("predicted, right", drawing.SKY),
-        Key("predicted, wrong or double", drawing.VERMILLION, dashed=True),
+        Key("true positive", drawing.SKY),
+        Key("false positive", drawing.VERMILLION, dashed=True),
     ]
-    note = f"left: annotated, right: predicted with score >= {score:g}; right means same class and IoU >= 0.5"
+    note = f"left: annotated, right: predicted with score >= {score:g}; a true positive has the class and IoU >= 0.5"
     return np.concatenate([drawing.legend(keys, width=sheet.shape[1], note=note), sheet])
 
 
 def _pair(example: Example, class_names: Sequence[str]) -> Pixels:
-    right, found = match(example.truth_xyxy, example.truth_classes, example.boxes_xyxy, example.classes)
+    right, found = _right_and_found(example)
     truth = _panel(
         example.pixels,
         example.truth_xyxy,
@@ -152,9 +117,19 @@ def _pair(example: Example, class_names: Sequence[str]) -> Pixels:
     labels = [f"{class_names[c]} {s:.2f}" for c, s in zip(example.classes, example.scores, strict=True)]
     predicted = _panel(example.pixels, example.boxes_xyxy, labels, right, drawing.VERMILLION)
     seam = np.full((truth.shape[0], 3, 3), drawing.PAPER, np.uint8)
-    tally = f"{found.sum()} of {len(found)} found, {(~right).sum()} wrong"
+    tally = f"{found.sum()} of {len(found)} found, {(~right).sum()} false"
     both = np.concatenate([truth, seam, predicted], axis=1)
     return drawing.with_title(both, example.name, tally)
+
+
+def _right_and_found(example: Example) -> tuple[Mask, Mask]:
+    """(K,) true positives and (M,) true boxes that have one."""
+    true_classes, classes = example.truth_classes.astype(np.int64), example.classes.astype(np.int64)
+    truth = Truth(np.zeros_like(true_classes), example.truth_xyxy.astype(np.float64), true_classes)
+    boxes_xyxy, scores = example.boxes_xyxy.astype(np.float64), example.scores.astype(np.float64)
+    table = match(truth, Detections(np.zeros_like(classes), boxes_xyxy, scores, classes))
+    right = table.verdict == TRUE_POSITIVE
+    return right, np.isin(np.arange(len(true_classes)), table.truth[right])
 
 
 def _panel(pixels: Pixels, boxes_xyxy: Floats, labels: Sequence[str], good: Mask, bad: drawing.Colour) -> Pixels:

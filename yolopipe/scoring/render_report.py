@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def run(
         out,
         evaluation=assess(found, num_classes=len(manifest.class_names), shown_score=config.evaluate.picture_score),
         found=found,
-        rows=read_rows(paths.SHARDS, manifest, "val"),
+        read=partial(read_rows, paths.SHARDS, manifest, "val"),
         manifest=manifest,
         baseline=committed_metrics(paths.EVAL_METRICS, against),
         shown_score=config.evaluate.picture_score,

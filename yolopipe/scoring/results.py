@@ -12,12 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from yolopipe.detection.nms import ImageDetections
-from yolopipe.scoring.calibration import Calibration, calibration
 from yolopipe.scoring.confusion import confusion
 from yolopipe.scoring.measures import Measures, measure
 from yolopipe.scoring.pictures import Example
+from yolopipe.scoring.score_curves import BestF1, Calibration, best_f1, calibration
 from yolopipe.scoring.scores import Detections, Truth
-from yolopipe.scoring.thresholds import BestF1, best_f1
 
 __all__ = [
     "Evaluation",

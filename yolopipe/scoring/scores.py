@@ -77,6 +77,12 @@ class Detections:
     classes: Ints
     sizes_wh: Floats | None = None
 
+    def from_score(self, lowest: float) -> Detections:
+        """Those that score at least ``lowest``, in the same order."""
+        kept = self.scores >= lowest
+        sizes_wh = None if self.sizes_wh is None else self.sizes_wh[kept]
+        return Detections(self.image[kept], self.boxes_xyxy[kept], self.scores[kept], self.classes[kept], sizes_wh)
+
 
 @dataclass(frozen=True)
 class Scores:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def run(config: Config, *, workers: Workers = 1) -> CommandResult:
         paths.REPORT,
         evaluation=evaluation,
         found=found,
-        rows=read_rows(paths.SHARDS, manifest, "val"),
+        read=partial(read_rows, paths.SHARDS, manifest, "val"),
         manifest=manifest,
         baseline=committed_metrics(paths.EVAL_METRICS),
         shown_score=shown_score,

@@ -3,6 +3,7 @@
 const PAGE = 24;
 const NAMES = [...data.classes, '(background)'];
 const SVG = 'http://www.w3.org/2000/svg';
+const ERRORS = ['true-positive', 'classification', 'duplicate', 'localization', 'both', 'background']; // ids, in the order of KINDS
 const state = { score: data.score, truth: true, found: true, only: 'all', cls: '', cell: null, sort: 'worst', shown: PAGE, open: -1 };
 let verdicts = [];
 let listed = [];
@@ -22,20 +23,18 @@ function make(tag, attributes = {}, ...children) {
 function judgeAll() {
   verdicts = images.map((image) => judge(image, state.score));
   byId('score-value').textContent = state.score.toFixed(2);
-  const total = [0, 0, 0, 0, 0];
+  const total = KINDS.map(() => 0);
   let missed = 0;
   for (const verdict of verdicts) {
     missed += verdict.missed.length;
     verdict.counts.forEach((count, kind) => { total[kind] += count; });
   }
   const found = total.reduce((sum, count) => sum + count, 0);
-  const right = total[RIGHT];
+  const right = total[TRUE_POSITIVE];
   const boxes = images.reduce((sum, image) => sum + image.annotated.length, 0);
   const f1 = found + boxes ? (2 * right) / (found + boxes) : 0;
-  const counts = {
-    right, missed, confused: total[CONFUSED], 'badly-placed': total[BADLY_PLACED], double: total[DOUBLE], invented: total[INVENTED],
-  };
-  for (const [name, count] of Object.entries(counts)) byId(`count-${name}`).textContent = number(count);
+  byId('count-missed').textContent = number(missed);
+  total.forEach((count, kind) => { byId(`count-${ERRORS[kind]}`).textContent = number(count); });
   byId('count-precision').textContent = share(right, found);
   byId('count-recall').textContent = share(right, boxes);
   byId('count-f1').textContent = found + boxes ? f1.toFixed(3) : '–';
@@ -52,7 +51,7 @@ function drawConfusion() {
   }
   const most = Math.max(1, ...cells.values());
   const table = byId('confusion');
-  const head = make('tr', {}, make('th', { scope: 'col' }, 'is ↓ found →'), ...NAMES.map((name) => make('th', { scope: 'col', title: name }, name)));
+  const head = make('tr', {}, make('th', { scope: 'col' }, 'annotated ↓ predicted →'), ...NAMES.map((name) => make('th', { scope: 'col', title: name }, name)));
   const rows = NAMES.map((name, row) => {
     const line = make('tr', {}, make('th', { scope: 'row', title: name }, name));
     NAMES.forEach((other, column) => {
@@ -62,7 +61,7 @@ function drawConfusion() {
       const pressed = state.cell && state.cell[0] === row && state.cell[1] === column;
       const button = make('button', {
         type: 'button', 'data-row': row, 'data-column': column, 'aria-pressed': String(Boolean(pressed)),
-        title: `${number(count)} annotated ${name}, found ${other}: show the images`, class: `level${level} ${row === column ? 'good' : 'bad'}`,
+        title: `${number(count)} annotated ${name}, predicted ${other}: show the images`, class: `level${level} ${row === column ? 'good' : 'bad'}`,
       }, number(count));
       line.append(make('td', {}, button));
     });
@@ -77,11 +76,8 @@ const WANTED = {
   all: () => true,
   errors: (verdict) => verdict.errors > 0,
   missed: (verdict) => verdict.missed.length > 0,
-  confused: (verdict) => verdict.counts[CONFUSED] > 0,
-  'badly-placed': (verdict) => verdict.counts[BADLY_PLACED] > 0,
-  double: (verdict) => verdict.counts[DOUBLE] > 0,
-  invented: (verdict) => verdict.counts[INVENTED] > 0,
 };
+ERRORS.forEach((name, kind) => { WANTED[name] = (verdict) => verdict.counts[kind] > 0; });
 
 function wanted(verdict) {
   if (!WANTED[state.only](verdict)) return false;
@@ -97,7 +93,7 @@ function list() {
   else listed.sort((a, b) => (a.image.path < b.image.path ? -1 : Number(a.image.path > b.image.path)));
   const cell = byId('cell');
   cell.hidden = !state.cell;
-  if (state.cell) cell.textContent = `annotated ${NAMES[state.cell[0]]}, found ${NAMES[state.cell[1]]} ✕`;
+  if (state.cell) cell.textContent = `annotated ${NAMES[state.cell[0]]}, predicted ${NAMES[state.cell[1]]} ✕`;
   byId('gallery-count').textContent = listed.length === images.length ? `${number(images.length)} images` : `${number(listed.length)} of ${number(images.length)} images`;
   byId('gallery-empty').hidden = listed.length > 0;
   const shown = listed.slice(0, state.shown);
@@ -110,8 +106,8 @@ function tags(verdict) {
   const parts = [];
   const add = (count, name) => { if (count) parts.push(`${count} ${name}`); };
   add(verdict.missed.length, 'missed');
-  for (const kind of [CONFUSED, BADLY_PLACED, DOUBLE, INVENTED]) add(verdict.counts[kind], KINDS[kind]);
-  return parts.length ? parts.join(' · ') : 'all right';
+  KINDS.forEach((name, kind) => { if (kind !== TRUE_POSITIVE) add(verdict.counts[kind], name); });
+  return parts.length ? parts.join(' · ') : 'no errors';
 }
 
 function tile(verdict, place) {
@@ -130,7 +126,7 @@ function drawn(verdict, named) {
   if (state.truth) verdict.image.annotated.forEach((box, n) => addBox(svg, box, missed.has(n) ? 'truth missed' : 'truth', `${NAMES[box.cls]}${missed.has(n) ? ', missed' : ''}`, named && missed.has(n)));
   if (state.found) verdict.kinds.forEach((kind, n) => {
     const box = verdict.image.detected[n];
-    addBox(svg, box, kind === RIGHT ? 'found' : 'found bad', `${NAMES[box.cls]} ${box.score.toFixed(2)}, ${KINDS[kind]}`, named);
+    addBox(svg, box, kind === TRUE_POSITIVE ? 'found' : 'found bad', `${NAMES[box.cls]} ${box.score.toFixed(2)}, ${KINDS[kind]}`, named);
   });
   frame.append(svg);
   return frame;

@@ -1,9 +1,9 @@
-// What each detection is at a score: the rules of verdicts.py, for every image, as fast as a slider moves.
+// Verdicts on the detections of an image at a score: the rules of scoring/matching.py, evaluated whenever the slider moves.
 
 const data = readJson('data');
 const pictures = readJson('pictures');
-const RIGHT = 0, CONFUSED = 1, DOUBLE = 2, BADLY_PLACED = 3, INVENTED = 4;
-const KINDS = ['right', 'confused', 'double', 'badly placed', 'invented'];
+const TRUE_POSITIVE = 0, CLASSIFICATION = 1, DUPLICATE = 2, LOCALIZATION = 3, BOTH = 4, BACKGROUND_ERROR = 5;
+const KINDS = ['true positive', 'classification', 'duplicate', 'localization', 'class + localization', 'background'];
 const MATCH_IOU = 0.5;
 const NEAR_IOU = 0.1;
 const BACKGROUND = data.classes.length;
@@ -33,37 +33,58 @@ const images = data.images.map(({ path, truth, found, picture }, index) => {
   return { index, path, picture, annotated, detected, overlaps: detected.map((box) => annotated.map((other) => iou(box, other))) };
 });
 
-/** The verdict on one image: a kind for each shown detection, the boxes missed, and its cells of the confusion. */
+/** The free annotated box that a detection overlaps most, from MATCH_IOU on; -1 for none. */
+function bestFree(image, number, free, allowed) {
+  let best = -1;
+  image.overlaps[number].forEach((value, other) => {
+    if (free[other] && value >= MATCH_IOU && allowed(image.annotated[other]) && (best < 0 || value > image.overlaps[number][best])) best = other;
+  });
+  return best;
+}
+
+/** The verdict on a detection that was matched with no box. */
+function unmatched(image, number) {
+  let own = 0, other = 0;
+  image.overlaps[number].forEach((value, place) => {
+    if (image.annotated[place].cls === image.detected[number].cls) own = Math.max(own, value);
+    else other = Math.max(other, value);
+  });
+  if (own >= MATCH_IOU) return DUPLICATE;
+  if (other >= MATCH_IOU) return CLASSIFICATION;
+  if (own >= NEAR_IOU) return LOCALIZATION;
+  return other >= NEAR_IOU ? BOTH : BACKGROUND_ERROR;
+}
+
+/** The verdict on one image: a kind for each shown detection, the missed boxes, and its cells of the confusion matrix. */
 function judge(image, score) {
   const free = image.annotated.map(() => true);
-  const kinds = [], cells = [];
-  const counts = [0, 0, 0, 0, 0];
-  for (const [number, box] of image.detected.entries()) {
-    if (box.score < score) break;
-    const overlap = image.overlaps[number];
-    let best = -1;
-    for (const [other, value] of overlap.entries()) {
-      if (free[other] && value >= MATCH_IOU && (best < 0 || value > overlap[best])) best = other;
-    }
-    let kind;
-    if (best >= 0) {
+  let shown = image.detected.findIndex((box) => box.score < score);
+  if (shown < 0) shown = image.detected.length;
+  const kinds = Array(shown).fill(-1);
+  const rows = Array(shown).fill(BACKGROUND);
+  for (const kind of [TRUE_POSITIVE, CLASSIFICATION]) {
+    for (let number = 0; number < shown; number += 1) {
+      if (kinds[number] >= 0) continue;
+      const { cls } = image.detected[number];
+      const best = bestFree(image, number, free, (box) => kind === CLASSIFICATION || box.cls === cls);
+      if (best < 0) continue;
       free[best] = false;
-      kind = image.annotated[best].cls === box.cls ? RIGHT : CONFUSED;
-      cells.push([image.annotated[best].cls, box.cls]);
-    } else {
-      cells.push([BACKGROUND, box.cls]);
-      if (overlap.some((value) => value >= MATCH_IOU)) kind = DOUBLE;
-      else kind = overlap.some((value, other) => value >= NEAR_IOU && image.annotated[other].cls === box.cls) ? BADLY_PLACED : INVENTED;
+      kinds[number] = kind;
+      rows[number] = image.annotated[best].cls;
     }
-    kinds.push(kind);
-    counts[kind] += 1;
   }
+  const counts = KINDS.map(() => 0);
+  const cells = rows.map((row, number) => {
+    if (kinds[number] < 0) kinds[number] = unmatched(image, number);
+    counts[kinds[number]] += 1;
+    return [row, image.detected[number].cls];
+  });
   const missed = [];
-  for (const [number, open] of free.entries()) {
-    if (!open) continue;
+  free.forEach((open, number) => {
+    if (!open) return;
     missed.push(number);
     cells.push([image.annotated[number].cls, BACKGROUND]);
-  }
-  const errors = missed.length + kinds.length - counts[RIGHT];
+  });
+  const errors = missed.length + shown - counts[TRUE_POSITIVE];
   return { image, kinds, missed, cells, counts, errors };
 }

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from yolopipe.pages.chart import Chart
 from yolopipe.pages.svg import Frame, drawing, grid_x, grid_y, label, line, linear, polyline
-from yolopipe.scoring.calibration import Calibration
+from yolopipe.scoring.score_curves import Calibration
 
 __all__ = ["calibration_chart", "precision_recall"]
 

@@ -1,39 +1,46 @@
-"""What the page is given to draw and to count: all boxes, and the pictures of the worst images."""
+"""Data of the report page: all boxes, and the pictures of the worst images."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.detection.nms import ImageDetections
 from yolopipe.imaging.geometry import transform_boxes
-from yolopipe.scoring.report_page.verdicts import judge
+from yolopipe.scoring.matching import TRUE_POSITIVE, match
 from yolopipe.scoring.results import Found
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row, decode_pixels
 
-__all__ = ["FLOOR", "Gallery", "gather"]
+__all__ = ["FLOOR", "Gallery", "ReadRows", "gather"]
 
 FLOOR = 0.05
-"""Detections below this score are not on the page: hundreds an image, and no use of a detector takes them."""
+"""Detections below this score are not on the page: hundreds an image, too uncertain for any use."""
 
 MOST_BOXES = 400_000
-"""Annotated and found, of all images; some 25 bytes each."""
+"""Annotated and detected, of all images: bounds the size of the page."""
 
 PICTURE_PX = 320
 PICTURE_BYTES = 12_000_000
-"""Of all pictures, as JPEG; a third more as text.  Some 800 of photographs."""
+"""Of all pictures, as JPEG; base64 takes a third more."""
+
+
+PICTURES_AT_ONCE = 256
+"""Encoded images of the shards held in memory at once."""
+
+ReadRows = Callable[..., Iterator[Row]]
+"""Called with ``pixels=True`` or ``pixels=False``: the rows of val, in shard order."""
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images worst first: at the score worth showing, by the number of boxes missed and detections not right.
+    """Images worst first: by the number of missed boxes and false positives at the score where the page starts.
 
     Args:
         images: path, boxes as flat lists and the number of its picture (-1 for none), for the page.
@@ -46,68 +53,86 @@ class Gallery:
     left_out: tuple[str, ...]
 
 
-def gather(found: Found, rows: Iterator[Row], manifest: Manifest, *, shown_score: float) -> Gallery:
-    """Judge all images and take the pictures of the worst.
+def gather(found: Found, read: ReadRows, manifest: Manifest, *, shown_score: float) -> Gallery:
+    """Rank all images and encode the pictures of the worst, as many as fit :data:`PICTURE_BYTES`.
+
+    Memory holds the boxes of the page, the pictures kept, and :data:`PICTURES_AT_ONCE` images of the shards.
 
     Args:
         found: the val split.
-        rows: of the same split, with pixels, in the same order.
-        manifest: theirs.
-        shown_score: detections from this are judged.
+        read: the rows of the same split in the same order.
+        manifest: of these shards.
+        shown_score: detections that score at least this count for the rank.
     """
-    errors = np.array(
-        [
-            judge(*truth, kept.boxes_xyxy, kept.classes).errors
-            for truth, kept in zip(found.annotated, (_from(one, shown_score) for one in found.detected), strict=True)
-        ]
-    )
-    order = np.argsort(-errors, kind="stable")
+    order = np.argsort(-_errors(found, shown_score), kind="stable")
     boxes = np.array(
         [len(t) + int((d.scores >= FLOOR).sum()) for (t, _), d in zip(found.annotated, found.detected, strict=True)]
     )
-    listed = order[np.cumsum(boxes[order]) <= MOST_BOXES]
-    place = {int(number): rank for rank, number in enumerate(listed)}
+    listed = order[np.cumsum(boxes[order]) <= MOST_BOXES].tolist()
+    rank_of = {number: rank for rank, number in enumerate(listed)}
     entries: list[dict[str, Any]] = [{} for _ in listed]
-    pixels: list[bytes] = [b""] * len(listed)
-    for number, row in enumerate(rows):
-        if number in place:
-            rank = place[number]
-            entries[rank] = _entry(found, number, row)
-            pixels[rank] = _jpeg(row, manifest)
-    kept = int((np.cumsum([len(one) for one in pixels]) <= PICTURE_BYTES).sum())
+    for number, row in enumerate(read(pixels=False)):
+        if number in rank_of:
+            entries[rank_of[number]] = _entry(found, number, row)
+    pictures = _pictures(listed, read, manifest)
     for rank, entry in enumerate(entries):
-        entry["picture"] = rank if rank < kept else -1
+        entry["picture"] = rank if rank < len(pictures) else -1
     return Gallery(
         entries,
-        [base64.b64encode(one).decode("ascii") for one in pixels[:kept]],
-        tuple(_left_out(len(found.images), len(listed), kept)),
+        [base64.b64encode(one).decode("ascii") for one in pictures],
+        tuple(_left_out(len(found.images), len(listed), len(pictures))),
     )
+
+
+def _errors(found: Found, shown_score: float) -> npt.NDArray[np.int64]:
+    """Missed boxes and false positives of each image."""
+    truth, shown = found.truth(), found.detections().from_score(shown_score)
+    table = match(truth, shown)
+    images = np.concatenate([truth.image[table.missed], shown.image[table.verdict != TRUE_POSITIVE]])
+    return np.bincount(images, minlength=len(found.images))
+
+
+def _pictures(listed: Sequence[int], read: ReadRows, manifest: Manifest) -> list[bytes]:
+    """JPEG of the images of these numbers, in this order, until they exceed :data:`PICTURE_BYTES`."""
+    kept: list[bytes] = []
+    room = PICTURE_BYTES
+    for start in range(0, len(listed), PICTURES_AT_ONCE):
+        block = listed[start : start + PICTURES_AT_ONCE]
+        wanted, last = set(block), max(block)
+        rows = enumerate(islice(read(pixels=True), last + 1))
+        images = {number: row.image for number, row in rows if number in wanted}
+        for number in block:
+            picture = _jpeg(images.pop(number), manifest)
+            room -= len(picture)
+            if room < 0:
+                return kept
+            kept.append(picture)
+    return kept
 
 
 def _left_out(total: int, listed: int, pictured: int) -> Iterator[str]:
     if listed < total:
         yield (
             f"{total - listed:,} of {total:,} images are not on this page, which holds {MOST_BOXES:,} boxes, worst "
-            "images first; tiles, curves and the table of classes are of all images."
+            "images first; tiles, curves and the table of classes cover all images."
         )
     if pictured < listed:
         size = f"{PICTURE_BYTES / 1e6:.0f} MB"
-        yield f"Pictures of the {pictured:,} worst images only: a page holds {size} of them. Boxes are of all."
-
-
-def _from(found: ImageDetections, score: float) -> ImageDetections:
-    enough = found.scores >= score
-    return ImageDetections(found.boxes_xyxy[enough], found.scores[enough], found.classes[enough])
+        yield (
+            f"Only the {pictured:,} worst images have a picture: the page holds {size} of pictures. Boxes are shown "
+            "for every image listed."
+        )
 
 
 def _entry(found: Found, number: int, row: Row) -> dict[str, Any]:
     """Boxes in pixels of the network input, to a hundredth: x1, y1, x2, y2, class and, of detections, score."""
     truth_xyxy, truth_classes = found.annotated[number]
-    kept = _from(found.detected[number], FLOOR)
+    detected = found.detected[number]
+    shown = detected.scores >= FLOOR
     return {
         "path": row.path,
         "truth": _flat(row, truth_xyxy, truth_classes),
-        "found": _flat(row, kept.boxes_xyxy, kept.classes, kept.scores),
+        "found": _flat(row, detected.boxes_xyxy[shown], detected.classes[shown], detected.scores[shown]),
     }
 
 
@@ -117,9 +142,9 @@ def _flat(row: Row, boxes_xyxy: npt.ArrayLike, *columns: npt.NDArray[Any]) -> li
     return [int(value) if value == int(value) else round(value, 4) for value in both.ravel().tolist()]
 
 
-def _jpeg(row: Row, manifest: Manifest) -> bytes:
+def _jpeg(image: bytes, manifest: Manifest) -> bytes:
     size = manifest.input_size
-    pixels = cv2.cvtColor(decode_pixels(row.image, encoding=manifest.encoding, input_size=size), cv2.COLOR_RGB2BGR)
+    pixels = cv2.cvtColor(decode_pixels(image, encoding=manifest.encoding, input_size=size), cv2.COLOR_RGB2BGR)
     if size > PICTURE_PX:
         pixels = cv2.resize(pixels, (PICTURE_PX, PICTURE_PX), interpolation=cv2.INTER_AREA)
     return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes())

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from yolopipe.pages.document import page_path, write_document
 from yolopipe.scoring.report_page.report_charts import calibration_chart, precision_recall
-from yolopipe.scoring.report_page.report_data import FLOOR, gather
+from yolopipe.scoring.report_page.report_data import FLOOR, ReadRows, gather
 from yolopipe.scoring.results import Evaluation, Found, class_values, metrics
 from yolopipe.shards.manifest import Manifest
-from yolopipe.shards.schema import Row
 
 __all__ = ["Baseline", "Report", "write_report"]
 
@@ -57,7 +56,7 @@ def write_report(
     *,
     evaluation: Evaluation,
     found: Found,
-    rows: Iterator[Row],
+    read: ReadRows,
     manifest: Manifest,
     baseline: Baseline,
     shown_score: float,
@@ -68,7 +67,7 @@ def write_report(
         file: an ``.html`` or ``.htm`` file.
         evaluation: what was measured.
         found: on what.
-        rows: the val rows with pixels, in the order of ``found``.
+        read: the val rows in the order of ``found``; called once for boxes and for each block of pictures.
         manifest: of the shards.
         baseline: earlier metrics.
         shown_score: where the slider stands at first.
@@ -80,7 +79,7 @@ def write_report(
         UsageError: another suffix.
     """
     target = page_path(file, "--out")
-    gallery = gather(found, rows, manifest, shown_score=shown_score)
+    gallery = gather(found, read, manifest, shown_score=shown_score)
     names, scores = manifest.class_names, evaluation.measures.coco
     values = metrics(evaluation, found, names)
     classes = [{"number": n, "name": name, **class_values(evaluation, n)} for n, name in enumerate(names)]
