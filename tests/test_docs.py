@@ -116,3 +116,26 @@ def test_the_example_is_valid(repo):
     from yolopipe.config.params_file import load_config
 
     assert load_config(repo / "examples/bccd/params.yaml").parse.on_bad == "drop-box"
+
+
+def test_the_readmes_tree_shows_every_room_and_no_other(repo):
+    tree = (repo / "README.md").read_text().partition("    yolopipe/\n")[2].partition("\n\n")[0]
+    root = repo / "yolopipe"
+    rooms = {f"{path.parent.name}/" for path in root.glob("*/__init__.py")} | {
+        path.name for path in root.glob("*.py")
+    }
+    shown = re.findall(r"^      (\S+) +\S", tree, re.MULTILINE)
+    assert sorted(shown) == sorted(rooms - {"__init__.py", "__main__.py"})
+    assert all((repo / folder).is_dir() for folder in re.findall(r"^    (\S+) ", tree, re.MULTILINE))
+
+
+def test_the_floors_of_the_design_page_are_those_of_the_architecture_test(repo):
+    module = ast.parse((repo / "tests/test_architecture.py").read_text())
+    [floors] = [
+        ast.literal_eval(node.value)
+        for node in module.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FLOORS"
+    ]
+    rows = re.findall(r"^\| (\d+) \| (`.*?`) \|", (repo / "docs/design.md").read_text(), re.MULTILINE)
+    table = {int(number): set(re.findall(r"`(\w+)`", names)) for number, names in rows}
+    assert table == dict(enumerate(floors, start=1))
