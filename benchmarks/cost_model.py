@@ -30,7 +30,7 @@ import numpy as np
 from yolopipe.config.params import Config
 from yolopipe.imaging.geometry import letterbox_matrix, warp
 from yolopipe.imaging.images import decode_image
-from yolopipe.importing import import_voc
+from yolopipe.importing.import_data import import_data
 from yolopipe.stages import augment, parse, precompute
 
 SETS = (("COCO", 118_000, 860_000), ("OpenImages", 1_740_000, 14_600_000), ("Objects365", 1_740_000, 25_400_000))
@@ -70,7 +70,7 @@ def project(voc: Path, input_size: int, copies: int) -> Iterator[Config]:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
-            import_voc(voc, "text", splits=["trainval", "test"])
+            import_data("voc", voc, "text", splits=["trainval", "test"])
             yield Config.model_validate(
                 {
                     "seed": 1,

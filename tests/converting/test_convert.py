@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from ruamel.yaml import YAML
 
-from yolopipe.converting.convert import convert_coco, convert_yolo
+from yolopipe.converting.convert import convert
+from yolopipe.converting.convert_formats import CONVERTERS
 from yolopipe.errors import DataError, ProblemsError, UsageError, YolopipeError
 from yolopipe.formats.annotation_text import format_annotation, read_annotations
-from yolopipe.importing import import_coco, import_yolo
+from yolopipe.importing.import_data import import_data
 
 SIZES = {
     "img/a b.jpg": (100, 80),
@@ -55,9 +56,13 @@ def out(tmp_path: Path) -> Path:
 TEXTS = {"train": "train.txt", "val": "val.txt"}
 
 
+def to_format(kind: str, texts: Any, out: Path) -> None:
+    convert(kind, out, texts=texts, classes="classes.names")
+
+
 def test_coco_and_back_is_the_same_text(out: Path, tmp_path: Path) -> None:
-    convert_coco(TEXTS, "classes.names", out)
-    import_coco(out, tmp_path / "back")
+    to_format("coco", TEXTS, out)
+    import_data("coco", out, tmp_path / "back")
     for file in ("train.txt", "val.txt", "classes.names"):
         assert (tmp_path / "back" / file).read_bytes() == Path(file).read_bytes()
 
@@ -65,7 +70,7 @@ def test_coco_and_back_is_the_same_text(out: Path, tmp_path: Path) -> None:
 def test_pycocotools_reads_what_was_written(out: Path) -> None:
     from pycocotools.coco import COCO
 
-    convert_coco(TEXTS, "classes.names", out)
+    to_format("coco", TEXTS, out)
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(out / "annotations/instances_train.json")
     text = read_annotations("train.txt")
@@ -85,7 +90,7 @@ def test_pycocotools_reads_what_was_written(out: Path) -> None:
 
 def test_what_ultralytics_would_find(out: Path) -> None:
     """Its rules, written down again: paths of a list that start with ./ start at it, /images/ becomes /labels/."""
-    convert_yolo(TEXTS, "classes.names", out)
+    to_format("yolo", TEXTS, out)
     data = YAML(typ="safe", pure=True).load((out / "data.yaml").read_text(encoding="utf-8"))
     assert data["names"] == {0: "red cell", 1: "'no': yes", 2: "blue # cell"}
     assert data["nc"] == 3
@@ -105,8 +110,8 @@ def test_what_ultralytics_would_find(out: Path) -> None:
 
 
 def test_yolo_and_back(out: Path, tmp_path: Path) -> None:
-    convert_yolo(TEXTS, "classes.names", out)
-    import_yolo(out, tmp_path / "back")
+    to_format("yolo", TEXTS, out)
+    import_data("yolo", out, tmp_path / "back")
     assert (tmp_path / "back/classes.names").read_bytes() == Path("classes.names").read_bytes()
     for file in ("train.txt", "val.txt"):
         before, after = read_annotations(file), read_annotations(tmp_path / "back" / file)
@@ -117,7 +122,7 @@ def test_yolo_and_back(out: Path, tmp_path: Path) -> None:
 
 
 def test_images_are_linked_under_distinct_names(out: Path) -> None:
-    convert_yolo(TEXTS, "classes.names", out)
+    to_format("yolo", TEXTS, out)
     links = sorted(p.name for p in (out / "images/train").iterdir())
     assert links == ["A B_3.jpg", "a b.jpg", "a b_2.png", "größe.png"]
     assert all((out / "images/train" / name).is_symlink() for name in links)
@@ -126,9 +131,9 @@ def test_images_are_linked_under_distinct_names(out: Path) -> None:
 
 
 def test_the_same_input_gives_the_same_bytes(out: Path, tmp_path: Path) -> None:
-    for convert in (convert_coco, convert_yolo):
+    for kind in CONVERTERS:
         for name in ("one", "two"):
-            convert(TEXTS, "classes.names", out / name / convert.__name__)
+            to_format(kind, TEXTS, out / name / kind)
 
     def content(folder: Path) -> dict[str, bytes]:
         return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
@@ -136,7 +141,7 @@ def test_the_same_input_gives_the_same_bytes(out: Path, tmp_path: Path) -> None:
     assert content(out / "one") == content(out / "two")
 
 
-@pytest.mark.parametrize("convert", [convert_coco, convert_yolo])
+@pytest.mark.parametrize("kind", CONVERTERS)
 @pytest.mark.parametrize(
     ("line", "rule", "column"),
     [
@@ -146,11 +151,11 @@ def test_the_same_input_gives_the_same_bytes(out: Path, tmp_path: Path) -> None:
         ("img/none.jpg 1,2,3,4,0", "missing-image", 1),
     ],
 )
-def test_what_no_format_can_hold(convert: Any, line: str, rule: str, column: int, out: Path, tmp_path: Path) -> None:
+def test_what_no_format_can_hold(kind: str, line: str, rule: str, column: int, out: Path, tmp_path: Path) -> None:
     file = tmp_path / "bad.txt"
     file.write_text(f"# a comment\n{line}\nimg/größe.png 1,2,x,4,0\n", encoding="utf-8")
     with pytest.raises(ProblemsError) as caught:
-        convert({"train": file}, "classes.names", out)
+        to_format(kind, {"train": file}, out)
     assert [(p.file, p.line, p.column, p.rule) for p in caught.value.problems] == [
         (str(file), 2, column, rule),
         (str(file), 3, 15, "bad-box-text"),
@@ -164,23 +169,23 @@ def test_what_yolo_cannot_hold(box: str, out: Path, tmp_path: Path) -> None:
     file = tmp_path / "bad.txt"
     file.write_text(f"img/a b.jpg -2,-2,50,90,0 {box},0\n")
     with pytest.raises(ProblemsError) as caught:
-        convert_yolo({"train": file}, "classes.names", out)
+        to_format("yolo", {"train": file}, out)
     assert [(p.line, p.column, p.rule) for p in caught.value.problems if p.column > 13] == [(1, 27, "outside-image")]
-    convert_coco({"train": file}, "classes.names", out)
-    import_coco(out, tmp_path / "back")
+    to_format("coco", {"train": file}, out)
+    import_data("coco", out, tmp_path / "back")
     assert (tmp_path / "back/train.txt").read_text() == file.read_text()
 
 
-@pytest.mark.parametrize("convert", [convert_coco, convert_yolo])
-def test_only_into_a_new_or_empty_folder(convert: Any, out: Path) -> None:
+@pytest.mark.parametrize("kind", CONVERTERS)
+def test_only_into_a_new_or_empty_folder(kind: str, out: Path) -> None:
     out.mkdir()
-    convert(TEXTS, "classes.names", out)
+    to_format(kind, TEXTS, out)
     before = sorted(out.rglob("*"))
-    with pytest.raises(UsageError, match="not empty"):
-        convert(TEXTS, "classes.names", out)
+    with pytest.raises(UsageError, match=r"out.*\n.*--out"):
+        to_format(kind, TEXTS, out)
     assert sorted(out.rglob("*")) == before
-    with pytest.raises(DataError, match="no file"):
-        convert({"train": "no.txt"}, "classes.names", out / "new")
+    with pytest.raises(DataError, match=r"no\.txt"):
+        to_format(kind, {"train": "no.txt"}, out / "new")
 
 
 def test_a_disk_without_links(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,8 +193,8 @@ def test_a_disk_without_links(out: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError(1, "Operation not permitted")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    with pytest.raises(YolopipeError, match=r"cannot link a b\.jpg: Operation not permitted\n.*file system"):
-        convert_yolo(TEXTS, "classes.names", out)
+    with pytest.raises(YolopipeError, match=r"a b\.jpg.*Operation not permitted\n.*--out"):
+        to_format("yolo", TEXTS, out)
     assert not out.exists()
 
 
@@ -215,11 +220,11 @@ def test_round_trips(tmp_path_factory: pytest.TempPathFactory, text: str) -> Non
     folder = tmp_path_factory.mktemp("trip")
     file = folder / "train.txt"
     file.write_text(text, encoding="utf-8")
-    convert_coco({"train": file}, "classes.names", folder / "coco")
-    import_coco(folder / "coco", folder / "from coco")
+    to_format("coco", {"train": file}, folder / "coco")
+    import_data("coco", folder / "coco", folder / "from coco")
     assert (folder / "from coco/train.txt").read_text(encoding="utf-8") == text
-    convert_yolo({"train": file}, "classes.names", folder / "yolo")
-    import_yolo(folder / "yolo", folder / "from yolo")
+    to_format("yolo", {"train": file}, folder / "yolo")
+    import_data("yolo", folder / "yolo", folder / "from yolo")
     before, after = read_annotations(file), read_annotations(folder / "from yolo/train.txt")
     np.testing.assert_allclose(after.boxes_xyxy, before.boxes_xyxy, atol=1e-3, rtol=0)
     assert after.classes.tolist() == before.classes.tolist()

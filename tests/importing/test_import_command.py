@@ -34,13 +34,14 @@ def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("set/train.json").write_text(json.dumps(document))
 
 
-def test_both_formats_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_both_formats_give_the_same_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("import", "yolo", "set", "--out", "y") == 0
     shown = capsys.readouterr().out
-    assert "class 1 dog  1 boxes in train" in shown
-    assert "next: name y/... under data: in params.yaml" in shown
+    assert "class 1 dog" in shown
+    assert "y/..." in shown
+    assert "yolopipe parse" in shown
     assert call("import", "coco", "set", "--out", "c", "--train", "set/train.json") == 0
-    assert "category 8, 1 boxes in train" in capsys.readouterr().out
+    assert "category 8" in capsys.readouterr().out
     for file in ("train.txt", "classes.names"):
         assert Path("y", file).read_text() == Path("c", file).read_text()
     assert call("import", "coco", "set/train.json", "--out", "d", "--images", "set/images/train", "--json") == 0
@@ -50,20 +51,20 @@ def test_both_formats_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 def test_problems_are_listed_with_exit_code_4(capsys: pytest.CaptureFixture[str]) -> None:
     Path("set/labels/train/b.txt").write_text("2 0.5 0.5 0.5 0.5\n\n0 0.5 0.5\n")
     assert call("import", "yolo", "set", "--out", "y") == 4
-    told = capsys.readouterr()
-    assert "set/labels/train/b.txt:1: class-range: class 2 has no name" in told.err
-    assert "set/labels/train/b.txt:3: bad-label: 3 fields" in told.err
-    assert "2 problems in set (bad-label 1, class-range 1); nothing was written" in told.err
-    assert told.out == ""
+    shown = capsys.readouterr()
+    assert "set/labels/train/b.txt:1: class-range: " in shown.err
+    assert "set/labels/train/b.txt:3: bad-label: " in shown.err
+    assert "bad-label 1, class-range 1" in shown.err
+    assert shown.out == ""
     assert not Path("y").exists()
 
 
 @pytest.mark.parametrize("split", ["train", "=a.json", "a/b=c.json", "../x=c.json"])
 def test_wrong_splits(split: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("import", "coco", "set", "--out", "c", "--split", split) == 2
-    assert "expected NAME=FILE" in capsys.readouterr().err
+    assert "NAME=FILE" in capsys.readouterr().err
     assert call("import", "coco", "set", "--out", "c", "--train", "a", "--split", "train=b") == 2
-    assert "--split train is given twice" in capsys.readouterr().err
+    assert "--split train" in capsys.readouterr().err
 
 
 def test_convert_reads_params_or_named_files(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,4 +84,4 @@ def test_convert_reads_params_or_named_files(capsys: pytest.CaptureFixture[str])
     }
     assert Path("z/labels/train/a.txt").read_text() == "1 0.50000000 0.50000000 0.50000000 0.50000000\n"
     assert call("convert", "yolo", "--out", "z") == 2
-    assert "not empty" in capsys.readouterr().err
+    assert "--out" in capsys.readouterr().err

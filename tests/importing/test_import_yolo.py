@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from yolopipe.config.params import Config
 from yolopipe.errors import DataError, ProblemsError, UsageError
 from yolopipe.formats.annotation_text import read_annotations
 from yolopipe.imaging.images import read_image
-from yolopipe.importing import IMPORTERS, import_yolo
 from yolopipe.importing.finishing import IMPORT_PROBLEMS
+from yolopipe.importing.import_data import import_data
 from yolopipe.stages import parse
 
 BOX = "0 0.5 0.5 0.5 0.5\n"
@@ -45,9 +46,15 @@ def names() -> list[str]:
 
 def problems(*arguments: Any, **options: Any) -> list[tuple[str, int, str]]:
     with pytest.raises(ProblemsError) as caught:
-        import_yolo(*arguments, **options)
+        import_data("yolo", *arguments, **options)
     assert not Path(arguments[1]).exists()
     return [(p.file, p.line, p.rule) for p in caught.value.problems]
+
+
+def listed() -> list[tuple[str, int, str, str]]:
+    """File, line, rule and action of what the import wrote to its list."""
+    with IMPORT_PROBLEMS.open() as stream:
+        return [(row["file"], int(row["line"]), row["rule"], row["action"]) for row in csv.DictReader(stream)]
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +92,7 @@ def test_data_yaml(yaml: str, source: str) -> None:
     ultralytics(yaml)
     put("set/train.txt", "./images/train/a b.jpg\r\ndata/images/train/deep/c.png\n\n")
     put("set/val.txt", "images/val/d.jpg")
-    result = import_yolo(source, "out")
+    result = import_data("yolo", source, "out")
     assert written() == EXPECTED
     assert names() == ["cat", "traffic light"]
     assert result.report["splits"]["train"]["polygons"] == 1
@@ -116,7 +123,7 @@ def test_broken_data_yaml(yaml: str, place: tuple[int, str]) -> None:
 def test_data_yaml_that_is_none(yaml: str) -> None:
     put("set/data.yaml", yaml)
     with pytest.raises(DataError):
-        import_yolo("set/data.yaml", "out")
+        import_data("yolo", "set/data.yaml", "out")
 
 
 def test_darknet_and_cvat_yolo() -> None:
@@ -131,11 +138,11 @@ def test_darknet_and_cvat_yolo() -> None:
     draw("set/obj_train_data/a.jpg", "set/obj_train_data/b.jpg")
     put("set/obj_train_data/a.txt", BOX)
     for source in ("set", "set/obj.data"):
-        import_yolo(source, "out")
+        import_data("yolo", source, "out")
         assert written() == {"train": [f"set/obj_train_data/a.jpg {TEXT}"], "val": ["set/obj_train_data/b.jpg"]}
         assert names() == ["cat", "traffic light"]
     Path("set/obj.data").unlink()
-    import_yolo("set", "out2")
+    import_data("yolo", "set", "out2")
     assert set(written("out2")) == {"test", "train"}
     put("set/obj.data", "# two\nclasses = 3\ntrain = data/train.txt\nnames = data/obj.names\n")
     put("set/train.txt", "data/obj_train_data/a.jpg\ndata/obj_train_data/gone.jpg\n")
@@ -151,8 +158,27 @@ def test_darknet_from_its_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problems("darknet/data/obj.data", "out") == [("darknet/data/obj.data", 2, "missing-split")]
     put("darknet/data/none.txt", "")
     monkeypatch.chdir("darknet")
-    import_yolo("data/obj.data", "out")
+    import_data("yolo", "data/obj.data", "out")
     assert written() == {"train": ["data/obj/a.jpg"], "val": []}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "line"),
+    [
+        ("set/data.yaml", "train: images/train\nval: images/val\ntest: images/test\nnames: [cat, dog]\n", 3),
+        ("set/obj.data", "train = train.txt\ntest = test.txt\nnames = obj.names\n", 2),
+    ],
+)
+def test_a_missing_test_split_is_a_note(file: str, content: str, line: int) -> None:
+    """Many data sets ship without it: the import succeeds, and no empty list is written."""
+    ultralytics("names: []\n")
+    Path("set/data.yaml").unlink()
+    put("set/obj.names", "cat\ndog\n")
+    put("set/train.txt", "images/train/a b.jpg\n")
+    put(file, content)
+    assert import_data("yolo", file, "out").report["notes"] == {"missing-split": 1}
+    assert listed() == [(file, line, "missing-split", "noted")]
+    assert "test" not in written()
 
 
 def test_label_studio() -> None:
@@ -160,12 +186,12 @@ def test_label_studio() -> None:
     put("set/labels/a.txt", BOX)
     put("set/classes.txt", "ant\nbee\n")
     put("set/notes.json", "{}")
-    result = import_yolo("set", "out")
+    result = import_data("yolo", "set", "out")
     assert written() == {"all": [f"set/images/a.jpg {TEXT}", "set/images/b.jpg"]}
     assert result.report["notes"] == {"class-order": 1}
-    assert "alphabetical order" in IMPORT_PROBLEMS.read_text()
+    assert listed() == [("set/classes.txt", 0, "class-order", "noted")]
     put("set/classes.txt", "bee\nant\n")
-    assert import_yolo("set", "out").report["notes"] == {}
+    assert import_data("yolo", "set", "out").report["notes"] == {}
 
 
 @pytest.mark.parametrize(
@@ -181,8 +207,8 @@ def test_folders_alone(pictures: tuple[str, str], labels: str) -> None:
     put(labels, BOX)
     put("my.names", "cat\n")
     with pytest.raises(DataError, match="--classes FILE"):
-        import_yolo("set", "out")
-    import_yolo("set", "out", classes="my.names")
+        import_data("yolo", "set", "out")
+    import_data("yolo", "set", "out", classes="my.names")
     assert written() == {"train": [f"{pictures[0]} {TEXT}"], "val": [pictures[1]]}
 
 
@@ -190,7 +216,7 @@ def test_the_last_images_of_a_path_becomes_labels() -> None:
     draw("set/images/night/images/a.jpg")
     put("set/images/night/labels/a.txt", BOX)
     put("set/data.yaml", "train: images/night\nnames: [a]\n")
-    import_yolo("set", "out")
+    import_data("yolo", "set", "out")
     assert written()["train"] == [f"set/images/night/images/a.jpg {TEXT}"]
 
 
@@ -199,7 +225,7 @@ def test_a_list_deeper_down_names_images_from_its_own_folder() -> None:
     put("set/lists/a.txt", BOX)
     put("set/lists/train.txt", "./a.jpg\n")
     put("set/data.yaml", "train: lists/train.txt\nnames: [a]\n")
-    result = import_yolo("set", "out")
+    result = import_data("yolo", "set", "out")
     assert written()["train"] == [f"set/lists/a.jpg {TEXT}"]
     assert result.report["notes"] == {}, "the list beside the images is no label file"
 
@@ -207,16 +233,16 @@ def test_a_list_deeper_down_names_images_from_its_own_folder() -> None:
 def test_images_outside_the_splits_are_counted() -> None:
     draw("set/images/train/a.jpg", "set/images/extra/b.jpg", "set/images/c.jpg")
     put("set/classes.txt", "cat\n")
-    assert "2 images in set/images" in str(import_yolo("set", "out").rows["left out"])
+    assert str(import_data("yolo", "set", "out").rows["left out"]).startswith("2 ")
 
 
 def test_labels_without_image_are_named() -> None:
     ultralytics("train: images/train\nval: images/val\nnames: [a, b]\n")
     put("set/labels/train/lost.txt", BOX)
     put("set/labels/train/classes.txt", "a\nb\n")
-    result = import_yolo("set", "out")
+    result = import_data("yolo", "set", "out")
     assert result.report["notes"] == {"label-without-image": 1}
-    assert "set/labels/train/lost.txt" in IMPORT_PROBLEMS.read_text()
+    assert listed() == [("set/labels/train/lost.txt", 0, "label-without-image", "noted")]
     assert written()["train"] == EXPECTED["train"]
 
 
@@ -225,7 +251,7 @@ def test_labels_of_images_in_no_list_are_not_lost_ones() -> None:
     put("set/train.txt", "./images/train/deep/c.png\n")
     put("set/labels/train/deep/e.txt", BOX)
     draw("set/images/train/deep/e.jpg")
-    assert import_yolo("set", "out").report["notes"] == {}
+    assert import_data("yolo", "set", "out").report["notes"] == {}
 
 
 def test_all_problems_at_once_and_nothing_written() -> None:
@@ -248,7 +274,7 @@ def test_all_problems_at_once_and_nothing_written() -> None:
 def test_a_names_file_puts_classes_into_another_order() -> None:
     ultralytics("train: images/train\nval: images/val\nnames: [cat, dog]\n")
     put("my.names", "dog\nowl\ncat\n")
-    import_yolo("set", "out", classes="my.names")
+    import_data("yolo", "set", "out", classes="my.names")
     assert written()["train"][0].endswith("25,20,75,60,2 10,8,20,24,0")
     put("my.names", "cat\n")
     assert problems("set", "out2", classes="my.names") == [("set/labels/train/a b.txt", 3, "unknown-class")]
@@ -257,17 +283,16 @@ def test_a_names_file_puts_classes_into_another_order() -> None:
 def test_what_parse_objects_to_is_noted_and_written() -> None:
     ultralytics("train: images/train\nval: images/val\nnames: [a, b]\n")
     put("set/labels/val/d.txt", "0 0.9 0.5 0.5 0.5\n0 0.5 0.5 0 0.5\n0 0.5 0.5 0.25 0.25\n0 0.5 0.5 0.25 0.25\n")
-    assert import_yolo("set", "out").report["notes"] == {"duplicate-box": 1, "no-area": 1, "outside-image": 1}
+    assert import_data("yolo", "set", "out").report["notes"] == {"duplicate-box": 1, "no-area": 1, "outside-image": 1}
     assert written()["val"] == [
         "set/images/val/d.jpg 65,20,115,60,0 50,20,50,60,0 37.5,30,62.5,50,0 37.5,30,62.5,50,0"
     ]
-    places = {tuple(line.split(",")[:2]) for line in IMPORT_PROBLEMS.read_text().splitlines()[1:]}
-    assert places == {("set/labels/val/d.txt", str(line)) for line in (1, 2, 4)}
+    assert {(file, line) for file, line, *_ in listed()} == {("set/labels/val/d.txt", line) for line in (1, 2, 4)}
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_fractions_are_of_the_picture_as_a_person_sees_it(orientation: int) -> None:
-    """The label marks the one bright patch of the upright picture, found with cv2, which turns by itself."""
+def test_fractions_are_of_the_upright_picture(orientation: int) -> None:
+    """The label marks the one bright patch of the upright picture, found with cv2, which applies EXIF itself."""
     pixels = np.zeros((60, 90, 3), np.uint8)
     pixels[8:24, 48:80] = 255
     exif = Image.Exif()
@@ -280,10 +305,10 @@ def test_fractions_are_of_the_picture_as_a_person_sees_it(orientation: int) -> N
     x, y, w, h = cv2.boundingRect(upright)
     put("set/labels/p.txt", f"0 {(x + w / 2) / width} {(y + h / 2) / height} {w / width} {h / height}")
     put("set/classes.txt", "patch\n")
-    result = import_yolo("set", "out")
+    result = import_data("yolo", "set", "out")
     np.testing.assert_allclose(read_annotations("out/all.txt").boxes_xyxy, [[x, y, x + w, y + h]], atol=1e-9)
     assert read_image("set/images/p.png", orientation)[y : y + h, x : x + w].min() == 255
-    assert ("EXIF turns" in str(result.rows["all"])) == (orientation != 1)
+    assert result.report["splits"]["all"]["orientations_fixed"] == (orientation != 1)
 
 
 def test_boxes_along_the_edge_of_a_large_image_survive_six_digits() -> None:
@@ -291,7 +316,7 @@ def test_boxes_along_the_edge_of_a_large_image_survive_six_digits() -> None:
     draw("set/images/p.png", size=(10_000, 30))
     put("set/labels/p.txt", "0 0.333333 0.5 0.666667 1\n")
     put("set/classes.txt", "a\n")
-    result = import_yolo("set", "out")
+    result = import_data("yolo", "set", "out")
     assert result.report["notes"] == {}
     assert result.report["splits"]["all"]["put_on_edge"] == 1
     assert read_annotations("out/all.txt").boxes_xyxy[0, 0] == 0
@@ -300,32 +325,32 @@ def test_boxes_along_the_edge_of_a_large_image_survive_six_digits() -> None:
 def test_never_over_what_is_imported() -> None:
     ultralytics("train: train.txt\nnames: [a, b]\n")
     put("set/train.txt", "./images/train/deep/c.png\n")
-    with pytest.raises(UsageError, match=r"set/train\.txt belongs to what is imported"):
-        import_yolo("set", "set")
+    with pytest.raises(UsageError, match=r"set/train\.txt"):
+        import_data("yolo", "set", "set")
     assert Path("set/train.txt").read_text() == "./images/train/deep/c.png\n"
 
 
 def test_wrong_calls() -> None:
     put("set/readme.md", "names: x")
-    with pytest.raises(DataError, match="no YOLO data set in set"):
-        import_yolo("set", "out")
-    with pytest.raises(DataError, match=r"expected a folder, a data\.yaml"):
-        import_yolo("set/readme.md", "out")
+    with pytest.raises(DataError, match="set"):
+        import_data("yolo", "set", "out")
+    with pytest.raises(DataError, match=r"set/readme\.md.*data\.yaml"):
+        import_data("yolo", "set/readme.md", "out")
     put("set/a.yaml", "names: [a]\n")
     put("set/b.yaml", "names: [a]\n")
     put("set/params.yaml", "seed: 1\n")
-    with pytest.raises(UsageError, match=r"set/a\.yaml and set/b\.yaml: name the one"):
-        import_yolo("set", "out")
-    with pytest.raises(DataError, match="no split and no image"):
-        import_yolo("set/a.yaml", "out")
-    with pytest.raises(UsageError, match=r"no split val in set/a\.yaml"):
-        import_yolo("set/a.yaml", "out", splits=["val"])
+    with pytest.raises(UsageError, match=r"set/a\.yaml.*set/b\.yaml"):
+        import_data("yolo", "set", "out")
+    with pytest.raises(DataError, match=r"set/a\.yaml"):
+        import_data("yolo", "set/a.yaml", "out")
+    with pytest.raises(UsageError, match=r"val.*set/a\.yaml"):
+        import_data("yolo", "set/a.yaml", "out", splits=["val"])
 
 
 def test_sources_are_not_touched_and_the_result_is_the_same_again() -> None:
     ultralytics("train: images/train\nval: images/val\nnames: [a, b]\n")
     before = {p: p.read_bytes() for p in Path("set").rglob("*") if p.is_file()}
-    import_yolo("set", "out")
-    IMPORTERS["yolo"]("set", "again", classes=None)
+    import_data("yolo", "set", "out")
+    import_data("yolo", "set", "again")
     assert written("again") == written("out") == EXPECTED
     assert {p: p.read_bytes() for p in Path("set").rglob("*") if p.is_file()} == before

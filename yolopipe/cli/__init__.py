@@ -1,11 +1,13 @@
-"""The command line: options to configuration to stage to exit code.  The only package that knows Typer.
+"""The command line: options to configuration to command to exit code.  The only package that knows Typer.
 
-Exit codes: 0 fine, 1 a check found problems or predict could not read some of its input, 2 wrong call, 3 params.yaml,
-4 input data, 5 a stage failed, 130 Ctrl-C.  (DVC itself ends with 255 whatever a stage's code was, and prints that
-code.)
+One module for each panel of ``yolopipe --help``: project, data, pipeline, look, and models with predicting.
+
+Exit codes: 0 success; 1 a check found problems, an exported network differs from its model, or predict could not read
+some of its input; 2 wrong call; 3 params.yaml; 4 input data; 5 a command failed while it worked; 130 Ctrl-C.  (DVC
+prints a stage's exit code, and itself ends with 255.)
 """
 
-from yolopipe.cli import stages, looking, predicting, models, data  # noqa: F401, I001  # commands are listed in this order
+from yolopipe.cli import data, look, models, pipeline, predicting, project  # noqa: F401  # they add their commands
 from yolopipe.cli.application import app
 from yolopipe.cli.guard import guarded, main
 

@@ -1,4 +1,4 @@
-"""Annotation formats in and out."""
+"""Panel Data: annotation formats in and out, a command for each row of the tables IMPORTERS and CONVERTERS."""
 
 from __future__ import annotations
 
@@ -7,89 +7,65 @@ from typing import Annotated
 
 import typer
 
-from yolopipe.cli.application import convert_app, import_app
+from yolopipe.cli.application import DATA, add_group
 from yolopipe.cli.options import Json, Params, show
+from yolopipe.converting.convert_formats import CONVERTERS, ConvertFormat
 from yolopipe.errors import UsageError
+from yolopipe.importing.import_formats import IMPORTERS, ImportFormat
 
-ImportOut = Annotated[Path, typer.Option("--out", help="Folder to write SPLIT.txt and classes.names to.")]
+import_app = add_group("import", "Convert other annotation formats to annotation text.", DATA)
+convert_app = add_group("convert", "Convert annotation text to other formats.", DATA)
+
+Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="The data set.", show_default=False)]
+ImportOut = Annotated[Path, typer.Option("--out", help="Folder for SPLIT.txt and classes.names.", metavar="DIR")]
 ImportClasses = Annotated[
     Path | None,
-    typer.Option("--classes", help="Class names in the order wanted.", metavar="FILE", show_default=False),
+    typer.Option("--classes", help="Names file with the class order to use.", metavar="FILE", show_default=False),
 ]
+Images = Annotated[
+    Path | None,
+    typer.Option("--images", help="Folder that file names start at; default: searched.", metavar="DIR"),
+]
+Split = Annotated[
+    list[str] | None, typer.Option("--split", help="The file of a split; repeatable.", metavar="NAME=FILE")
+]
+Train = Annotated[str | None, typer.Option("--train", help="Short for --split train=FILE.", metavar="FILE")]
+Val = Annotated[str | None, typer.Option("--val", help="Short for --split val=FILE.", metavar="FILE")]
 
 
-@import_app.command("voc")
-def _import_voc(
-    source: Annotated[Path, typer.Argument(help="Folder with Annotations, ImageSets/Main and JPEGImages.")],
-    out: ImportOut,
-    classes: ImportClasses = None,
-    as_json: Json = False,
-) -> None:
-    """Pascal VOC XML to annotation text; images are referenced, not copied."""
-    from yolopipe.importing import import_voc
+def _add_import(name: str, form: ImportFormat) -> None:
+    def command(source: Source, out: ImportOut, classes: ImportClasses = None, as_json: Json = False) -> None:
+        from yolopipe.importing.import_data import import_data
 
-    show(import_voc(source, out, classes=classes), as_json)
+        show(import_data(name, source, out, classes=classes), as_json)
 
+    def command_with_files(
+        source: Source,
+        out: ImportOut,
+        classes: ImportClasses = None,
+        images: Images = None,
+        split: Split = None,
+        train: Train = None,
+        val: Val = None,
+        as_json: Json = False,
+    ) -> None:
+        from yolopipe.importing.import_data import import_data
 
-@import_app.command("coco")
-def _import_coco(
-    source: Annotated[Path, typer.Argument(help="A JSON file, or a folder with annotations/instances_*.json.")],
-    out: ImportOut,
-    classes: ImportClasses = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(help="Where file names start; default: searched.", metavar="DIR", show_default=False),
-    ] = None,
-    split: Annotated[
-        list[str] | None, typer.Option(help="The file of a split; repeatable.", metavar="NAME=FILE")
-    ] = None,
-    train: Annotated[str | None, typer.Option(help="Short for --split train=FILE.", metavar="FILE")] = None,
-    val: Annotated[str | None, typer.Option(help="Short for --split val=FILE.", metavar="FILE")] = None,
-    as_json: Json = False,
-) -> None:
-    """COCO JSON to annotation text: boxes, crowds left out and counted; images are referenced, not copied."""
-    from yolopipe.importing import import_coco
+        files = _files(split, train, val)
+        show(import_data(name, source, out, classes=classes, images=images, files=files), as_json)
 
-    show(import_coco(source, out, classes=classes, images=images, files=_files(split, train, val)), as_json)
+    add = import_app.command(name, help=f"{form.help}\n\nImages are referenced, not copied.  SOURCE: {form.source}")
+    add(command_with_files if form.names_files else command)
 
 
-@import_app.command("yolo")
-def _import_yolo(
-    source: Annotated[Path, typer.Argument(help="A data.yaml, a darknet .data file, or a folder with images.")],
-    out: ImportOut,
-    classes: ImportClasses = None,
-    as_json: Json = False,
-) -> None:
-    """YOLO label files to annotation text, polygons to boxes; images are referenced, not copied."""
-    from yolopipe.importing import import_yolo
-
-    show(import_yolo(source, out, classes=classes), as_json)
-
-
-def _files(split: list[str] | None, train: str | None, val: str | None) -> dict[str, str]:
-    """Split name to file, from --split NAME=FILE and its short forms."""
-    files = {}
-    short = [f"{name}={file}" for name, file in (("train", train), ("val", val)) if file is not None]
-    for text in [*short, *(split or [])]:
-        name, _, file = text.partition("=")
-        if not file or not name.replace("-", "").replace("_", "").isalnum():
-            raise UsageError(f"--split {text}: expected NAME=FILE, the name of letters and digits")
-        if name in files:
-            raise UsageError(f"--split {name} is given twice")
-        files[name] = file
-    return files
-
-
-def _add_conversion(name: str, help_text: str) -> None:
+def _add_convert(name: str, form: ConvertFormat) -> None:
     def command(
         out: Annotated[Path, typer.Option(help="A new or empty folder.", metavar="DIR")],
         params: Params = Path("params.yaml"),
         classes: Annotated[
-            Path | None, typer.Option(help="Class names; default data.classes.", metavar="FILE", show_default=False)
+            Path | None, typer.Option(help="Names file; default data.classes.", metavar="FILE", show_default=False)
         ] = None,
-        split: Annotated[
-            list[str] | None, typer.Option(help="Annotation text of a split; repeatable.", metavar="NAME=FILE")
-        ] = None,
+        split: Split = None,
         train: Annotated[str | None, typer.Option(help="Default data.train.", metavar="FILE")] = None,
         val: Annotated[str | None, typer.Option(help="Default data.val.", metavar="FILE")] = None,
         as_json: Json = False,
@@ -99,9 +75,24 @@ def _add_conversion(name: str, help_text: str) -> None:
         texts = _files(split, train, val)
         show(convert(name, out, params=params, texts=texts, classes=classes), as_json)
 
-    command.__doc__ = help_text
-    convert_app.command(name)(command)
+    convert_app.command(name, help=form.help)(command)
 
 
-_add_conversion("coco", "Annotation text to COCO JSON, boxes exact; images are named, not copied.")
-_add_conversion("yolo", "Annotation text to YOLO label files and data.yaml; images are linked, not copied.")
+def _files(split: list[str] | None, train: str | None, val: str | None) -> dict[str, str]:
+    """Split name to file, from ``--split NAME=FILE`` and its short forms."""
+    files = {}
+    short = [f"{name}={file}" for name, file in (("train", train), ("val", val)) if file is not None]
+    for text in [*short, *(split or [])]:
+        name, _, file = text.partition("=")
+        if not file or not name.replace("-", "").replace("_", "").isalnum():
+            raise UsageError(f"--split {text}: expected NAME=FILE, with letters and digits in NAME")
+        if name in files:
+            raise UsageError(f"--split {name} is given twice")
+        files[name] = file
+    return files
+
+
+for _name, _importer in IMPORTERS.items():
+    _add_import(_name, _importer)
+for _name, _converter in CONVERTERS.items():
+    _add_convert(_name, _converter)

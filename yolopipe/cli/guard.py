@@ -1,4 +1,4 @@
-"""What is raised becomes a message and an exit code; no traceback for what a user can cause."""
+"""Exceptions to messages and exit codes; no traceback for an error that a user can cause."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line and leave with the documented exit code; no traceback for what a user can cause."""
-    # Arrow reads this when it is imported, here and in worker processes.  Its own pool keeps what was freed: up to 36
-    # MiB more at 50,000 images than the system's, which is as fast.
+    """Run the command line and exit with the documented code."""
+    # Arrow reads this when it is imported, here and in worker processes.  Its own allocator keeps freed memory,
+    # the system's does not and is as fast.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     sys.exit(guarded(lambda: app(standalone_mode=False)))
 
 
 def guarded(work: Callable[[], Any]) -> int:
-    """Run ``work`` and turn what it raises into a message and an exit code."""
+    """Run ``work``; print what it raises, and return the exit code."""
     try:
         code = work()
     except ProblemsError as error:
@@ -43,10 +43,10 @@ def guarded(work: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except OSError as error:
-        console.error(_os_sentence(error))
+        console.error(_os_message(error))
         return YolopipeError.exit_code
     if code == INTERRUPTED:  # Typer, too, turns Ctrl-C into this
-        console.error("interrupted; nothing half-done was left under a final name")
+        console.error("interrupted; no partial output was left behind")
     return code if isinstance(code, int) else 0
 
 
@@ -64,12 +64,12 @@ def _print_problems(error: ProblemsError) -> None:
     console.error(str(error))
 
 
-def _os_sentence(error: OSError) -> str:
+def _os_message(error: OSError) -> str:
     place = f"{error.filename}: " if error.filename else ""
     reason = error.strerror or str(error)
     hints = {
-        errno.ENOSPC: "free some space; nothing half-done was left under a final name",
-        errno.EFBIG: "raise the limit on file sizes (ulimit -f); nothing half-done was left under a final name",
+        errno.ENOSPC: "free some space; no partial output was left behind",
+        errno.EFBIG: "raise the limit on file sizes (ulimit -f); no partial output was left behind",
         errno.EACCES: "make the folder writable, or work in another with -C",
         errno.EROFS: "the file system is read-only; work in another folder with -C",
     }

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from yolopipe import paths
-from yolopipe.cli.application import app, export_app
+from yolopipe.cli.application import MODEL, app, export_app
 from yolopipe.cli.options import Json, show
 from yolopipe.errors import UsageError
 from yolopipe.export.request import Rule, Wish
 from yolopipe.result import CommandResult
 
 
-@app.command("score")
+@app.command("score", rich_help_panel=MODEL)
 def _score(
     predictions: Annotated[Path, typer.Option(help="COCO's list of results (JSON).", metavar="FILE")],
     truth: Annotated[Path, typer.Option(help="COCO's annotations (JSON).", metavar="FILE")],

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from yolopipe.cli.application import app
+from yolopipe.cli.application import MODEL, app
 from yolopipe.cli.options import Json, show
 
 
-@app.command("predict")
+@app.command("predict", rich_help_panel=MODEL)
 def _predict(
     paths: Annotated[
         list[str],

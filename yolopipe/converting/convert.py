@@ -1,19 +1,18 @@
-"""Annotation text back to the formats of other tools; images are linked or named, never copied."""
+"""``yolopipe convert``: the steps that all formats share, from annotation text to a new folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 
 from yolopipe.config.params_file import load_config
-from yolopipe.converting.convert_coco import convert_coco
-from yolopipe.converting.convert_yolo import convert_yolo
+from yolopipe.converting.convert_formats import CONVERTERS
+from yolopipe.converting.splits import check_out, read_splits, result_of
+from yolopipe.files import atomic_directory
 from yolopipe.result import CommandResult
 
-__all__ = ["EXPORTERS", "convert", "convert_coco", "convert_yolo"]
-
-EXPORTERS: dict[str, Callable[..., CommandResult]] = {"coco": convert_coco, "yolo": convert_yolo}
-"""Format name to ``exporter(texts, classes, out)``."""
+__all__ = ["convert"]
 
 
 def convert(
@@ -27,21 +26,30 @@ def convert(
     """Convert the annotation text of a project, or texts that are named.
 
     Args:
-        kind: a key of :data:`EXPORTERS`.
+        kind: a key of :data:`~yolopipe.converting.convert_formats.CONVERTERS`.
         out: a new or empty folder.
         params: read unless both of the next two are given.
         texts: split name to annotation text; by default ``data.train`` and ``data.val``.
         classes: the names file; by default ``data.classes``.
 
     Returns:
-        What was written.
+        The summary.
 
     Raises:
         ConfigError: the params file is needed and cannot be used.
-        DataError: see the exporters.
+        DataError: a text or the names file cannot be read.
+        ProblemsError: what the format cannot hold, all at once; nothing is written then.
+        UsageError: ``out`` is not empty.
+        YolopipeError: the file system has no links (YOLO).
     """
     if not texts or classes is None:
         data = load_config(params).data
         texts = texts or {"train": data.train, "val": data.val}
         classes = classes or data.classes
-    return EXPORTERS[kind](texts, classes, out)
+    folder = Path(out)
+    check_out(folder)
+    write: Callable[..., str] = import_module(f"yolopipe.converting.{CONVERTERS[kind].module}").write
+    splits, names = read_splits(texts, classes, kind=kind)
+    with atomic_directory(folder) as partial:
+        written = write(splits, names, partial, folder)
+    return result_of(kind, splits, names, written)

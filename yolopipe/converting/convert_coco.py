@@ -1,4 +1,8 @@
-"""Annotation text to COCO JSON."""
+"""COCO JSON writer: ``annotations/instances_SPLIT.json``, one file a split and one record a line.
+
+Ids count from 1, since 0 means "unmatched" to COCO's own evaluator.  File names are the paths of the annotation text,
+so they are relative to the project folder.  Read back by ``import coco``, boxes are the same to the last bit.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +10,22 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from yolopipe.converting.splits import TextSplit, check_out, read_splits, result_of
-from yolopipe.files import atomic_directory
+from yolopipe.converting.splits import TextSplit
 from yolopipe.formats.annotation_line import number_text
 from yolopipe.formats.coco import bbox_text
-from yolopipe.result import CommandResult
 
-__all__ = ["convert_coco"]
+__all__ = ["write"]
 
 
-def convert_coco(texts: Mapping[str, str | Path], classes: str | Path, out: str | Path) -> CommandResult:
-    """Write ``annotations/instances_SPLIT.json``, one file a split and one record a line.
-
-    Ids count from 1 (0 means "unmatched" to COCO's own evaluator).  File names are the paths of the annotation text,
-    so they start at the project folder.  Read back by ``import coco``, boxes are the same to the last bit.
-
-    Args:
-        texts: split name to annotation text.
-        classes: the names file.
-        out: a new or empty folder.
-
-    Returns:
-        What was written.
-
-    Raises:
-        UsageError: ``out`` is not empty.
-        ProblemsError: what COCO cannot hold, all at once.
-    """
-    folder = Path(out)
-    check_out(folder)
-    splits, names = read_splits(texts, classes, kind="coco")
-    with atomic_directory(folder) as partial:
-        (partial / "annotations").mkdir()
-        for name, split in splits.items():
-            file = partial / "annotations" / f"instances_{name}.json"
-            with file.open("w", encoding="utf-8", newline="\n") as stream:
-                stream.writelines(_document(split, names))
+def write(splits: Mapping[str, TextSplit], names: Sequence[str], partial: Path, final: Path) -> str:
+    """Write all splits; see :class:`~yolopipe.converting.convert_formats.ConvertFormat`."""
+    (partial / "annotations").mkdir()
+    for name, split in splits.items():
+        file = partial / "annotations" / f"instances_{name}.json"
+        with file.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.writelines(_document(split, names))
     files = ", ".join(f"instances_{name}.json" for name in splits)
-    return result_of("coco", splits, names, f"{folder}/annotations: {files}")
+    return f"{final}/annotations: {files}"
 
 
 def _document(split: TextSplit, names: Sequence[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What both exports need: annotation text that is free of mistakes, and the size of every image."""
+"""What every format writer needs: annotation text without mistakes, and the size of every image."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from yolopipe.formats.class_names import read_class_names
 from yolopipe.imaging.headers import Header, read_headers
 from yolopipe.result import CommandResult
 
-__all__ = ["TextSplit", "check_out", "problems_of", "read_splits", "result_of", "stop_if"]
+__all__ = ["TextSplit", "check_out", "problems_of", "raise_problems", "read_splits", "result_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class TextSplit:
-    """One annotation text.
+    """One annotation text and the sizes of its images.
 
     Args:
         text: M images, N boxes.
@@ -46,8 +46,8 @@ def read_splits(
 
     Raises:
         DataError: a file is missing or unreadable.
-        ProblemsError: what no format can hold: broken text, swapped corners, classes without a name, images that
-            cannot be read.
+        ProblemsError: what no format can hold, all at once: broken text, swapped corners, classes without a
+            name, images that cannot be read.
     """
     names = read_class_names(classes)
     read = {name: read_annotations(file) for name, file in texts.items()}
@@ -57,7 +57,7 @@ def read_splits(
         found = [next(headers) for _ in text.image_paths]
         problems += [*_image_problems(text, found), *_box_problems(text, len(names))]
         splits[name] = TextSplit(text, np.array([header[:2] for header in found], np.int64).reshape(-1, 2))
-    stop_if(problems)
+    raise_problems(problems)
     return splits, names
 
 
@@ -72,11 +72,11 @@ def _image_problems(text: AnnotationText, headers: Sequence[Header]) -> list[Pro
 
 def _box_problems(text: AnnotationText, class_count: int) -> list[Problem]:
     swapped = (text.boxes_xyxy[:, 2:] < text.boxes_xyxy[:, :2]).any(axis=1)
-    nameless = (text.classes < 0) | (text.classes >= class_count)
+    unnamed = (text.classes < 0) | (text.classes >= class_count)
     names = f"the class has no name; {class_count} names mean classes 0 to {class_count - 1}"
     return [
         *problems_of(text, swapped, "no-area", "swapped corners: a box needs x1 <= x2 and y1 <= y2"),
-        *problems_of(text, nameless, "class-range", names),
+        *problems_of(text, unnamed, "class-range", names),
     ]
 
 
@@ -88,7 +88,7 @@ def problems_of(text: AnnotationText, mask: npt.ArrayLike, rule: str, message: s
         yield Problem(text.file, line, column, rule, message, text.image_paths[image])
 
 
-def stop_if(problems: Sequence[Problem]) -> None:
+def raise_problems(problems: Sequence[Problem]) -> None:
     """Raise all problems at once, in the order of file and line."""
     if problems:
         ordered = sorted(problems, key=lambda p: (p.file, p.line, p.column, p.rule))
@@ -97,16 +97,19 @@ def stop_if(problems: Sequence[Problem]) -> None:
 
 
 def check_out(out: Path) -> None:
-    """Refuse a folder that holds something: it could be the data set that the text came from.
+    """Refuse a folder that is not empty: it may be the data set that the text came from.
+
+    Raises:
+        UsageError: it is not empty.
 
     >>> check_out(Path("new"))
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there and not empty; it is not overwritten", hint="name a new folder with --out")
+        raise UsageError(f"{out} exists, is not empty and is not overwritten", hint="name a new folder: --out DIR")
 
 
 def result_of(kind: str, splits: Mapping[str, TextSplit], names: Sequence[str], written: str) -> CommandResult:
-    """The summary of an export."""
+    """The summary of a conversion."""
     facts = {name: {"images": len(s.text.image_paths), "boxes": len(s.text.classes)} for name, s in splits.items()}
     rows: dict[str, object] = {
         name: f"{counts['images']:,} images, {counts['boxes']:,} boxes" for name, counts in facts.items()

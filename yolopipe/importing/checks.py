@@ -1,7 +1,8 @@
-"""What is odd about data that can be imported: named at its source, written as it is, and left to ``parse``.
+"""Checks of a data set that can be imported: image headers, and notes on what ``parse`` will report.
 
-The rules on boxes are those of ``parse`` (:class:`~yolopipe.parsing.box_rules.BoxChecker`), at the default
-input size: the project's own may not exist yet.
+Notes name the place in the source; the data are written unchanged.  The rules on boxes are those of ``parse``
+(:class:`~yolopipe.parsing.box_rules.BoxChecker`) at the default input size, for there may be
+no project yet.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ import numpy as np
 
 from yolopipe.config.params import Parse, Precompute
 from yolopipe.errors import Problem
+from yolopipe.formats.yolo import to_pixels
 from yolopipe.imaging.headers import read_headers
-from yolopipe.importing.reading import Reading, SourceImage, SourceSplit
+from yolopipe.importing.reading import Counted, Reading, SourceImage, SourceSplit
 from yolopipe.parsing.box_rules import BoxChecker
 
-__all__ = ["find_oddities", "measure"]
+__all__ = ["find_notes", "read_sizes"]
 
 
-def measure(reading: Reading) -> None:
-    """Read the headers of all images: fills in their sizes, and makes problems of those that cannot be read.
+def read_sizes(reading: Reading) -> None:
+    """Read the headers of all images: fill in their sizes, and turn fractions into pixels.
 
     Args:
-        reading: changed in place.
+        reading: changed in place; images that cannot be read are added to its problems.
     """
     every = [image.path for split in reading.splits.values() for image in split.images]
     headers = read_headers(every, title=f"import {reading.kind}")
@@ -37,47 +39,55 @@ def measure(reading: Reading) -> None:
             for image, header in zip(split.images, found, strict=True)
             if header.rule
         ]
+        if reading.fractions:
+            sizes_wh = split.size_wh[split.box_image].astype(np.float64)
+            split.boxes_xyxy, on_edge = to_pixels(split.boxes_xyxy, sizes_wh)
+            split.counted.append(Counted("put_on_edge", on_edge, "boxes a rounding error past an edge, put on it"))
 
 
-def find_oddities(reading: Reading) -> list[Problem]:
-    """Everything that ``parse`` will ask about, with file and line of the source.
+def find_notes(reading: Reading) -> list[Problem]:
+    """What ``parse`` will report, with file and line of the source.
 
     Args:
         reading: with the sizes of its images.
 
     Returns:
         Notes: the rules of ``parse`` on boxes, ``duplicate-image``, ``train-val-leak``, ``empty-split``, and
-        ``image-size`` where the source says another size than the image has.
+        ``image-size`` where the source states another size than the image has.
     """
-    found = [note for split in reading.splits.values() for note in (*_sizes(split), *_twice(split), *_boxes(split))]
+    found = [
+        note
+        for split in reading.splits.values()
+        for note in (*_other_sizes(split), *_duplicates(split), *_box_notes(split))
+    ]
     for name, split in reading.splits.items():
         if not split.images:
-            found.append(Problem(str(reading.root), 0, 0, "empty-split", f"{name} has no image", action="noted"))
+            found.append(Problem(str(reading.root), 0, 0, "empty-split", f"{name} has no image"))
     return [*found, *_leaks(reading.splits)]
 
 
 def _note(image: SourceImage, rule: str, message: str, line: int = 0, column: int = 0) -> Problem:
-    return Problem(image.file, line or image.line, column, rule, message, image.path, "noted")
+    return Problem(image.file, line or image.line, column, rule, message, image.path)
 
 
-def _sizes(split: SourceSplit) -> Iterator[Problem]:
+def _other_sizes(split: SourceSplit) -> Iterator[Problem]:
     for image, size, orientation in zip(
         split.images, split.size_wh.tolist(), split.orientation.tolist(), strict=True
     ):
-        said = list(image.size_wh)
-        if min(said) > 0 and said != size:
-            turned = orientation >= 5 and said == size[::-1]
-            why = f": EXIF orientation {orientation} turns it, and the boxes may not know" if turned else ""
-            message = f"the image is {size[0]}x{size[1]}, its annotation says {said[0]}x{said[1]}{why}"
+        stated = list(image.size_wh)
+        if min(stated) > 0 and stated != size:
+            turned = orientation >= 5 and stated == size[::-1]
+            why = f": EXIF orientation {orientation} rotates it, and the boxes may ignore that" if turned else ""
+            message = f"the image is {size[0]}x{size[1]}, its annotation says {stated[0]}x{stated[1]}{why}"
             yield _note(image, "image-size", message)
 
 
-def _twice(split: SourceSplit) -> Iterator[Problem]:
+def _duplicates(split: SourceSplit) -> Iterator[Problem]:
     first: dict[str, SourceImage] = {}
     for image in split.images:
         before = first.setdefault(image.path, image)
         if before is not image:
-            yield _note(image, "duplicate-image", f"image {image.path} is listed before ({_place(before)})")
+            yield _note(image, "duplicate-image", f"image {image.path} was already listed ({_place(before)})")
 
 
 def _leaks(splits: Mapping[str, SourceSplit]) -> Iterator[Problem]:
@@ -93,7 +103,7 @@ def _place(image: SourceImage) -> str:
     return f"{image.file}:{image.line}" if image.line else image.file
 
 
-def _boxes(split: SourceSplit) -> Iterator[Problem]:
+def _box_notes(split: SourceSplit) -> Iterator[Problem]:
     size = np.where(split.size_wh > 0, split.size_wh, np.nan).astype(np.float64)
     checker = BoxChecker(int(split.labels.max(initial=0)) + 1, Precompute().smallest_size, Parse().min_box_px)
     faults = checker.check(split.boxes_xyxy, split.labels, split.box_image, size)

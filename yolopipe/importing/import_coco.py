@@ -1,4 +1,8 @@
-"""COCO JSON to annotation text."""
+"""COCO JSON reader.
+
+Boxes only, as floats, ``x,y,width,height`` to corners.  Crowd boxes are left out and counted; images without boxes
+are kept.  Category ids become 0, 1, 2 ... in their order; with a names file, differing files are matched by name.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,10 @@ import numpy as np
 
 from yolopipe.errors import DataError, Problem, UsageError
 from yolopipe.formats.coco import CocoFile, read_coco
-from yolopipe.importing.checks import measure
-from yolopipe.importing.finishing import finish, with_classes
-from yolopipe.importing.reading import Aside, Reading, SourceImage, SourceSplit, chosen, shown_path
-from yolopipe.result import CommandResult
+from yolopipe.importing.reading import Counted, ImportRequest, Reading, SourceImage, SourceSplit, choose_splits
+from yolopipe.importing.source_files import shown_path
 
-__all__ = ["import_coco"]
+__all__ = ["read"]
 
 PATTERNS = (
     "annotations/instances_*.json",
@@ -25,44 +27,21 @@ PATTERNS = (
     "*/_annotations.coco.json",
     "*.json",
 )
-"""Where the files of a folder are looked for; the first that finds any counts."""
+"""Where the files of a folder are looked for; the first pattern that matches any is used."""
 
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|valid|validation|val|test)(?![a-z])")
 
 
-def import_coco(
-    source: str | Path,
-    out: str | Path,
-    *,
-    splits: Sequence[str] | None = None,
-    classes: str | Path | None = None,
-    files: Mapping[str, str | Path] | None = None,
-    images: str | Path | None = None,
-) -> CommandResult:
-    """Turn COCO JSON into annotation text.
-
-    Boxes only, as floats, ``x,y,width,height`` to corners.  Boxes that mark a crowd are left out and counted; images
-    without boxes are kept.  Category ids, with whatever gaps, become 0, 1, 2 ... in their order.
-
-    Args:
-        source: a JSON file, or a folder that holds some (``annotations/instances_train2017.json`` ...).
-        out: folder for ``SPLIT.txt`` and ``classes.names``.
-        splits: which splits to take; all by default.
-        classes: a names file that fixes the order; files whose categories differ are then matched by name.
-        files: split name to JSON file, instead of searching ``source``.
-        images: the folder that file names start at; by default it is searched.
-
-    Returns:
-        What was read and written.
+def read(request: ImportRequest) -> Reading:
+    """Read a JSON file, those of a folder (``annotations/instances_train2017.json`` ...), or those named.
 
     Raises:
-        DataError: no JSON file there.
-        UsageError: a split that is not there, or two files for one.
-        ProblemsError: everything broken, at once; nothing is written then.
+        DataError: no JSON file found.
+        UsageError: a split that does not exist, or two files for one.
     """
-    root = Path(source)
-    named = {name: Path(file) for name, file in files.items()} if files else _search(root)
-    wanted = chosen(list(named), splits, f"no split {{}} in {root}")
+    root, classes = request.root, request.classes
+    named = dict(request.files) or _search(root)
+    wanted = choose_splits(list(named), request.splits, f"no split {{}} in {root}")
     reading = Reading("coco", root, order="by category id")
     reading.inputs = {str(file) for file in named.values()}
     cocos = {name: read_coco(named[name]) for name in wanted}
@@ -71,13 +50,11 @@ def import_coco(
     if classes is None:
         reading.problems += _differences(cocos)
     for name, coco in cocos.items():
-        reading.splits[name] = _split(coco, reading.names, _folders(root, named[name], name, images))
-    measure(reading)
+        reading.splits[name] = _split(coco, reading.names, _folders(root, named[name], name, request.images))
     reading.origins = {
         name: f"category {number}" for coco in cocos.values() for number, (name, _) in coco.categories.items()
     }
-    with_classes(reading, classes)
-    return finish(reading, out)
+    return reading
 
 
 def _search(root: Path) -> dict[str, Path]:
@@ -94,20 +71,20 @@ def _search(root: Path) -> dict[str, Path]:
     for file in found:
         name = _split_name(file) or ("all" if len(found) == 1 else file.stem)
         if name in named:
-            raise UsageError(f"{named[name]} and {file} are both {name!r}", hint="say which: --split NAME=FILE")
+            raise UsageError(f"{named[name]} and {file} are both {name!r}", hint="choose one: --split NAME=FILE")
         named[name] = file
     return named
 
 
 def _split_name(file: Path) -> str:
-    """train, val or test where the file's name, or for Roboflow its folder's, has the word; else nothing."""
+    """The train, val or test in the name of the file (Roboflow: of its folder); else empty."""
     text = file.parent.name if file.name == "_annotations.coco.json" else file.stem
     words = _SPLIT_WORD.findall(text.lower())
     return {"valid": "val", "validation": "val"}.get(words[-1], words[-1]) if words else ""
 
 
 def _names(cocos: Mapping[str, CocoFile]) -> tuple[str, ...]:
-    """All names in the order of their ids; the first file to name one decides."""
+    """All names in the order of their ids; where files differ, the first counts."""
     ids: dict[str, int] = {}
     for coco in cocos.values():
         for number, (name, _) in coco.categories.items():
@@ -116,7 +93,7 @@ def _names(cocos: Mapping[str, CocoFile]) -> tuple[str, ...]:
 
 
 def _differences(cocos: Mapping[str, CocoFile]) -> list[Problem]:
-    """Categories that two files do not agree on: one number would mean two things."""
+    """Category ids that have different names in two files."""
     whole = [coco for coco in cocos.values() if coco.categories]
     found = []
     for coco in whole[1:]:
@@ -134,7 +111,7 @@ def _differences(cocos: Mapping[str, CocoFile]) -> list[Problem]:
 
 
 def _folders(root: Path, file: Path, split: str, images: str | Path | None) -> list[Path]:
-    """Where the images of a file may lie, the likeliest first."""
+    """Folders that may hold the images of a file, the likeliest first."""
     if images is not None:
         return [Path(images)]
     inside = file.resolve().parent.name == "annotations"
@@ -145,7 +122,7 @@ def _folders(root: Path, file: Path, split: str, images: str | Path | None) -> l
 
 
 def _find(file_name: str, folders: Sequence[Path]) -> Path:
-    """The image, in the first folder that has it; where none does, its path in the first, to be reported missing."""
+    """The image in the first folder that has it, else its path in the first folder (reported as missing later)."""
     name = file_name.replace("\\", "/")
     return next((folder / name for folder in folders if (folder / name).is_file()), folders[0] / name)
 
@@ -162,9 +139,9 @@ def _split(coco: CocoFile, names: Sequence[str], folders: Sequence[Path]) -> Sou
         for entry in coco.images.values()
     ]
     crowded = Counter(coco.crowds)
-    asides = [
-        Aside("crowd_boxes_left_out", len(coco.crowds), f"crowd boxes left out (in {len(crowded):,} images)"),
+    counted = [
+        Counted("crowd_boxes_left_out", len(coco.crowds), f"crowd boxes left out (in {len(crowded):,} images)"),
     ]
     return SourceSplit(
-        sources, coco.boxes_xyxy[order], np.array(labels, np.int64), image[order], coco.places[order], asides
+        sources, coco.boxes_xyxy[order], np.array(labels, np.int64), image[order], coco.places[order], counted
     )

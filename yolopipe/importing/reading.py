@@ -1,9 +1,8 @@
-"""What every format is read into, before anything is checked or written."""
+"""What a format's reader returns: images, boxes and classes as the source has them, before any check."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,19 +12,36 @@ import numpy.typing as npt
 
 from yolopipe.errors import Problem, UsageError
 
-__all__ = ["IMAGE_SUFFIXES", "Aside", "Reading", "SourceImage", "SourceSplit", "box_arrays", "chosen", "shown_path"]
+__all__ = [
+    "Counted",
+    "ImportRequest",
+    "Reading",
+    "SourceImage",
+    "SourceSplit",
+    "SplitBuilder",
+    "choose_splits",
+]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".webp", ".tif", ".tiff")
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """The arguments of an import that a reader may need; see :func:`yolopipe.importing.import_data.import_data`."""
+
+    root: Path
+    splits: Sequence[str] | None = None
+    classes: str | Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+    images: str | Path | None = None
 
 
 class SourceImage(NamedTuple):
-    """One image as its source names it.
+    """One image of the source.
 
     Args:
         path: as annotation text will name it.
         file: the source file that holds its boxes.
-        line: 1-based line there that speaks of the image; 0 where the whole file does.
-        size_wh: what the source says of its size; zeros where it says nothing.
+        line: 1-based line of the image in ``file``; 0 where the whole file is about it.
+        size_wh: the size that the source states; zeros where it states none.
     """
 
     path: str
@@ -34,11 +50,11 @@ class SourceImage(NamedTuple):
     size_wh: tuple[int, int] = (0, 0)
 
 
-class Aside(NamedTuple):
-    """Something counted that the user should know.
+class Counted(NamedTuple):
+    """Something counted for the summary.
 
     Args:
-        key: its name for programs.
+        key: its name in the JSON report.
         number: how often.
         words: what follows the number in the summary, e.g. ``crowd boxes left out``.
     """
@@ -54,11 +70,11 @@ class SourceSplit:
 
     Args:
         images: M images.
-        boxes_xyxy: (N, 4) float64 pixels, in the order of the images.
+        boxes_xyxy: (N, 4) float64 pixels (fractions where :attr:`Reading.fractions`), in the order of the images.
         labels: (N,) int64 index into :attr:`Reading.names`.
         box_image: (N,) int64 row of each box's image, ascending.
         places: (N, 2) int64 line and column of each box in its image's file; column 0 is the line as a whole.
-        asides: what else was counted.
+        counted: lines for the summary.
         size_wh: (M, 2) int32 of the upright image, 0 where it cannot be read; filled from the image headers.
         orientation: (M,) int32 EXIF 1..8; filled from the image headers.
     """
@@ -68,26 +84,56 @@ class SourceSplit:
     labels: npt.NDArray[np.int64]
     box_image: npt.NDArray[np.int64]
     places: npt.NDArray[np.int64]
-    asides: list[Aside] = field(default_factory=list)
+    counted: list[Counted] = field(default_factory=list)
     size_wh: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), np.int32))
     orientation: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
 
+class SplitBuilder:
+    """A :class:`SourceSplit`, image by image and box by box.
+
+    >>> split = SplitBuilder()
+    >>> split.add_image("a.jpg", "a.xml")
+    >>> split.add_box((0.5, 1, 2, 3), label=7, line=12)
+    >>> split.build().boxes_xyxy.tolist()
+    [[0.5, 1.0, 2.0, 3.0]]
+    """
+
+    def __init__(self) -> None:
+        self.images: list[SourceImage] = []
+        self._rows: list[tuple[float, ...]] = []
+
+    def add_image(self, path: str, file: str, line: int = 0, size_wh: tuple[int, int] = (0, 0)) -> None:
+        """Add an image; see :class:`SourceImage`."""
+        self.images.append(SourceImage(path, file, line, size_wh))
+
+    def add_box(self, box_xyxy: Sequence[float], label: int, line: int = 0, column: int = 0) -> None:
+        """Add a box of the last image, with its place in the image's file."""
+        self._rows.append((*box_xyxy, label, len(self.images) - 1, line, column))
+
+    def build(self, *counted: Counted) -> SourceSplit:
+        """The split."""
+        table = np.array(self._rows, np.float64).reshape(-1, 8)
+        whole = table[:, 4:].astype(np.int64)
+        return SourceSplit(self.images, table[:, :4], whole[:, 0], whole[:, 1], whole[:, 2:], list(counted))
+
+
 @dataclass(slots=True)
 class Reading:
-    """All that a format's reader found.
+    """A data set as its format's reader found it.
 
     Args:
         kind: name of the format.
         root: the folder or file that the user named.
         splits: by name.
-        names: class names in the order that the source suggests.
+        names: class names in the order of the source.
         order: where that order comes from, in words.
         problems: what makes the import impossible.
-        notes: what the user should know.
+        notes: what the user should know; printed and listed as notes whatever their ``action``.
         inputs: files that were read and must not be overwritten.
         rows: lines for the summary.
-        origins: what a class is called in the source, for the table of classes, e.g. ``category 18``.
+        origins: what a class is called in the source, e.g. ``category 18``.
+        fractions: boxes are fractions of the upright image, made pixels once the image sizes are known.
     """
 
     kind: str
@@ -100,50 +146,24 @@ class Reading:
     inputs: set[str] = field(default_factory=set)
     rows: dict[str, object] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    fractions: bool = False
 
 
-def box_arrays(rows: Sequence[tuple[float, ...]]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Split rows of four coordinates and some whole numbers into two arrays.
-
-    Args:
-        rows: N times x1, y1, x2, y2, label, image, line, column.
-
-    Returns:
-        (N, 4) float64 and (N, 4) int64.
-
-    >>> box_arrays([(0.5, 1, 2, 3, 7, 0, 12, 1)])
-    (array([[0.5, 1. , 2. , 3. ]]), array([[ 7,  0, 12,  1]]))
-    """
-    table = np.array(rows, np.float64).reshape(-1, 8)
-    return table[:, :4], table[:, 4:].astype(np.int64)
-
-
-def chosen(there: Sequence[str], wanted: Sequence[str] | None, what: str) -> list[str]:
-    """The splits to take.
+def choose_splits(found: Sequence[str], wanted: Sequence[str] | None, missing: str) -> list[str]:
+    """The splits to import.
 
     Args:
-        there: those that the source has.
-        wanted: those asked for; all by default.
-        what: how a missing one is called, with ``{}`` for its name.
+        found: those of the source.
+        wanted: those asked for; None for all.
+        missing: message for one that does not exist, with ``{}`` for its name.
 
     Raises:
-        UsageError: one that is not there.
+        UsageError: a wanted split does not exist.
 
-    >>> chosen(["train", "val"], ["val"], "no split {}")
+    >>> choose_splits(["train", "val"], ["val"], "no split {}")
     ['val']
     """
-    unknown = [name for name in wanted or () if name not in there]
+    unknown = [name for name in wanted or () if name not in found]
     if unknown:
-        raise UsageError(f"{what.format(unknown[0])}; there: {', '.join(there) or 'no lists at all'}")
-    return list(there if wanted is None else wanted)
-
-
-def shown_path(picture: str | Path) -> str:
-    """The path that annotation text holds: from the project folder where the image lies in it, else absolute.
-
-    >>> shown_path(Path.cwd() / "a" / "b.jpg")
-    'a/b.jpg'
-    """
-    absolute = os.path.abspath(picture)
-    here = os.path.join(os.getcwd(), "")
-    return Path(absolute.removeprefix(here)).as_posix()
+        raise UsageError(f"{missing.format(unknown[0])}; found: {', '.join(found) or 'no lists at all'}")
+    return list(found if wanted is None else wanted)

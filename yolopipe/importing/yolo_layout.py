@@ -1,4 +1,4 @@
-"""Where a YOLO data set keeps its images, splits and names: each of the usual shapes, told apart by what is there."""
+"""The layouts of YOLO data sets: where images, splits and names are, recognised by the files that exist."""
 
 from __future__ import annotations
 
@@ -13,20 +13,17 @@ from yolopipe.errors import ConfigError, DataError, Problem, UsageError
 from yolopipe.formats.class_names import read_class_names
 from yolopipe.formats.text_lines import read_lines
 from yolopipe.formats.yaml_file import read_yaml
-from yolopipe.importing.reading import IMAGE_SUFFIXES
+from yolopipe.importing.source_files import SPLIT_NAMES, list_images
 
-__all__ = ["Listed", "YoloLayout", "find_layout", "label_files", "list_images"]
-
-SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-_SUFFIXES = frozenset(suffix.lower() for suffix in IMAGE_SUFFIXES)
+__all__ = ["ListedImage", "YoloLayout", "find_layout", "label_candidates"]
 
 
-class Listed(NamedTuple):
-    """One image and what names it.
+class ListedImage(NamedTuple):
+    """One image and where it is listed.
 
     Args:
         picture: its path.
-        file: the list that names it, or the image itself where a folder was searched.
+        file: the list, or the image itself where a folder was searched.
         line: 1-based line there, or 0.
     """
 
@@ -37,7 +34,7 @@ class Listed(NamedTuple):
 
 @dataclass(slots=True)
 class YoloLayout:
-    """What was found.
+    """A YOLO data set.
 
     Args:
         splits: images of each split.
@@ -46,10 +43,10 @@ class YoloLayout:
         problems: what makes the data unusable.
         notes: what the user should know.
         inputs: files that were read.
-        folder: of images searched without any split file; images there that no split has are left out.
+        folder: the images folder of a data set without split files; images of no split are left out.
     """
 
-    splits: dict[str, list[Listed]] = field(default_factory=dict)
+    splits: dict[str, list[ListedImage]] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     order: str = ""
     problems: list[Problem] = field(default_factory=list)
@@ -59,13 +56,13 @@ class YoloLayout:
 
 
 def find_layout(root: Path) -> YoloLayout:
-    """Tell the shape of a YOLO data set by its files.
+    """Recognise the layout of a YOLO data set by its files.
 
     Args:
         root: a ``data.yaml``, a darknet ``.data`` file, or a folder.
 
     Raises:
-        DataError: none of the shapes.
+        DataError: none of the layouts.
         UsageError: several candidates.
     """
     if root.is_file():
@@ -79,7 +76,7 @@ def find_layout(root: Path) -> YoloLayout:
         return _from_yaml(file)
     if file.suffix == ".data":
         return _from_darknet(file)
-    raise DataError(f"{file} is no YOLO data set; expected a folder, a data.yaml or a darknet .data file")
+    raise DataError(f"{file} is not a YOLO data set; expected a folder, a data.yaml or a darknet .data file")
 
 
 def _has_names(file: Path) -> bool:
@@ -97,14 +94,13 @@ def _from_yaml(file: Path) -> YoloLayout:
     layout = YoloLayout(order=f"as in {file}", inputs={str(file)})
     bases = _bases(file, tree.get("path"))
     for key in tree:
-        split = SPLIT_KEYS.get(str(key).lower())
+        split = SPLIT_NAMES.get(str(key).lower())
         if split is None or not tree[key]:
             continue
         entries = tree[key] if isinstance(tree[key], list) else [tree[key]]
         line = tree.lc.key(key)[0] + 1
-        found = [image for entry in entries for image in _entry(layout, str(entry), bases, (file, line), split)]
-        if found or split != "test":
-            layout.splits.setdefault(split, []).extend(found)
+        for entry in entries:
+            _add_entry(layout, split, str(entry), bases, (file, line))
     if "kpt_shape" in tree:
         line = tree.lc.key("kpt_shape")[0] + 1
         message = "labels of key points are not read; they look like polygons"
@@ -116,7 +112,7 @@ def _from_yaml(file: Path) -> YoloLayout:
 def _load(file: Path) -> Any:
     try:
         tree = read_yaml(file)
-    except ConfigError as error:  # that is for params.yaml; this one is data
+    except ConfigError as error:  # an error of params.yaml; this file is data
         raise DataError(error.message) from None
     if not isinstance(tree, dict):
         raise DataError(f"{file}: expected keys such as train, val and names")
@@ -124,27 +120,31 @@ def _load(file: Path) -> Any:
 
 
 def _bases(file: Path, path: Any) -> list[Path]:
-    """Where the paths of a data.yaml may start."""
+    """Folders that the paths of a data.yaml may be relative to."""
     return [*([file.parent / str(path)] if path else []), file.parent, Path()]
 
 
-def _entry(
-    layout: YoloLayout, text: str, bases: Sequence[Path], place: tuple[Path, int], split: str
-) -> Iterator[Listed]:
-    """The images of one value of ``train:``: a folder of images or a list of them."""
+def _add_entry(layout: YoloLayout, split: str, text: str, bases: Sequence[Path], place: tuple[Path, int]) -> None:
+    """Add the images of one value of ``train:``, a folder of images or a list of them.
+
+    A missing or empty test split is left out, with a note where it is missing: many data sets ship without theirs.
+    """
     candidates = [base / name for base in bases for name in _variants(text)]
-    there = next((path for path in candidates if path.exists()), None)
-    problem = Problem(str(place[0]), place[1], 0, "missing-split", f"{split}: no folder or file {text}")
-    if there is None:
+    path = next((path for path in candidates if path.exists()), None)
+    found: list[ListedImage] = []
+    if path is None:
+        problem = Problem(str(place[0]), place[1], 0, "missing-split", f"{split}: no folder or file {text}")
         (layout.notes if split == "test" else layout.problems).append(problem)
-    elif there.is_file():
-        yield from _from_list(layout, there, bases)
+    elif path.is_file():
+        found = list(_from_list(layout, path, bases))
     else:
-        yield from list_images(there)
+        found = _listed(path)
+    if found or split != "test":
+        layout.splits.setdefault(split, []).extend(found)
 
 
 def _variants(text: str) -> Iterator[str]:
-    """A path as written, and as its tool mends it: Roboflow's needless ``../``, darknet's and CVAT's ``data/``."""
+    """A path as written, and without a prefix that tools add: Roboflow's ``../``, darknet's and CVAT's ``data/``."""
     text = text.replace("\\", "/")
     yield text
     for prefix in ("../", "data/"):
@@ -152,7 +152,7 @@ def _variants(text: str) -> Iterator[str]:
             yield text.removeprefix(prefix)
 
 
-def _from_list(layout: YoloLayout, file: Path, bases: Sequence[Path]) -> Iterator[Listed]:
+def _from_list(layout: YoloLayout, file: Path, bases: Sequence[Path]) -> Iterator[ListedImage]:
     layout.inputs.add(str(file))
     for number, line in enumerate(read_lines(file), start=1):
         if line is None:
@@ -165,18 +165,11 @@ def _from_list(layout: YoloLayout, file: Path, bases: Sequence[Path]) -> Iterato
                 problem = Problem(str(file), number, 0, "missing-image", f"no image file {text}", text)
                 layout.problems.append(problem)
             else:
-                yield Listed(picture, str(file), number)
+                yield ListedImage(picture, str(file), number)
 
 
-def list_images(folder: Path) -> list[Listed]:
-    """All images in a folder and below, sorted by path."""
-    found = [
-        Path(place, name)
-        for place, _, names in os.walk(folder)
-        for name in names
-        if os.path.splitext(name)[1].lower() in _SUFFIXES
-    ]
-    return [Listed(picture, str(picture), 0) for picture in sorted(found)]
+def _listed(folder: Path) -> list[ListedImage]:
+    return [ListedImage(picture, str(picture), 0) for picture in list_images(folder)]
 
 
 def _yaml_names(layout: YoloLayout, file: Path, tree: Any) -> tuple[str, ...]:
@@ -197,7 +190,7 @@ def _yaml_names(layout: YoloLayout, file: Path, tree: Any) -> tuple[str, ...]:
 
 
 def _checked(layout: YoloLayout, place: tuple[Path, int], names: Sequence[str]) -> tuple[str, ...]:
-    """The names; blank and repeated ones become problems."""
+    """The names; blank and repeated ones are problems."""
     for number, name in enumerate(names):
         if not name or name in names[:number] or len(name.splitlines()) > 1:
             message = f"class {number} is called {name!r}: blank, not one line, or the name of another class"
@@ -215,9 +208,8 @@ def _from_darknet(file: Path) -> YoloLayout:
         if separator and not key.lstrip().startswith("#"):
             values[key.strip().lower()] = (value.strip(), number)
     for key, (value, number) in values.items():
-        if key in SPLIT_KEYS:
-            split = SPLIT_KEYS[key]
-            layout.splits.setdefault(split, []).extend(_entry(layout, value, bases, (file, number), split))
+        if key in SPLIT_NAMES:
+            _add_entry(layout, SPLIT_NAMES[key], value, bases, (file, number))
     text, number = values.get("names", ("obj.names", 0))
     names = next((b / v for b in bases for v in _variants(text) if (b / v).is_file()), None)
     if names is None:
@@ -238,7 +230,7 @@ def _take_names(layout: YoloLayout, file: Path) -> None:
     layout.inputs.add(str(file))
     if file.name == "classes.txt" and len(layout.names) > 1 and list(layout.names) == sorted(layout.names):
         message = "the names are in alphabetical order, as Label Studio writes them whatever order the project had"
-        layout.notes.append(Problem(str(file), 0, 0, "class-order", message, action="noted"))
+        layout.notes.append(Problem(str(file), 0, 0, "class-order", message))
 
 
 def _from_folder(root: Path) -> YoloLayout:
@@ -246,9 +238,9 @@ def _from_folder(root: Path) -> YoloLayout:
     names = _only(sorted([*root.glob("classes.txt"), *root.glob("*.names")]))
     if names is not None:
         _take_names(layout, names)
-    lists = {key: root / f"{key}.txt" for key in SPLIT_KEYS if (root / f"{key}.txt").is_file()}
+    lists = {key: root / f"{key}.txt" for key in SPLIT_NAMES if (root / f"{key}.txt").is_file()}
     for key, file in lists.items():
-        layout.splits.setdefault(SPLIT_KEYS[key], []).extend(_from_list(layout, file, [root, root.parent, Path()]))
+        layout.splits.setdefault(SPLIT_NAMES[key], []).extend(_from_list(layout, file, [root, root.parent, Path()]))
     if not lists:
         layout.folder = root / "images" if (root / "images").is_dir() else root
         layout.splits = dict(_folder_splits(layout.folder, root))
@@ -260,18 +252,18 @@ def _from_folder(root: Path) -> YoloLayout:
     return layout
 
 
-def _folder_splits(folder: Path, root: Path) -> Iterator[tuple[str, list[Listed]]]:
+def _folder_splits(folder: Path, root: Path) -> Iterator[tuple[str, list[ListedImage]]]:
     """``images/train``, or ``train`` (with ``images`` in it); else all as one."""
     for place in (folder, root):
-        found = [(name, place / key) for key, name in SPLIT_KEYS.items() if (place / key).is_dir()]
+        found = [(name, place / key) for key, name in SPLIT_NAMES.items() if (place / key).is_dir()]
         if found:
-            yield from ((name, list_images(path)) for name, path in found)
+            yield from ((name, _listed(path)) for name, path in found)
             return
-    yield "all", list_images(folder)
+    yield "all", _listed(folder)
 
 
-def label_files(picture: Path) -> Iterator[Path]:
-    """Where the label file of an image may be: ``/images/`` made ``/labels/`` (the last one), else beside it."""
+def label_candidates(picture: Path) -> Iterator[Path]:
+    """Where the label file of an image may be: its last ``/images/`` replaced by ``/labels/``, else beside it."""
     path = os.path.abspath(picture)
     stem = os.path.splitext(path)[0]
     head, separator, tail = stem.rpartition("/images/")

@@ -1,47 +1,44 @@
-"""One row of ``yolopipe check``: what was looked at, what was found, what to do."""
+"""One row of ``yolopipe check``: what was checked, the result, and the advice."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Literal
 
-from yolopipe.errors import UsageError
 from yolopipe.inspection.checks.check_report import SEVERITIES
 
-__all__ = ["ORDER", "FailOn", "Row", "Verdict", "class_list", "fail_on", "fails", "fine"]
+__all__ = ["SEVERITY_ORDER", "CheckRow", "RowSeverity", "class_list", "ok"]
 
-Verdict = Literal["error", "warning", "note", "fine"]
-ORDER: tuple[Verdict, ...] = (*SEVERITIES, "fine")
+RowSeverity = Literal["error", "warning", "note", "ok"]
+SEVERITY_ORDER: tuple[RowSeverity, ...] = (*SEVERITIES, "ok")
 """Worst first."""
-
-FailOn = Literal["error", "warning", "never"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What one check found.
+class CheckRow:
+    """The result of one check.
 
     Args:
-        name: what was looked at, e.g. ``params.yaml`` or ``stage train``.
+        name: what was checked, e.g. ``params.yaml`` or ``stage train``.
         result: what was found, with ``file:line:column`` where there is one.
-        severity: how bad it is; ``fine`` when nothing is.
-        advice: what to do about it; empty when nothing.
+        severity: ``ok`` when nothing is wrong.
+        advice: how to fix it; empty when nothing is wrong.
     """
 
     name: str
     result: str
-    severity: Verdict
+    severity: RowSeverity
     advice: str = ""
 
 
-def fine(name: str, result: str) -> Row:
-    """A check that found nothing to mend.
+def ok(name: str, result: str) -> CheckRow:
+    """A check that found nothing wrong.
 
-    >>> fine("git", "a repository").severity
-    'fine'
+    >>> ok("git", "a repository").severity
+    'ok'
     """
-    return Row(name, result, "fine")
+    return CheckRow(name, result, "ok")
 
 
 def class_list(names: Sequence[str]) -> str:
@@ -52,29 +49,3 @@ def class_list(names: Sequence[str]) -> str:
     """
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return ", ".join(f"{number} {name}" for number, name in enumerate(names[:10])) + more
-
-
-def fail_on(text: str) -> FailOn:
-    """The value of ``--fail-on``.
-
-    Raises:
-        UsageError: another word.
-
-    >>> fail_on("warning")
-    'warning'
-    """
-    for known in get_args(FailOn):
-        if text == known:
-            return cast(FailOn, text)
-    raise UsageError(f"--fail-on is one of {', '.join(get_args(FailOn))}; got {text!r}")
-
-
-def fails(rows: Sequence[Row], worst: FailOn) -> bool:
-    """Is a row as bad as ``worst``, or worse?
-
-    >>> fails([Row("git", "none", "warning")], "error"), fails([Row("git", "none", "warning")], "warning")
-    (False, True)
-    """
-    if worst == "never":
-        return False
-    return any(row.severity in SEVERITIES[: SEVERITIES.index(worst) + 1] for row in rows)

@@ -14,7 +14,7 @@ from pathlib import Path
 from yolopipe import paths
 from yolopipe.config.params import Config, Data
 from yolopipe.git import git_lines
-from yolopipe.project.check_rows import Row, fine
+from yolopipe.project.check_rows import CheckRow, ok
 
 __all__ = ["check_disk", "check_environment", "check_repository"]
 
@@ -30,66 +30,66 @@ BYTES_PER_PIXEL = {"jpeg": 0.4, "png": 1.5, "raw": 3.0}
 PACKAGES = ("tensorflow", "keras", "dvc")
 
 
-def check_repository(data: Data | None) -> list[Row]:
+def check_repository(data: Data | None) -> list[CheckRow]:
     """Git and DVC, and that each output is kept by the one that should keep it.
 
     Args:
         data: the inputs, which experiments in other folders see only if git or DVC tracks them; None if unknown.
     """
     if shutil.which("git") is None:
-        return [Row("git", "no git on the PATH", "error", "install git: DVC needs it")]
+        return [CheckRow("git", "no git on the PATH", "error", "install git: DVC needs it")]
     top = git_lines("rev-parse", "--show-toplevel")
     if not top:
-        return [Row("git", f"{Path.cwd()} is in no git repository", "error", "git init && dvc init")]
+        return [CheckRow("git", f"{Path.cwd()} is in no git repository", "error", "git init && dvc init")]
     root = Path(top[0])
     rows = [_commits(root), _dvc_folder(root)]
-    rows += [*_tracked_outputs(), *_ignored()] or [
-        fine("outputs", "none tracked by git, all ignored; metrics in git")
-    ]
+    rows += [*_tracked_outputs(), *_ignored()] or [ok("outputs", "none tracked by git, all ignored; metrics in git")]
     rows += _untracked_inputs(data) if data is not None else []
     lock = _merge_marks(Path("dvc.lock"))
     return [*rows, lock] if lock else rows
 
 
-def _commits(root: Path) -> Row:
+def _commits(root: Path) -> CheckRow:
     if git_lines("rev-parse", "--verify", "--quiet", "HEAD"):
-        return fine("git", f"repository {root}")
-    return Row("git", "no commit yet", "note", "git add . && git commit: dvc exp run needs one, dvc repro does not")
+        return ok("git", f"repository {root}")
+    return CheckRow(
+        "git", "no commit yet", "note", "git add . && git commit: dvc exp run needs one, dvc repro does not"
+    )
 
 
-def _dvc_folder(root: Path) -> Row:
+def _dvc_folder(root: Path) -> CheckRow:
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / ".dvc").is_dir():
-            return fine("dvc", f"repository {folder}")
+            return ok("dvc", f"repository {folder}")
         if folder == root:
             break
     command = "dvc init" if here == root else "dvc init --subdir"
-    return Row("dvc", "no .dvc folder here", "error", command)
+    return CheckRow("dvc", "no .dvc folder here", "error", command)
 
 
-def _tracked_outputs() -> Iterator[Row]:
+def _tracked_outputs() -> Iterator[CheckRow]:
     tracked = git_lines("ls-files", "-z", "--", *map(str, KEPT_BY_DVC))
     for output in map(str, KEPT_BY_DVC):
         own = [name for name in tracked if name == output or name.startswith(f"{output}/")]
         if own:
             advice = f"git rm -r --cached {output} && git commit"
-            yield Row("outputs", f"git tracks {own[0]}, which DVC must keep", "error", advice)
+            yield CheckRow("outputs", f"git tracks {own[0]}, which DVC must keep", "error", advice)
 
 
-def _ignored() -> Iterator[Row]:
+def _ignored() -> Iterator[CheckRow]:
     ignored = set(git_lines("check-ignore", "--no-index", *map(str, (*KEPT_BY_DVC, *KEPT_BY_GIT))))
     shown = [str(path) for path in KEPT_BY_DVC if str(path) not in ignored]
     if shown:
         advice = f"add to .gitignore: {', '.join(f'/{path}' for path in shown)}"
-        yield Row("outputs", f"git does not ignore {', '.join(shown)}", "warning", advice)
+        yield CheckRow("outputs", f"git does not ignore {', '.join(shown)}", "warning", advice)
     hidden = [str(path) for path in KEPT_BY_GIT if str(path) in ignored]
     if hidden:
         advice = "take the line out of .gitignore: dvc exp show would not find them"
-        yield Row("metrics", f"git ignores {', '.join(hidden)}", "warning", advice)
+        yield CheckRow("metrics", f"git ignores {', '.join(hidden)}", "warning", advice)
 
 
-def _untracked_inputs(data: Data) -> list[Row]:
+def _untracked_inputs(data: Data) -> list[CheckRow]:
     inputs = [path for path in (data.train, data.val, data.classes, data.images) if Path(path).exists()]
     inside = [path for path in inputs if Path(os.path.abspath(path)).is_relative_to(Path.cwd())]
     sample = os.path.join(str(paths.SAMPLE), "")
@@ -99,7 +99,7 @@ def _untracked_inputs(data: Data) -> list[Row]:
     if not lost:
         return []
     advice = "git add or dvc add them: dvc exp run --temp and --queue see tracked files only"
-    return [Row("inputs", f"tracked by neither git nor DVC: {', '.join(lost)}", "note", advice)]
+    return [CheckRow("inputs", f"tracked by neither git nor DVC: {', '.join(lost)}", "note", advice)]
 
 
 def _has_dvc_file(path: str) -> bool:
@@ -108,7 +108,7 @@ def _has_dvc_file(path: str) -> bool:
     )
 
 
-def _merge_marks(lock: Path) -> Row | None:
+def _merge_marks(lock: Path) -> CheckRow | None:
     try:
         lines = lock.read_bytes().splitlines()
     except OSError:
@@ -116,11 +116,11 @@ def _merge_marks(lock: Path) -> Row | None:
     for number, line in enumerate(lines, start=1):
         if line.startswith((b"<<<<<<<", b">>>>>>>", b"|||||||")):
             advice = "git checkout --ours dvc.lock (or --theirs), then dvc repro"
-            return Row("dvc.lock", f"{lock}:{number}: a merge conflict", "error", advice)
+            return CheckRow("dvc.lock", f"{lock}:{number}: a merge conflict", "error", advice)
     return None
 
 
-def check_disk(config: Config) -> list[Row]:
+def check_disk(config: Config) -> list[CheckRow]:
     """Is there room for the shards and DVC's copy of them?  By rule of thumb: ``precompute`` encodes some to see."""
     lines = {split: _line_count(getattr(config.data, split)) for split in ("train", "val")}
     if None in lines.values():
@@ -131,8 +131,8 @@ def check_disk(config: Config) -> list[Row]:
     free = shutil.disk_usage(".").free
     result = f"{free / 1e9:,.1f} GB free; {samples:,} samples need about {needed / 1e6:,.0f} MB with DVC's copy"
     if free >= needed:
-        return [fine("disk", result)]
-    return [Row("disk", result, "warning", "free some space, or lower augment.copies or precompute.input_size")]
+        return [ok("disk", result)]
+    return [CheckRow("disk", result, "warning", "free some space, or lower augment.copies or precompute.input_size")]
 
 
 def _line_count(path: str) -> int | None:
@@ -142,12 +142,12 @@ def _line_count(path: str) -> int | None:
         return None
 
 
-def check_environment() -> list[Row]:
+def check_environment() -> list[CheckRow]:
     """The packages, by their metadata (TensorFlow is not imported), and the ``python`` that DVC will find."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
-    rows = [Row("packages", f"{name} is not installed", "error", f"pip install {name}") for name in missing]
+    rows = [CheckRow("packages", f"{name} is not installed", "error", f"pip install {name}") for name in missing]
     shown = ", ".join(f"{name} {_version(name)}" for name in PACKAGES if name not in missing)
-    return [*rows, fine("packages", f"Python {platform.python_version()}, {shown}"), _python_on_path()]
+    return [*rows, ok("packages", f"Python {platform.python_version()}, {shown}"), _python_on_path()]
 
 
 def _version(name: str) -> str:
@@ -157,10 +157,10 @@ def _version(name: str) -> str:
         return "of another package"
 
 
-def _python_on_path() -> Row:
+def _python_on_path() -> CheckRow:
     found = shutil.which("python")
     own = Path(sys.executable)
     if found is not None and Path(found).parent.resolve() == own.parent.resolve():
-        return fine("python", f"the stages will run with {found}")
+        return ok("python", f"the stages will run with {found}")
     advice = f"activate the environment first: export PATH={own.parent}:$PATH"
-    return Row("python", f"DVC's stages would run {found or 'no python at all'}, not {own}", "warning", advice)
+    return CheckRow("python", f"DVC's stages would run {found or 'no python at all'}, not {own}", "warning", advice)

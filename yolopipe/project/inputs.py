@@ -20,7 +20,7 @@ from yolopipe.formats.annotation_text import Annotation, parse_annotation
 from yolopipe.formats.class_names import read_class_names
 from yolopipe.formats.text_lines import read_lines
 from yolopipe.imaging.images import read_header
-from yolopipe.project.check_rows import Row, class_list, fine
+from yolopipe.project.check_rows import CheckRow, class_list, ok
 
 __all__ = ["check_inputs", "uses_sample"]
 
@@ -39,7 +39,7 @@ def uses_sample(data: Data) -> bool:
     return any(os.path.abspath(path).startswith(root) for path in data.model_dump().values())
 
 
-def check_inputs(params: ParamsFile, data: Data) -> list[Row]:
+def check_inputs(params: ParamsFile, data: Data) -> list[CheckRow]:
     """A row for each of ``data.train``, ``data.val``, ``data.classes`` and ``data.images``, or one each mistake.
 
     Args:
@@ -64,32 +64,34 @@ class _Inputs:
     made: bool
     """By the sample's own stage, when DVC runs it."""
 
-    def row(self, key: str, result: str, advice: str) -> Row:
-        return Row(f"data.{key}", f"{self.params.place('data', key)}: {result}", "error", advice)
+    def row(self, key: str, result: str, advice: str) -> CheckRow:
+        return CheckRow(f"data.{key}", f"{self.params.place('data', key)}: {result}", "error", advice)
 
-    def missing(self, key: str, there: Callable[[Path], bool], what: str) -> list[Row]:
+    def missing(self, key: str, there: Callable[[Path], bool], what: str) -> list[CheckRow]:
         path = Path(getattr(self.data, key))
         if there(path):
             return []
         if self.made and not path.exists():
-            return [fine(f"data.{key}", f"{path} is not there yet; dvc repro makes it")]
+            return [ok(f"data.{key}", f"{path} is not there yet; dvc repro makes it")]
         return [self.row(key, f"no {what} {path} in {Path.cwd()}", f"correct data.{key}, or put it there")]
 
-    def class_names(self) -> tuple[tuple[str, ...], list[Row]]:
+    def class_names(self) -> tuple[tuple[str, ...], list[CheckRow]]:
         missing = self.missing("classes", Path.is_file, "file")
         if missing:
             return (), missing
         try:
             names = read_class_names(self.data.classes)
         except DataError as error:
-            return (), [Row("data.classes", error.message, "error", error.hint or "one name a line, no name twice")]
-        return names, [fine("data.classes", f"{len(names)} class{'es' * (len(names) > 1)}: {class_list(names)}")]
+            return (), [
+                CheckRow("data.classes", error.message, "error", error.hint or "one name a line, no name twice")
+            ]
+        return names, [ok("data.classes", f"{len(names)} class{'es' * (len(names) > 1)}: {class_list(names)}")]
 
-    def images(self) -> list[Row]:
+    def images(self) -> list[CheckRow]:
         folder = self.data.images
-        return self.missing("images", Path.is_dir, "folder") or [fine("data.images", f"{folder} is a folder")]
+        return self.missing("images", Path.is_dir, "folder") or [ok("data.images", f"{folder} is a folder")]
 
-    def annotations(self, split: str, classes: int) -> list[Row]:
+    def annotations(self, split: str, classes: int) -> list[CheckRow]:
         missing = self.missing(split, Path.is_file, "file")
         if missing:
             return missing
@@ -97,7 +99,7 @@ class _Inputs:
         try:
             found = list(itertools.islice(_first_lines(file), FIRST_LINES))
         except DataError as error:
-            return [Row(name, error.message, "error", error.hint or "annotation text is UTF-8 text")]
+            return [CheckRow(name, error.message, "error", error.hint or "annotation text is UTF-8 text")]
         if not found:
             return [self.row(split, f"{file} names no image", "one image a line: path x1,y1,x2,y2,class ...")]
         lines = [(place, line) for place, line in found if isinstance(line, Annotation)]
@@ -106,9 +108,9 @@ class _Inputs:
         wrong += _image_mistakes(lines[:FIRST_IMAGES])
         rows = [*_named(name, wrong), *self._outside(name, lines)]
         looked_at = f"first {len(lines)} lines and {min(len(lines), FIRST_IMAGES)} images"
-        return rows or [fine(name, f"{file}: {looked_at} are readable")]
+        return rows or [ok(name, f"{file}: {looked_at} are readable")]
 
-    def _outside(self, name: str, lines: Iterable[tuple[str, Annotation]]) -> list[Row]:
+    def _outside(self, name: str, lines: Iterable[tuple[str, Annotation]]) -> list[CheckRow]:
         folder = self.data.images
         roots = tuple(os.path.join(root, "") for root in {os.path.abspath(folder), os.path.realpath(folder)})
         outside = [(at, line) for at, line in lines if not os.path.abspath(line.image_path).startswith(roots)]
@@ -119,14 +121,14 @@ class _Inputs:
         result = (
             f"{place}: {line.image_path} is not below data.images ({folder}): DVC would not notice a change of it"
         )
-        return [Row(name, result, "warning", advice)]
+        return [CheckRow(name, result, "warning", advice)]
 
 
-def _named(name: str, wrong: list[str]) -> Iterator[Row]:
+def _named(name: str, wrong: list[str]) -> Iterator[CheckRow]:
     for text in wrong[:MOST_NAMED]:
-        yield Row(name, text, "error", "mend it; yolopipe parse lists all such")
+        yield CheckRow(name, text, "error", "mend it; yolopipe parse lists all such")
     if len(wrong) > MOST_NAMED:
-        yield Row(
+        yield CheckRow(
             name, f"and {len(wrong) - MOST_NAMED} more in the first {FIRST_LINES} lines", "error", "yolopipe parse"
         )
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from yolopipe.errors import UsageError
 from yolopipe.files import atomic_directory, atomic_file
-from yolopipe.importing import IMPORTERS
+from yolopipe.importing.import_data import import_data
+from yolopipe.importing.import_formats import IMPORTERS
 from yolopipe.paths import SAMPLE
 from yolopipe.project.check_rows import class_list
 from yolopipe.project.imported import Chosen, choose_data
@@ -162,7 +163,7 @@ def _import(form: str, path: Path, undo: ExitStack) -> tuple[Chosen, dict[str, o
     _make_folder(ANNOTATIONS.parent, undo)
     undo.callback(shutil.rmtree, ANNOTATIONS.absolute(), ignore_errors=True)
     with atomic_directory(ANNOTATIONS) as partial:
-        found = IMPORTERS[form](path, partial, classes=None)
+        found = import_data(form, path, partial)
         chosen = choose_data(partial, ANNOTATIONS)
     rows = {name: value for name, value in found.rows.items() if not name.startswith(("written", "class"))}
     return chosen, {f"import {form}": found.title.partition(": ")[2], **rows}

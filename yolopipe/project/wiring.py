@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from yolopipe.config.params import STAGE_PARAMS, STAGES
 from yolopipe.errors import ConfigError
 from yolopipe.formats.yaml_file import place, read_yaml
-from yolopipe.project.check_rows import Row, fine
+from yolopipe.project.check_rows import CheckRow, ok
 from yolopipe.project.templates import PIPELINE, SAMPLE_PIPELINE, template
 
 __all__ = ["check_pipeline", "check_sample_pipeline"]
@@ -40,12 +40,12 @@ class _Stage:
     def node(self) -> Any:
         return self.tree["stages"][self.name]
 
-    def row(self, result: str, advice: str, *keys: str, warning: bool = False) -> Row:
+    def row(self, result: str, advice: str, *keys: str, warning: bool = False) -> CheckRow:
         where = place(self.file, self.tree, ("stages", self.name, *keys), of_key=True)
-        return Row(f"stage {self.name}", f"{where}: {result}", "warning" if warning else "error", advice)
+        return CheckRow(f"stage {self.name}", f"{where}: {result}", "warning" if warning else "error", advice)
 
 
-def check_pipeline(file: Path, params: Any) -> list[Row]:
+def check_pipeline(file: Path, params: Any) -> list[CheckRow]:
     """Check the five stages of ``dvc.yaml``; stages of the user's own are let alone.
 
     Args:
@@ -58,21 +58,21 @@ def check_pipeline(file: Path, params: Any) -> list[Row]:
     return _check_file(file, PIPELINE, STAGES, params)
 
 
-def check_sample_pipeline(file: Path, params: Any) -> list[Row]:
+def check_sample_pipeline(file: Path, params: Any) -> list[CheckRow]:
     """The same for the stage that makes the embedded data."""
     return _check_file(file, SAMPLE_PIPELINE, ("sample",), params)
 
 
-def _check_file(file: Path, packed: str, stages: tuple[str, ...], params: Any) -> list[Row]:
+def _check_file(file: Path, packed: str, stages: tuple[str, ...], params: Any) -> list[CheckRow]:
     try:
         tree = read_yaml(file)
     except FileNotFoundError:
-        return [Row(str(file), f"no {file} here", "error", NEW)]
+        return [CheckRow(str(file), f"no {file} here", "error", NEW)]
     except ConfigError as error:
-        return [Row(str(file), error.message, "error", "correct it, or take a fresh one: " + NEW)]
+        return [CheckRow(str(file), error.message, "error", "correct it, or take a fresh one: " + NEW)]
     found = tree.get("stages") if isinstance(tree, dict) else None
     if not isinstance(found, dict):
-        return [Row(str(file), f"{file} has no stages", "error", NEW)]
+        return [CheckRow(str(file), f"{file} has no stages", "error", NEW)]
     wanted = YAML(typ="safe").load(template(packed))["stages"]
     rows = []
     for name in stages:
@@ -81,24 +81,24 @@ def _check_file(file: Path, packed: str, stages: tuple[str, ...], params: Any) -
         )
     others = [name for name in found if name not in stages]
     if others:
-        rows.append(fine(str(file), f"stages of your own, not looked at: {', '.join(others)}"))
+        rows.append(ok(str(file), f"stages of your own, not looked at: {', '.join(others)}"))
     return rows
 
 
-def _absent(name: str, file: Path) -> Row:
-    return Row(f"stage {name}", f"{file} has no stage `{name}`", "error", f"add it; {NEW}")
+def _absent(name: str, file: Path) -> CheckRow:
+    return CheckRow(f"stage {name}", f"{file} has no stage `{name}`", "error", f"add it; {NEW}")
 
 
-def _check_stage(stage: _Stage) -> list[Row]:
+def _check_stage(stage: _Stage) -> list[CheckRow]:
     if not isinstance(stage.node, dict) or "cmd" not in stage.node:
         return [
             stage.row("not a plain stage with a cmd (foreach and matrix cannot be checked)", f"write it out; {NEW}")
         ]
     rows = [*_command(stage), *_folder(stage), *_listed_params(stage), *_listed_paths(stage), *_switches(stage)]
-    return rows or [fine(f"stage {stage.name}", "cmd, params, deps and outs are as the stage needs them")]
+    return rows or [ok(f"stage {stage.name}", "cmd, params, deps and outs are as the stage needs them")]
 
 
-def _command(stage: _Stage) -> Iterator[Row]:
+def _command(stage: _Stage) -> Iterator[CheckRow]:
     command, wanted = str(stage.node["cmd"]), stage.wanted["cmd"]
     if re.match(rf"{re.escape(wanted)}(\s|$)", command):
         return
@@ -109,13 +109,13 @@ def _command(stage: _Stage) -> Iterator[Row]:
         yield stage.row(f"cmd is `{command}`", f"cmd: {wanted}", "cmd")
 
 
-def _folder(stage: _Stage) -> Iterator[Row]:
+def _folder(stage: _Stage) -> Iterator[CheckRow]:
     found, wanted = (posixpath.normpath(str(node.get("wdir", "."))) for node in (stage.node, stage.wanted))
     if found != wanted:
         yield stage.row(f"wdir is {found}, so the stage would not run beside params.yaml", f"wdir: {wanted}", "wdir")
 
 
-def _listed_params(stage: _Stage) -> Iterator[Row]:
+def _listed_params(stage: _Stage) -> Iterator[CheckRow]:
     listed = _params(stage.node.get("params") or [])
     needed = STAGE_PARAMS[stage.name]
     if "" in listed:
@@ -153,7 +153,7 @@ def _advice(names: Any) -> str:
     return f"list under params: {', '.join(names)}"
 
 
-def _listed_paths(stage: _Stage) -> Iterator[Row]:
+def _listed_paths(stage: _Stage) -> Iterator[CheckRow]:
     for kinds, what, harm in (
         (("deps",), "dependency", "a change of it would not run the stage"),
         (("outs", "metrics", "plots"), "output", "DVC would neither keep nor restore it"),
@@ -187,7 +187,7 @@ def _value(match: re.Match[str], params: Any) -> str:
     return match[0] if node is None else str(node)
 
 
-def _switches(stage: _Stage) -> Iterator[Row]:
+def _switches(stage: _Stage) -> Iterator[CheckRow]:
     if stage.node.get("frozen"):
         yield stage.row("is frozen: dvc repro never runs it", "dvc unfreeze " + stage.name, "frozen", warning=True)
     if stage.node.get("always_changed"):

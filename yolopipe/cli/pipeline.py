@@ -1,4 +1,4 @@
-"""The stages, each a command of its name."""
+"""Panel Pipeline: the sample and the five stages, each a command of its name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from yolopipe.cli.application import app
+from yolopipe.cli.application import PIPELINE, app
 from yolopipe.cli.options import Json, Params, Scheduler, Workers, show
 from yolopipe.config.params import STAGES
 from yolopipe.config.params_file import load_config
 from yolopipe.workers.choose import chosen_workers
+
+HELP = {
+    "sample": "Make the embedded data: scenes of real handwriting.",
+    "parse": "Read annotation text; check every image and box.",
+    "augment": "Draw variants of each training image, as a table.",
+    "precompute": "Write shards: network-input pixels and sparse labels.",
+    "train": "Train YOLOv3 on the shards.",
+    "evaluate": "Score the model on the validation shards (COCO mAP).",
+}
 
 
 def _run_stage(
@@ -20,8 +29,20 @@ def _run_stage(
 ) -> None:
     where = chosen_workers(workers, scheduler)
     config = load_config(params, stage=name)
-    stage = import_module(f"yolopipe.stages.{name}")  # late: only two stages need TensorFlow (4 s)
+    stage = import_module(f"yolopipe.stages.{name}")  # late: only two stages need TensorFlow
     show(stage.run(config, workers=where, **options), as_json)
+
+
+def _add_stage(name: str) -> None:
+    def command(
+        params: Params = Path("params.yaml"),
+        workers: Workers = None,
+        scheduler: Scheduler = None,
+        as_json: Json = False,
+    ) -> None:
+        _run_stage(name, params, workers, scheduler, as_json)
+
+    app.command(name, help=HELP[name], rich_help_panel=PIPELINE)(command)
 
 
 def _precompute(
@@ -39,7 +60,6 @@ def _precompute(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write shards: pixels of the network input and sparse three-scale labels."""
     _run_stage("precompute", params, workers, scheduler, as_json, cache_gb=cache_size)
 
 
@@ -57,32 +77,12 @@ def _train(
     ] = 5,
     as_json: Json = False,
 ) -> None:
-    """Train YOLOv3 on the shards."""
     _run_stage("train", params, workers, scheduler, as_json, pictures_every=pictures_every)
 
 
-def _add_stage(name: str, help_text: str) -> None:
-    def command(
-        params: Params = Path("params.yaml"),
-        workers: Workers = None,
-        scheduler: Scheduler = None,
-        as_json: Json = False,
-    ) -> None:
-        _run_stage(name, params, workers, scheduler, as_json)
-
-    command.__doc__ = help_text
-    app.command(name)(command)
-
-
-_HELP = {
-    "sample": "Make the embedded data: scenes of real handwriting with annotation text.",
-    "parse": "Read annotation text and class names, check every image and box.",
-    "augment": "Draw variants of each training image, as a table.",
-    "evaluate": "Score the model on the validation shards (COCO mAP).",
-}
 _WITH_OPTIONS = {"precompute": _precompute, "train": _train}
 for _stage in ("sample", *STAGES):
     if _stage in _WITH_OPTIONS:
-        app.command(_stage)(_WITH_OPTIONS[_stage])
+        app.command(_stage, help=HELP[_stage], rich_help_panel=PIPELINE)(_WITH_OPTIONS[_stage])
     else:
-        _add_stage(_stage, _HELP[_stage])
+        _add_stage(_stage)

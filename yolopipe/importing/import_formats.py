@@ -1,0 +1,46 @@
+"""Table of the formats that ``yolopipe import`` and ``yolopipe init --from`` know; cheap to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["IMPORTERS", "ImportFormat"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFormat:
+    """One format.
+
+    Args:
+        module: below ``yolopipe.importing``, with ``read(request: ImportRequest) -> Reading``; imported when used.
+        help: what ``yolopipe import --help`` says of it.
+        source: what the argument SOURCE may be.
+        names_files: each split is one file whose images may be elsewhere; the command then has ``--split``,
+            ``--train``, ``--val`` and ``--images``.
+    """
+
+    module: str
+    help: str
+    source: str
+    names_files: bool = False
+
+
+IMPORTERS = {
+    "voc": ImportFormat(
+        module="import_voc",
+        help="Import Pascal VOC: XML files and lists of images.",
+        source="a folder with Annotations, ImageSets/Main and JPEGImages.",
+    ),
+    "coco": ImportFormat(
+        module="import_coco",
+        help="Import COCO JSON; crowd boxes are left out and counted.",
+        source="a JSON file, or a folder with annotations/instances_*.json.",
+        names_files=True,
+    ),
+    "yolo": ImportFormat(
+        module="import_yolo",
+        help="Import YOLO label files; polygons become boxes.",
+        source="a data.yaml, a darknet .data file, or a folder with images.",
+    ),
+}
+"""Format name to format, in the order of the help."""
