@@ -1,4 +1,4 @@
-"""``yolopipe check``: a sound project is fine; each of many faults is found, named and advised on."""
+"""``yolopipe check``: a sound project has only ok rows; each of many faults has a row with its place and advice."""
 
 import json
 import sys
@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from yolopipe.cli import app, guarded
-from yolopipe.project import check
-from yolopipe.project import environment as surroundings
+from yolopipe.project import check, environment
 from yolopipe.project.scaffold import run as init
 
 
@@ -35,20 +34,20 @@ def project(tmp_path, voc, git, monkeypatch):
     git("add", "-A")
     git("commit", "-q", "-m", "scaffold")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
-    monkeypatch.setattr(surroundings.shutil, "which", lambda name: str(tmp_path / "bin" / name))
+    monkeypatch.setattr(environment.shutil, "which", lambda name: str(tmp_path / "bin" / name))
     return folder
 
 
 def bad_rows():
-    return [row for row in check.run() if row.severity != "fine"]
+    return [row for row in check.run() if row.severity != "ok"]
 
 
 def test_a_sound_project(project, capsys):
     assert bad_rows() == []
     assert call("--fail-on", "warning") == 0
-    told = capsys.readouterr().out
-    assert told.startswith("check: 16 fine")
-    assert "next: dvc repro" in told
+    shown = capsys.readouterr().out
+    assert shown.startswith("check: 16 ok")
+    assert "next: dvc repro" in shown
 
 
 def test_this_repository_is_wired_as_it_should(repo, monkeypatch):
@@ -59,8 +58,8 @@ def test_this_repository_is_wired_as_it_should(repo, monkeypatch):
 FAULTS = {
     "config": [
         ("params.yaml", "epochs: 50", "epochs: 0", "params.yaml", "`train.epochs`"),
-        ("params.yaml", "lr_init:", "lr_int:", "params.yaml", "did you mean `train.lr_init`?"),
-        ("params.yaml", "  augment: 1", "  augment: 9", "params.yaml", "algorithm.augment is 9"),
+        ("params.yaml", "lr_init:", "lr_int:", "params.yaml", "`train.lr_init`"),
+        ("params.yaml", "  augment: 1", "  augment: 9", "params.yaml", "algorithm.augment"),
     ],
     "inputs": [
         (
@@ -68,35 +67,41 @@ FAULTS = {
             "annotations/train.txt",
             "annotations/tarin.txt",
             "data.train",
-            "no file data/annotations/tarin",
+            "data/annotations/tarin.txt",
         ),
-        ("params.yaml", "annotations/val.txt", "annotations/train.txt", "data.val", "are one file"),
-        ("params.yaml", "classes.names", "classes", "data.classes", "params.yaml:15:12: no file"),
-        ("params.yaml", "images: voc data/JPEGImages", "images: voc data/nothing", "data.images", "no folder"),
-        ("params.yaml", "images: voc data/JPEGImages", "images: voc data/Annotations", "data.val", "is not below"),
-        ("data/annotations/train.txt", ",0", ",0 1,2,3", "data.train", "train.txt:1: column"),
-        ("data/annotations/train.txt", ",0", ",7", "data.train", "train.txt:1: class 7 has no name; 2 names"),
+        ("params.yaml", "annotations/val.txt", "annotations/train.txt", "data.val", "data.train and data.val"),
+        ("params.yaml", "classes.names", "classes", "data.classes", "params.yaml:15:12"),
+        ("params.yaml", "images: voc data/JPEGImages", "images: voc data/nothing", "data.images", "voc data/nothing"),
+        (
+            "params.yaml",
+            "images: voc data/JPEGImages",
+            "images: voc data/Annotations",
+            "data.val",
+            "voc data/Annotations",
+        ),
+        ("data/annotations/train.txt", ",0", ",0 1,2,3", "data.train", "train.txt:1: "),
+        ("data/annotations/train.txt", ",0", ",7", "data.train", "train.txt:1: class 7 "),
         ("data/annotations/val.txt", "photo 6.jpg", "photo 66.jpg", "data.val", "photo 66.jpg"),
-        ("data/annotations/classes.names", "dog", "cat", "data.classes", "already on line 1"),
+        ("data/annotations/classes.names", "dog", "cat", "data.classes", "classes.names:2: "),
     ],
     "wiring": [
-        ("dvc.yaml", "  parse:\n", "  prase:\n", "stage parse", "dvc.yaml has no stage `parse`"),
-        ("dvc.yaml", "python -m yolopipe train", "python -m yolopipe parse", "stage train", "cmd is"),
-        ("dvc.yaml", "python -m yolopipe train", "yolopipe train", "stage train", "cmd is `yolopipe train`"),
-        ("dvc.yaml", "      - algorithm.train\n", "", "stage train", "reads `algorithm.train` but does not list it"),
-        ("dvc.yaml", "      - precompute.input_size\n", "", "stage parse", "reads `precompute.input_size`"),
-        ("dvc.yaml", "      - model\n", "      - model\n      - evaluate\n", "stage train", "lists `evaluate` but"),
-        ("dvc.yaml", "      - model\n", "      - model.width\n", "stage train", "reads `model`"),
-        ("dvc.yaml", "      - ${data.train}\n", "", "stage parse", "dependency data/annotations/train.txt is not"),
-        ("dvc.yaml", "      - data/shards\n      # - $", "      # - $", "stage train", "dependency data/shards"),
+        ("dvc.yaml", "  parse:\n", "  prase:\n", "stage parse", "`parse`"),
+        ("dvc.yaml", "python -m yolopipe train", "python -m yolopipe parse", "stage train", "dvc.yaml:44:5: "),
+        ("dvc.yaml", "python -m yolopipe train", "yolopipe train", "stage train", "`yolopipe train`"),
+        ("dvc.yaml", "      - algorithm.train\n", "", "stage train", "`algorithm.train`"),
+        ("dvc.yaml", "      - precompute.input_size\n", "", "stage parse", "`precompute.input_size`"),
+        ("dvc.yaml", "      - model\n", "      - model\n      - evaluate\n", "stage train", "`evaluate`"),
+        ("dvc.yaml", "      - model\n", "      - model.width\n", "stage train", "`model`"),
+        ("dvc.yaml", "      - ${data.train}\n", "", "stage parse", "data/annotations/train.txt"),
+        ("dvc.yaml", "      - data/shards\n      # - $", "      # - $", "stage train", "data/shards"),
         (
             "dvc.yaml",
             "      - data/shards\n  train",
             "      - data/shard\n  train",
             "stage precompute",
-            "output data/shards",
+            "data/shards",
         ),
-        ("dvc.yaml", "metrics/eval.json", "metrics/val.json", "stage evaluate", "output metrics/eval.json"),
+        ("dvc.yaml", "metrics/eval.json", "metrics/val.json", "stage evaluate", "metrics/eval.json"),
         (
             "dvc.yaml",
             "    cmd: python -m yolopipe augment",
@@ -109,7 +114,7 @@ FAULTS = {
             "    cmd: python -m yolopipe augment",
             "    wdir: data\n    cmd: python -m yolopipe augment",
             "stage augment",
-            "wdir is data",
+            "wdir",
         ),
         (
             "dvc.yaml",
@@ -123,24 +128,24 @@ FAULTS = {
             "      - data/augmented\n  pre",
             "      - data/augmented:\n          persist: true\n  pre",
             "stage augment",
-            "persists",
+            "data/augmented",
         ),
-        ("dvc.yaml", "stages:", "steps:", "dvc.yaml", "has no stages"),
-        ("dvc.yaml", "stages:", "stages: [", "dvc.yaml", "not valid YAML"),
+        ("dvc.yaml", "stages:", "steps:", "dvc.yaml", "dvc.yaml"),
+        ("dvc.yaml", "stages:", "stages: [", "dvc.yaml", "dvc.yaml:"),
     ],
     "repository": [
-        (".gitignore", "/models\n", "", "outputs", "git does not ignore models/best.weights.h5"),
-        (".gitignore", "/models\n", "/models\n/metrics\n", "metrics", "git ignores metrics/train.json"),
+        (".gitignore", "/models\n", "", "outputs", "models/best.weights.h5"),
+        (".gitignore", "/models\n", "/models\n/metrics\n", "metrics", "metrics/train.json"),
     ],
 }
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "name", "sentence"), [fault for kind in FAULTS.values() for fault in kind]
+    ("file", "old", "new", "name", "words"), [fault for kind in FAULTS.values() for fault in kind]
 )
-def test_faults(project, file, old, new, name, sentence):
+def test_faults(project, file, old, new, name, words):
     edit(file, old, new)
-    found = [row for row in bad_rows() if row.name == name and sentence in row.result]
+    found = [row for row in bad_rows() if row.name == name and words in row.result]
     assert found, bad_rows()
     assert all(row.advice for row in bad_rows())
 
@@ -174,10 +179,10 @@ def test_what_a_user_may_write_otherwise(project, old, new):
 
 def test_stages_of_the_users_own_are_named(project):
     edit("dvc.yaml", "plots:\n", "  mine:\n    cmd: echo\nplots:\n")
-    assert any("not looked at: mine" in row.result for row in check.run())
+    assert [row.name for row in check.run() if "mine" in row.result] == ["dvc.yaml"]
 
 
-def test_a_stage_that_is_no_plain_one(project):
+def test_a_foreach_stage_cannot_be_checked(project):
     edit("dvc.yaml", "  augment:\n    desc", "  augment:\n    foreach: [1]\n    do:\n      cmd: x\n    desc")
     edit("dvc.yaml", "    cmd: python -m yolopipe augment\n", "")
     assert [row.name for row in bad_rows()] == ["stage augment"]
@@ -193,15 +198,10 @@ def test_every_mistake_at_once(project, capsys):
     for fault in (FAULTS["config"][2], FAULTS["inputs"][2], FAULTS["wiring"][3], FAULTS["repository"][1]):
         edit(*fault[:3])
     assert call() == 1
-    told = " ".join(capsys.readouterr().out.split())
-    for words in (
-        "check: 3 errors, 1 warning",
-        "algorithm.augment is 9",
-        "`algorithm.train`",
-        "no file data/annotations/classes",
-        "ignores",
-    ):
-        assert words in told
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith("check: 3 errors, 1 warning")
+    for words in ("algorithm.augment", "`algorithm.train`", "data/annotations/classes", "metrics/train.json"):
+        assert words in shown
 
 
 def test_a_broken_config_keeps_nothing_else_from_being_checked(project):
@@ -220,26 +220,30 @@ def test_params_that_cannot_be_read_at_all(project, capsys, content):
     if content is not None:
         Path("params.yaml").write_text(content)
     assert call("--fail-on", "never") == 3
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "params.yaml" in told.err
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "params.yaml" in shown.err
 
 
 @pytest.mark.parametrize(
-    ("spoil", "name", "sentence"),
+    ("spoil", "name", "words"),
     [
-        (lambda p: (p / "data/annotations/train.txt").write_text(""), "data.train", "names no image"),
-        (lambda p: (p / "data/annotations/train.txt").write_text("# none\n\n"), "data.train", "names no image"),
+        (lambda p: (p / "data/annotations/train.txt").write_text(""), "data.train", "annotations/train.txt"),
+        (
+            lambda p: (p / "data/annotations/train.txt").write_text("# none\n\n"),
+            "data.train",
+            "annotations/train.txt",
+        ),
         (lambda p: (p / "data/annotations/train.txt").write_bytes(b"\xff\xfea\0"), "data.train", "UTF-16"),
         (
             lambda p: (p / "data/annotations/train.txt").write_bytes(b"a\xff.jpg\n"),
             "data.train",
-            "train.txt:1: the line is",
+            "train.txt:1: ",
         ),
         (lambda p: (p / "voc data/JPEGImages/photo 0.jpg").write_bytes(b"x"), "data.train", "photo 0.jpg"),
-        (lambda p: (p / "dvc.yaml").unlink(), "dvc.yaml", "no dvc.yaml here"),
-        (lambda p: (p / "dvc.yaml").write_bytes(b"\xff"), "dvc.yaml", "not UTF-8"),
-        (lambda p: (p / ".dvc").rmdir(), "dvc", "no .dvc folder"),
+        (lambda p: (p / "dvc.yaml").unlink(), "dvc.yaml", "dvc.yaml"),
+        (lambda p: (p / "dvc.yaml").write_bytes(b"\xff"), "dvc.yaml", "dvc.yaml"),
+        (lambda p: (p / ".dvc").rmdir(), "dvc", ".dvc"),
         (
             lambda p: (p / "dvc.lock").write_text("<<<<<<< HEAD\na: 1\n=======\n>>>>>>> b\n"),
             "dvc.lock",
@@ -247,11 +251,9 @@ def test_params_that_cannot_be_read_at_all(project, capsys, content):
         ),
     ],
 )
-def test_broken_files(project, spoil, name, sentence):
+def test_broken_files(project, spoil, name, words):
     spoil(project)
-    assert any(row.name == name and row.severity == "error" and sentence in row.result for row in bad_rows()), (
-        bad_rows()
-    )
+    assert any(row.name == name and row.severity == "error" and words in row.result for row in bad_rows()), bad_rows()
 
 
 def test_more_mistakes_than_are_named_are_counted(project):
@@ -260,7 +262,7 @@ def test_more_mistakes_than_are_named_are_counted(project):
     )
     rows = [row for row in bad_rows() if row.name == "data.train"]
     assert len(rows) == 4
-    assert rows[-1].result == "and 3 more in the first 200 lines"
+    assert " 3 " in rows[-1].result
 
 
 def test_an_output_that_git_tracks(project, git):
@@ -268,7 +270,8 @@ def test_an_output_that_git_tracks(project, git):
     Path("models/last.weights.h5").write_text("x")
     git("add", "-f", "models")
     (row,) = bad_rows()
-    assert row.result == "git tracks models/last.weights.h5, which DVC must keep"
+    assert (row.name, row.severity) == ("outputs", "error")
+    assert "models/last.weights.h5" in row.result
     assert "git rm -r --cached models/last.weights.h5" in row.advice
 
 
@@ -286,7 +289,7 @@ def test_outside_git(project, tmp_path, monkeypatch):
     (project / ".git").rename(tmp_path / "elsewhere")
     (row,) = bad_rows()
     assert (row.name, row.severity, row.advice) == ("git", "error", "git init && dvc init")
-    monkeypatch.setattr(surroundings.shutil, "which", lambda name: None)
+    monkeypatch.setattr(environment.shutil, "which", lambda name: None)
     assert {row.name for row in bad_rows()} == {"git", "python"}
 
 
@@ -302,20 +305,21 @@ def test_a_project_below_the_root_of_its_repository(project, git, monkeypatch):
 def test_no_commit_yet(project, git):
     git("update-ref", "-d", "HEAD")
     (row,) = bad_rows()
-    assert (row.name, row.result, row.severity) == ("git", "no commit yet", "note")
+    assert (row.name, row.severity) == ("git", "note")
+    assert "git commit" in row.advice
 
 
 def test_too_little_disk(project, monkeypatch):
-    monkeypatch.setattr(surroundings.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr(environment.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     (row,) = bad_rows()
     assert (row.name, row.severity) == ("disk", "warning")
     assert "27 samples" in row.result  # 6 × 4 copies + 3
 
 
 def test_packages_that_are_missing(project, monkeypatch):
-    monkeypatch.setattr(surroundings, "PACKAGES", ("numpy", "no_such_package"))
+    monkeypatch.setattr(environment, "PACKAGES", ("numpy", "no_such_package"))
     (row,) = bad_rows()
-    assert (row.result, row.severity) == ("no_such_package is not installed", "error")
+    assert (row.advice, row.severity) == ("pip install no_such_package", "error")
 
 
 def test_the_demo_before_and_after_it_is_made(project, tmp_path, git, monkeypatch):
@@ -342,14 +346,14 @@ def test_exit_codes(project, fail_on, codes):
 
 def test_another_word_for_fail_on(project, capsys):
     assert call("--fail-on", "notes") == 2
-    assert "--fail-on is one of error, warning, never; got 'notes'" in capsys.readouterr().err
+    assert "'notes'" in capsys.readouterr().err
 
 
 def test_json_is_all_there_is_on_standard_output(project, capsys):
     edit("params.yaml", "epochs: 50", "epochs: 0")
     assert call("--json") == 1
     report = json.loads(capsys.readouterr().out)
-    assert report["counts"] == {"error": 1, "warning": 0, "note": 0, "fine": len(report["rows"]) - 1}
+    assert report["counts"] == {"error": 1, "warning": 0, "note": 0, "ok": len(report["rows"]) - 1}
     assert report["rows"][0]["severity"] == "error"
 
 

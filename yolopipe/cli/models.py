@@ -24,7 +24,10 @@ def _score(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Score any program's COCO files: COCO's AP and AR, VOC's AP."""
+    """Score the COCO files of any program.
+
+    Prints COCO's AP and AR, and VOC's AP.
+    """
     from yolopipe.scoring.score import run
 
     show(run(predictions, truth, plus_one=plus_one), as_json)

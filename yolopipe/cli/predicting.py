@@ -50,7 +50,7 @@ def _predict(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Detect objects in images, videos or a camera's pictures, with a model that train made."""
+    """Detect objects in images, videos or camera frames."""
     from yolopipe.prediction.predict import Options, run
 
     options = Options(
