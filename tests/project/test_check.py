@@ -228,7 +228,7 @@ def test_params_that_cannot_be_read_at_all(project, capsys, content):
 @pytest.mark.parametrize(
     ("spoil", "name", "words"),
     [
-        (lambda p: (p / "data/annotations/train.txt").write_text(""), "data.train", "annotations/train.txt"),
+        (lambda p: (p / "data/annotations/train.txt").write_text(""), "data.train", "train.txt"),
         (
             lambda p: (p / "data/annotations/train.txt").write_text("# none\n\n"),
             "data.train",
