@@ -6,7 +6,7 @@
 The images are hard links to a few drawn files, so headers are read from a warm cache.  Boxes are whole pixels; their
 number an image is geometric (many with few, a few with dozens), as in COCO.  Printed for each stage: wall seconds,
 CPU seconds of all its processes, and the peak memory of its largest process.  ``--profile`` runs each stage a second
-time under cProfile and prints where the time of the main process goes.
+time under cProfile and prints the functions in which its main process spends most time.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How to store a picture: bytes, time to write, time to read in training, and what is lost, for each way.
+"""Ways to store a picture: bytes, time to write, time to read in training, and loss.
 
     python benchmarks/codecs.py FOLDER_OF_JPEGS [--size 416] [--images 200]
 
-Written by OpenCV and by Pillow, read by TensorFlow as training does (one thread each); loss is the mean distance in
-grey levels to the pixels before.  WebP is left out: TensorFlow does not read it.
+Written by OpenCV and by Pillow, read by TensorFlow as training does (one thread each); loss is the mean difference in
+grey levels to the original pixels.  WebP is left out: TensorFlow does not read it.
 """
 
 from __future__ import annotations

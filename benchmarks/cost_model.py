@@ -1,15 +1,15 @@
-"""What a data set costs: CPU seconds of one core measured on a Pascal VOC folder, multiplied out.
+"""The cost of a data set: CPU seconds of one core, measured on a Pascal VOC folder and scaled up.
 
     python benchmarks/cost_model.py VOC_FOLDER [--input-size 416] [--copies 4] [--rounds 3]
 
-CPU seconds of this process (``time.process_time``, OpenCV on one thread, best of the rounds) do not see what else
-runs on the machine.  First the parts of ``precompute`` alone on every image, then the stages themselves, then
+CPU seconds of this process (``time.process_time``, OpenCV on one thread, best of the rounds) do not depend on what
+else runs on the machine.  Measured are the parts of ``precompute`` alone on every image, then the stages; then
 
     core hours = (images / parse rate + rows / augment rate + rows / precompute rate) / 3600
     shard bytes = rows x (pixel bytes a row) + boxes x copies x (label bytes a box)
     rows = images x copies
 
-for the sizes of well-known data sets, with pictures such as those measured (``docs/scaling.md``).
+for the sizes of well-known data sets, with pictures like those measured (``docs/scaling.md``).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def cpu_seconds(work: Callable[[], Any], rounds: int) -> float:
 
 
 def parts(folder: Path, input_size: int, rounds: int) -> dict[str, float]:
-    """CPU seconds an image of what precompute cannot do without."""
+    """CPU seconds an image of reading, decoding, warping and encoding alone."""
     files = sorted((folder / "JPEGImages").glob("*.jpg"))
     encoded = [file.read_bytes() for file in files]
     images = [decode_image(content) for content in encoded[:100]]

@@ -2,8 +2,8 @@
 
     python benchmarks/export.py [--model models/last.weights.h5] [--rounds 3] [--images 64]
 
-Run it in a project folder whose pipeline has run.  What is timed is from uint8 pixels to raw outputs (the rows with
-``+ NMS``: to detections), one image at a time and sixteen at once, contenders in turn; mAP is over all of val.
+Run it in a project folder whose pipeline has run.  Timed is the way from uint8 pixels to raw outputs (rows with
+``+ NMS``: to detections), one image at a time and sixteen at once, in turns; mAP is over all of val.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Assigning labels: yolopipe's one call for a whole shard against the notes' loop over boxes.
+"""Assigning labels: yolopipe's one call for a whole shard against the reference's loop over boxes.
 
     python benchmarks/labels.py [annotation.txt image_width image_height]
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from notes_way import NotesWay
+from reference_loader import ReferenceLoader
 from timing import best_seconds
 
 from yolopipe.config.params import STRIDES, Assignment
@@ -45,23 +45,23 @@ def main() -> None:
     boxes, rows = read_boxes(path[0], int(path[1]), int(path[2])) if path else drawn_boxes(364, 4886)
     number = int(rows.max()) + 1
     images = [np.insert(boxes[rows == row], 4, 0, axis=1) for row in range(number)]
-    plain = NotesWay(SIZE, CLASSES, ANCHORS, np.array(STRIDES))
+    plain = ReferenceLoader(SIZE, CLASSES, ANCHORS, np.array(STRIDES))
 
     def ours() -> list:
         return encode_sparse(assign(boxes, rows, input_size=SIZE, anchors=ANCHORS), rows, number)
 
     seconds = best_seconds({"assign": lambda: assign(boxes, rows, input_size=SIZE, anchors=ANCHORS), "ours": ours})
-    seconds |= best_seconds({"notes": lambda: [plain.labels(boxes) for boxes in images]}, rounds=3)
+    seconds |= best_seconds({"reference": lambda: [plain.labels(boxes) for boxes in images]}, rounds=3)
     label_bytes = (
         sum(part.nbytes for row in ours() for label in row for part in label) + boxes.nbytes // 2 + 2 * len(boxes)
     )
     dense = 4 * (sum((SIZE // s) ** 2 * 3 * (5 + CLASSES) for s in STRIDES) + 3 * 150 * 4)
     print(f"{number:,} images, {len(boxes):,} boxes, {SIZE} px, {CLASSES} classes")
-    print(f"  the notes' loop            {seconds['notes'] * 1e6 / number:10.1f} us an image")
+    print(f"  the reference's loop       {seconds['reference'] * 1e6 / number:10.1f} us an image")
     print(f"  one vectorised call        {seconds['assign'] * 1e6 / number:10.1f} us an image")
     print(f"  ... and the stored arrays  {seconds['ours'] * 1e6 / number:10.1f} us an image")
-    print(f"  ratio                      {seconds['notes'] / seconds['assign']:10.0f}")
-    print(f"  ratio with the arrays      {seconds['notes'] / seconds['ours']:10.0f}")
+    print(f"  ratio                      {seconds['reference'] / seconds['assign']:10.0f}")
+    print(f"  ratio with the arrays      {seconds['reference'] / seconds['ours']:10.0f}")
     print(f"  sparse label               {label_bytes / len(boxes):10.1f} bytes a box")
     print(f"  dense over sparse          {dense * number / label_bytes:10.0f} times")
     many, of_row = drawn_boxes(118_000, 860_000)

@@ -2,11 +2,11 @@
 
     python benchmarks/nms.py [--images 16] [--rounds 5]
 
-Made-up outputs of 10,647 boxes an image, from a network that is sure to one that is unsure everywhere.  Base: all
-decoded, in NumPy, then class after class, the best box against the rest, on one image.  Both use one thread, and what
-is printed is images a second of its CPU time.  "Two cores" is ours in two processes at once: images a second of wall
-time (two threads are slower than one: NumPy's calls are too short to share an interpreter).  The line below is what
-decoding everything on TensorFlow would take before it.
+Synthetic outputs of 10,647 boxes an image, from a confident network to one that is unsure everywhere.  The base
+decodes everything in NumPy and then compares, class by class, the best box with the rest, on one image.  Both use one
+thread; printed are images a second of its CPU time.  "Two cores" is yolopipe in two processes at once, in images a
+second of wall time (two threads are slower than one, because NumPy's calls are too short to share an interpreter).
+The last line is the rate at which TensorFlow decodes everything, which would come before that.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def predictions(case: str, images: int) -> np.ndarray:
 
 
 def raw_outputs(flat: np.ndarray) -> list[RawScale]:
-    """What a network would have to say to be decoded so."""
+    """The raw outputs that decode to these values."""
     corner_xy, stride = cells()
     anchors_px = np.concatenate(
         [np.tile(a * s, ((SIZE // s) ** 2, 1)) for a, s in zip(ANCHORS, STRIDES, strict=True)]
@@ -155,7 +155,7 @@ def rate_in_process(case: str, images: int, floor: float, seconds: float = 4.0) 
 
 
 def time_decode(images: int, rounds: int) -> None:
-    """What TensorFlow would need to decode everything first."""
+    """The rate at which TensorFlow decodes everything."""
     tf = import_tensorflow()
     from yolopipe.model.decode import decode
 

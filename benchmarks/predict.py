@@ -1,4 +1,4 @@
-"""Predicting from files against the bare network on batches that lie in memory, in one run.
+"""Predicting from files against the bare network on batches in memory, in one run.
 
 python benchmarks/predict.py MODEL.weights.h5 FOLDER [--images 300] [--batch 8]
 """

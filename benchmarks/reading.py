@@ -1,4 +1,4 @@
-"""Reading for training: shards to batches, against reading and decoding alone, and against the notes' way.
+"""Reading for training: shards to batches, against reading and decoding alone, and against the reference's loader.
 
     python benchmarks/reading.py PROJECT_FOLDER [--batch 8]
 
@@ -6,7 +6,7 @@ PROJECT_FOLDER holds ``data/parsed`` and ``data/shards`` (Parquet).  Contenders,
 
 - decode: the image columns read and decoded by tf.data in as many threads, nothing else (the limit);
 - batches: what training gets: shuffled, decoded, labels unpacked and padded, prefetched;
-- the notes: one Python thread that reads, augments, letterboxes and labels densely at 80 classes, each epoch.
+- reference: one Python thread that reads, augments, letterboxes and labels densely at 80 classes, each epoch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from notes_way import NotesWay
+from reference_loader import ReferenceLoader
 from timing import best_seconds
 
 from yolopipe import paths
@@ -27,10 +27,10 @@ from yolopipe.config.params import STRIDES
 from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.tables import read_table, split_boxes
 
-NOTES_BATCHES = 12
+REFERENCE_BATCHES = 12
 
 
-def notes_samples() -> list[tuple[str, np.ndarray]]:
+def reference_samples() -> list[tuple[str, np.ndarray]]:
     """Path and boxes (N, 5) of each training image."""
     table, _ = read_table(paths.PARSED / "train.parquet", made_by="parse")
     boxes, classes, offsets = split_boxes(table)
@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("project", type=Path)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--classes", type=int, default=80, help="of the notes' dense labels")
+    parser.add_argument("--classes", type=int, default=80, help="of the reference's dense labels")
     options = parser.parse_args()
     os.chdir(options.project)
     tf = import_tensorflow()
@@ -87,21 +87,21 @@ def main() -> None:
         for _ in batches(paths.SHARDS, manifest, "train", batch_size=options.batch, shuffle_seed=1):
             pass
 
-    plain = NotesWay(manifest.input_size, options.classes, manifest.anchors_in_strides, np.array(STRIDES))
-    samples = notes_samples()[: NOTES_BATCHES * options.batch]
+    plain = ReferenceLoader(manifest.input_size, options.classes, manifest.anchors_in_strides, np.array(STRIDES))
+    samples = reference_samples()[: REFERENCE_BATCHES * options.batch]
 
-    def notes() -> None:
+    def reference() -> None:
         for _ in plain.batches(samples, options.batch):
             pass
 
-    seconds = best_seconds({"decode": decode, "ours": ours, "notes": notes}, rounds=4)
+    seconds = best_seconds({"decode": decode, "ours": ours, "reference": reference}, rounds=4)
     rate = {"decode": rows / seconds["decode"], "ours": rows / seconds["ours"]}
-    rate["notes"] = len(samples) / seconds["notes"]
+    rate["reference"] = len(samples) / seconds["reference"]
     print(f"{rows:,} rows of {manifest.input_size} px, {manifest.format}, batches of {options.batch}")
-    for name in ("decode", "ours", "notes"):
-        print(f"  {name:<8}{rate[name]:8.0f} images/s")
+    for name in ("decode", "ours", "reference"):
+        print(f"  {name:<10}{rate[name]:8.0f} images/s")
     print(f"  batches are {rate['ours'] / rate['decode']:.2f} of decoding alone")
-    print(f"  batches are {rate['ours'] / rate['notes']:.1f} times the notes' way")
+    print(f"  batches are {rate['ours'] / rate['reference']:.1f} times the reference's loader")
 
 
 if __name__ == "__main__":

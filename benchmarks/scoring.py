@@ -2,9 +2,9 @@
 
     python benchmarks/scoring.py [--images 5000] [--detections 100] [--rounds 1] [--without-pycocotools]
 
-Ten annotated boxes an image, detections near them.  All start from arrays and end with the twelve numbers; the
-libraries' own time is what they print with the standard settings.  Printed are CPU seconds, and how far apart the
-answers are.  Ours also reports the VOC measures and the confusion matrix; their time stands below.
+Ten annotated boxes an image, detections near them.  All start from arrays and end with the twelve numbers, with the
+standard settings.  Printed are CPU seconds and the largest difference between the answers.  yolopipe also computes
+the VOC measures and the confusion matrix; their time is on lines of its own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def made_up(images: int, detections: int) -> tuple[Truth, Detections]:
 
 
 def as_coco(boxes: Truth | Detections, extra: str, values: np.ndarray) -> list[dict[str, Any]]:
-    """The dictionaries that both libraries want."""
+    """The dictionaries that both libraries take."""
     boxes_xywh = boxes.boxes_xyxy.copy()
     boxes_xywh[:, 2:] -= boxes_xywh[:, :2]
     columns = ((boxes.image + 1).tolist(), (boxes.classes + 1).tolist(), boxes_xywh.tolist(), values.tolist())
@@ -76,7 +76,7 @@ def library(name: str, truth: Truth, found: Detections, images: int) -> np.ndarr
 
 
 def ours(truth: Truth, found: Detections) -> np.ndarray:
-    """Nine of the numbers, from our module."""
+    """Nine of the numbers, from yolopipe."""
     scores = coco_scores(truth, found, num_classes=CLASSES)
     sizes = [scores.ap(area=size) for size in ("small", "medium", "large")]
     return np.array([scores.ap(), scores.ap(50), scores.ap(75), *sizes, *(scores.ar(n) for n in (1, 10, 100))], float)

@@ -1,10 +1,10 @@
-"""What a training step costs on this machine, against a trivial loss and against the notes' dense step.
+"""A training step on this machine, against a trivial loss and against the reference's dense step.
 
     python benchmarks/step.py                             # 416 px, batch 4, 80 classes, 62 million weights
     python benchmarks/step.py --project PROJECT_FOLDER    # a project's shards and network: what real input costs
 
-Each contender runs in a process of its own, so that its peak of memory is its own, for as many steps as asked for
-after one that traces; the shortest counts.  Rounds go over all contenders in turn.
+Each contender runs in a process of its own, so that peak memory is measured for each, for the given number of
+steps after one that traces; the shortest counts.  Rounds go over all contenders in turn.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from yolopipe.config.params import STRIDES, Assignment
 
 ANCHORS = Assignment().anchors_px / np.array(STRIDES)[:, None, None]
 OPTIONS = {"anchors": ANCHORS, "ignore_threshold": 0.5, "label_smoothing": 0.01}
-CONTENDERS = ("ours", "trivial loss", "ours, bfloat16", "ours, XLA", "notes, tf.function", "notes, eager")
+CONTENDERS = ("ours", "trivial loss", "ours, bfloat16", "ours, XLA", "reference, tf.function", "reference, eager")
 LIMITS = "limits"
 
 
@@ -37,7 +37,7 @@ def make_step(name: str, options: argparse.Namespace) -> Callable[[], Any]:
     import keras
     import tensorflow as tf
     from gpu.step import random_batch, trivial_loss
-    from notes_step import dense_target, notes_step
+    from reference_step import dense_target, reference_step
 
     from yolopipe.model.yolov3 import YOLOv3
     from yolopipe.training.optimizer import precision
@@ -48,10 +48,10 @@ def make_step(name: str, options: argparse.Namespace) -> Callable[[], Any]:
         model = YOLOv3(options.classes, width=options.width)
     batch = random_batch(options.batch, options.size, options.classes, seed=1)
     pixels = tf.constant(batch["image"])
-    if name.startswith("notes"):
-        step = notes_step(model, ANCHORS.astype(np.float32), options.size, options.classes)
+    if name.startswith("reference"):
+        step = reference_step(model, ANCHORS.astype(np.float32), options.size, options.classes)
         target, images = dense_target(batch, options.size, options.classes), tf.cast(pixels, tf.float32) / 255.0
-        chosen = step if name == "notes, eager" else tf.function(step)
+        chosen = step if name == "reference, eager" else tf.function(step)
         return lambda: chosen(images, target).numpy()
     optimizer = keras.optimizers.Adam(1e-4)
     if name == "trivial loss":
@@ -62,7 +62,7 @@ def make_step(name: str, options: argparse.Namespace) -> Callable[[], Any]:
             with tf.GradientTape() as tape:
                 total = trivial_loss(model(tf.cast(image, tf.float32) / 255.0, training=True), {})
             gradients = tape.gradient(total, model.trainable_variables)
-            norm = tf.linalg.global_norm(gradients)  # ours watches it too
+            norm = tf.linalg.global_norm(gradients)  # yolopipe computes it too
             optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
             return total + 0 * norm
 
@@ -166,7 +166,7 @@ def real_input(options: argparse.Namespace) -> None:
     for seed in range(options.rounds + 2):
         for name, source in (("repeated", [kept] * options.steps), ("read", reading(seed))):
             stream = iter(source)
-            result = learner.train_step(next(stream))  # starting to read is not what is asked here
+            result = learner.train_step(next(stream))  # the start of reading is not measured
             start, count = time.perf_counter(), 0
             for batch in islice(stream, options.steps):
                 result, count = learner.train_step(batch), count + 1

@@ -1,4 +1,4 @@
-"""Best-of-several timing with the contenders interleaved, so that a noisy neighbour hits all of them."""
+"""Best-of-several timing with the contenders interleaved, so that other work on the machine slows all alike."""
 
 from __future__ import annotations
 

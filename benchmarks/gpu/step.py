@@ -1,4 +1,4 @@
-"""What one training step costs on an accelerator: images a second, share of the matrix rate, price of the loss.
+"""One training step on an accelerator: images a second, share of the matrix rate, cost of the loss.
 
     python benchmarks/gpu/step.py                          # TensorFlow, as yolopipe trains
     KERAS_BACKEND=jax python benchmarks/gpu/step.py        # the same network and loss where TensorFlow has no CUDA
@@ -78,7 +78,7 @@ def full_loss(outputs: list[Any], batch: Batch) -> Any:
 
 
 def trivial_loss(outputs: list[Any], _: Batch) -> Any:
-    """As little as leads a gradient to every weight."""
+    """The simplest loss with a gradient to every weight."""
     return sum(keras.ops.mean(keras.ops.square(keras.ops.cast(output, "float32"))) for output in outputs)
 
 

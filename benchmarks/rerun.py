@@ -1,11 +1,11 @@
-"""What a second precompute costs: other anchors, and one image in a hundred new, against a cold run.
+"""A second precompute, with other anchors or with one image in a hundred new, against a cold run.
 
-    python benchmarks/mended.py FOLDER_OF_JPEGS [--images 6000] [--size 416] [--workers 2]
+    python benchmarks/rerun.py FOLDER_OF_JPEGS [--images 6000] [--size 416] [--workers 2]
 
-Every image is a file of its own (a comment inside tells them apart), and the shards are deleted before each run, as
-DVC does.  Nobody who trusts no file's date can be faster than what stands below the line: reading and hashing every
-image in as many processes, copying the finished shards to the disk, and a hundredth of the cold run.  Times are of
-the stage, with the start of its processes.
+Every image is a file of its own (a comment inside makes them different), and the shards are deleted before each run,
+as DVC does.  The lines below the rule are the lower bound for a stage that does not trust the dates of files: reading
+and hashing every image in as many processes, copying the finished shards to the disk, and a hundredth of the cold
+run.  Times are of the stage, including the start of its processes.
 """
 
 from __future__ import annotations

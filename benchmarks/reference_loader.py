@@ -1,7 +1,7 @@
-"""The straightforward way of the notes (1.1), as the thing to compare with: one image, one box at a time, in NumPy.
+"""The data loader of the reference, to compare with: one image and one box at a time, in NumPy.
 
-Boxes that the notes would write outside the grid are left to the caller; everything else is as they describe it,
-dense arrays in float64 and a copy of the picture before each change.
+Boxes whose centre is outside the grid are left to the caller.  Everything else is as in the reference: dense arrays
+in float64, and a copy of the picture before each operation (``docs/formulas.md``, "Labels" and "Augmentation").
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ["NotesWay"]
+__all__ = ["ReferenceLoader"]
 
 LIST_LENGTH, THRESHOLD, SMOOTHING = 150, 0.3, 0.01
 
@@ -31,8 +31,8 @@ def box_iou(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class NotesWay:
-    """What the notes' dataset class knows.
+class ReferenceLoader:
+    """The reference's data set class.
 
     Args:
         size: side of the network input.

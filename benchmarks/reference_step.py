@@ -1,7 +1,7 @@
-"""The training step as the notes describe it (1.2 to 1.4), as the thing to compare with: dense labels, dense loss.
+"""The training step of the reference, to compare with: dense labels, dense loss (``docs/formulas.md``, "Loss").
 
-Every prediction of every cell is compared with all 150 places of its scale's box list at once, and all terms are
-computed at every cell.  Written for the benchmark alone; NaN where a size is 0 is theirs.
+Every prediction is compared with all 150 slots of its scale's box list at once, and all terms are computed at every
+cell.  Written for the benchmark alone; as in the reference, a size of 0 gives NaN.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from yolopipe.config.params import STRIDES
 
-__all__ = ["dense_target", "notes_step"]
+__all__ = ["dense_target", "reference_step"]
 
 LIST_LENGTH, IGNORE, SMOOTHING = 150, 0.5, 0.01
 
@@ -22,7 +22,7 @@ cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits
 
 
 def dense_target(batch: dict[str, np.ndarray], size: int, classes: int) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """The notes' labels and box lists of a batch of ours: label (B, g, g, 3, 5 + C), boxes (B, 150, 4) xywh."""
+    """Dense labels and box lists of a batch: label (B, g, g, 3, 5 + C), boxes (B, 150, 4) xywh."""
     corners = batch["boxes_xyxy"]
     xywh = np.concatenate([(corners[..., :2] + corners[..., 2:]) / 2, corners[..., 2:] - corners[..., :2]], axis=-1)
     target = []
@@ -95,7 +95,7 @@ def dense_loss(conv: tf.Tensor, pred: tf.Tensor, label: tf.Tensor, boxes: tf.Ten
     return tf.add_n([tf.reduce_mean(tf.reduce_sum(term, axis=[1, 2, 3, 4])) for term in terms])
 
 
-def notes_step(model: keras.Model, anchors: np.ndarray, size: int, classes: int) -> Callable[..., tf.Tensor]:
+def reference_step(model: keras.Model, anchors: np.ndarray, size: int, classes: int) -> Callable[..., tf.Tensor]:
     """One step: pixels as float32 in 0..1 and the three targets in, loss out; eager as it stands.
 
     Args:
