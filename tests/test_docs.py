@@ -10,7 +10,7 @@ import pytest
 from yolopipe.cli import app
 
 REPO = Path(__file__).parents[1]
-PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *REPO.glob("docs/*.md"), *REPO.glob("examples/*/README.md")]
+PAGES = [*REPO.glob("*.md"), *REPO.glob("docs/*.md"), *REPO.glob("*/README.md"), *REPO.glob("examples/*/README.md")]
 DOCUMENTS = sorted(page.relative_to(REPO).as_posix() for page in PAGES)
 
 
@@ -42,7 +42,7 @@ def defined_names(path):
     return names
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if name != "CHANGELOG.md"])  # it names old modules
 def test_modules_and_functions_named_in_the_documents_exist(repo, document):
     """``yolopipe.a.b.name`` in a document is a module, or a name that the module defines."""
     for dotted in re.findall(r"`(yolopipe(?:\.\w+)+)`", (repo / document).read_text()):
