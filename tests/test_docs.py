@@ -138,3 +138,11 @@ def test_the_floors_of_the_design_page_are_those_of_the_architecture_test(repo):
     rows = re.findall(r"^\| (\d+) \| (`.*?`) \|", (repo / "docs/design.md").read_text(), re.MULTILINE)
     table = {int(number): set(re.findall(r"`(\w+)`", names)) for number, names in rows}
     assert table == dict(enumerate(floors, start=1))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_number_of_checks_is_that_of_the_rules(repo, document):
+    from yolopipe.inspection.checks.rules import RULES
+
+    said = re.findall(r"(\d+) (?:checks|rules)\b", (repo / document).read_text())
+    assert {int(number) for number in said} <= {len(RULES)}
