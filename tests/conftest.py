@@ -1,4 +1,3 @@
-import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,19 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-settings.register_profile("new-examples", deadline=None)  # no test depends on how fast the machine is
-settings.register_profile("same-examples", deadline=None, derandomize=True, database=None)
+from tests.helpers import browser as browser_tabs
+from tests.helpers import coco_reference as coco_reference_module
+from tests.helpers import darknet_reference, drawn_project, shard_builder
+
+# No test depends on how fast the machine is.  More examples: pytest --hypothesis-profile=thorough
+settings.register_profile("new-examples", deadline=None, max_examples=50)
+settings.register_profile("same-examples", deadline=None, max_examples=25, derandomize=True, database=None)
+settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("same-examples" if os.environ.get("YOLOPIPE_SAME_EXAMPLES") else "new-examples")
-
-
-def _beside(name: str) -> ModuleType:
-    """The module ``tests/NAME.py``; the tests are no package, so that it cannot be imported by name."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
@@ -31,32 +26,32 @@ def repo() -> Path:
 
 @pytest.fixture(scope="session")
 def drawn() -> ModuleType:
-    """The functions of ``tests/drawn_project.py``."""
-    return _beside("drawn_project")
+    """The functions of ``tests/helpers/drawn_project.py``."""
+    return drawn_project
 
 
 @pytest.fixture(scope="session")
 def shards() -> ModuleType:
-    """The functions of ``tests/shard_builder.py``."""
-    return _beside("shard_builder")
+    """The functions of ``tests/helpers/shard_builder.py``."""
+    return shard_builder
 
 
 @pytest.fixture(scope="session")
 def coco_reference() -> ModuleType:
-    """The functions of ``tests/coco_reference.py``."""
-    return _beside("coco_reference")
+    """The functions of ``tests/helpers/coco_reference.py``."""
+    return coco_reference_module
 
 
 @pytest.fixture(scope="session")
 def darknet() -> ModuleType:
-    """The functions of ``tests/darknet_reference.py``."""
-    return _beside("darknet_reference")
+    """The functions of ``tests/helpers/darknet_reference.py``."""
+    return darknet_reference
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    """One browser for the module."""
-    yield from _beside("browser").launched()
+    """One browser for the module: while Playwright runs, no test beside it could start an event loop of its own."""
+    yield from browser_tabs.launched()
 
 
 @pytest.fixture
@@ -65,7 +60,7 @@ def open_page(browser: object) -> Iterator[Callable[..., object]]:
     opened = []
 
     def go(file: Path, fragment: str = "", **options: object) -> object:
-        opened.append(_beside("browser").Watched(browser, file, fragment, **options))
+        opened.append(browser_tabs.Watched(browser, file, fragment, **options))
         return opened[-1]
 
     yield go

@@ -31,7 +31,7 @@ ANCHORS_PX = np.array(
 
 def builder() -> ModuleType:
     """The functions of ``tests/shard_builder.py``, with other anchors."""
-    file = Path(__file__).parents[1] / "shard_builder.py"
+    file = Path(__file__).parents[1] / "helpers/shard_builder.py"
     spec = importlib.util.spec_from_file_location("shard_builder_of_pages", file)
     assert spec is not None
     assert spec.loader is not None

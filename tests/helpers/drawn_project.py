@@ -78,7 +78,7 @@ def start(folder: Path, *arguments: str, mark: str = "", **options: object) -> s
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Wait; exit code, standard output, standard error."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     return process.returncode, out, err
 
 
@@ -102,8 +102,8 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-def wait_until(condition: object, *, seconds: float = 20.0) -> bool:
-    """Ask ``condition()`` again and again; what it said last."""
+def wait_until(condition: object, *, seconds: float = 300.0) -> bool:
+    """Ask ``condition()`` until it holds, and return whether it does; ``seconds`` only bound a failure."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:  # type: ignore[operator]
         time.sleep(0.005)

@@ -40,7 +40,7 @@ class Watched:
     def __init__(self, browser, file: Path, fragment: str = "", **options) -> None:
         self.context = browser.new_context(viewport={"width": 1300, "height": 850}, offline=True, **options)
         self.tab = self.context.new_page()
-        self.tab.set_default_timeout(10_000)
+        self.tab.set_default_timeout(180_000)  # only bounds a failure
         self.noise: list[str] = []
         self.tab.on("console", lambda message: self.noise.append(f"console: {message.text}"))
         self.tab.on("pageerror", lambda error: self.noise.append(f"error: {error}"))
