@@ -16,7 +16,7 @@ from yolopipe.detection.detector import Detector
 from yolopipe.detection.network import predictor
 from yolopipe.detection.pixels import network_input, upright_pixels
 from yolopipe.model.model_file import load_model
-from yolopipe.prediction.detect_all import Outcome, predict_images
+from yolopipe.prediction.detect_all import predict_images
 from yolopipe.prediction.sources import find_sources
 
 
@@ -38,11 +38,12 @@ def main() -> None:
     seen = np.stack([network_input(upright_pixels(file), card.input_size).pixels for file in files])
     batches = seen.reshape(-1, arguments.batch, *seen.shape[1:])
 
-    def from_files(drawn: list[Path] | None) -> None:
-        predict_images(detector, files, Outcome(), lambda *_: None, drawn=drawn)
-
     with tempfile.TemporaryDirectory() as folder:
-        drawn = [Path(folder) / f"{number}.jpg" for number in range(len(files))]
+
+        def from_files(drawn: list[str] | None) -> None:
+            predict_images(detector, files, lambda _: None, lambda *_: None, out=Path(folder), drawn=drawn)
+
+        drawn = [f"{number}.jpg" for number in range(len(files))]
         seconds = best_seconds(
             {
                 "the bare network, from memory": lambda: [bare(batch) for batch in batches],

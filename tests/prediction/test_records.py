@@ -1,22 +1,22 @@
+"""One picture as JSON, CSV and COCO, and the three files of many."""
+
 from __future__ import annotations
 
+import csv
+import errno
+import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from yolopipe.detection.detector import ImagePrediction
-from yolopipe.errors import DataError
-from yolopipe.prediction.records import (
-    CocoIds,
-    Looked,
-    coco_results,
-    csv_text,
-    document,
-    document_text,
-    read_coco_ids,
-)
+from yolopipe.errors import ImageError
+from yolopipe.prediction.coco_ids import CocoIds
+from yolopipe.prediction.prediction_files import PredictionFiles
+from yolopipe.prediction.records import CSV_HEADER, PictureResult, coco_records, csv_lines
 
 FOUND = ImagePrediction(
     np.float32([[0.1, 2, 30.25, 40], [1, 1, 2, 2]]),
@@ -26,61 +26,139 @@ FOUND = ImagePrediction(
     (50, 60),
 )
 NOTHING = ImagePrediction(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), (), (5, 6))
-LOOKED = [Looked("é/1.jpg", 1, FOUND), Looked("2.jpg", 3, NOTHING), Looked("v.mp4", 0, FOUND, of_video=True)]
+RESULTS = [
+    PictureResult("é/1.jpg", 1, FOUND),
+    PictureResult("2.jpg", 3, NOTHING, "drawn/2.jpg"),
+    PictureResult("v.mp4", 0, FOUND, of_video=True),
+    PictureResult("v.mp4", 1, NOTHING, of_video=True),
+    PictureResult("camera 0", 0, NOTHING, "drawn/camera 0.webm", of_video=True),
+]
 
 
 def test_numbers_are_the_shortest_that_give_the_same_float() -> None:
-    lines = csv_text(LOOKED).splitlines()
-    assert lines[1:3] == ['é/1.jpg,,"a, ""b""",0.9,0.1,2.0,30.25,40.0', "é/1.jpg,,ç,0.3,1.0,1.0,2.0,2.0"]
-    assert lines[3].startswith("v.mp4,0,")
-    assert len(lines) == 5
+    assert csv_lines(RESULTS[0]) == 'é/1.jpg,,"a, ""b""",0.9,0.1,2.0,30.25,40.0\né/1.jpg,,ç,0.3,1.0,1.0,2.0,2.0\n'
+    assert csv_lines(RESULTS[1]) == ""
+    assert csv_lines(RESULTS[2]).startswith("v.mp4,0,")
 
 
-def test_the_document_keeps_pictures_without_detections() -> None:
-    made = document(LOOKED, {"2.jpg": "drawn/2.jpg"}, {"complete": True})
-    assert json.loads(document_text(made)) == made
-    assert [image["id"] for image in made["images"]] == [1, 3]
-    assert made["images"][1] == {
-        "image": "2.jpg",
-        "id": 3,
-        "width": 5,
-        "height": 6,
-        "drawn": "drawn/2.jpg",
-        "detections": [],
-    }
-    assert made["videos"][0]["frames"][0]["frame"] == 0
-    assert json.loads(document_text(document([], {}, {}))) == {"images": [], "videos": []}
-
-
-def test_coco_results_leave_frames_out() -> None:
-    results = json.loads(coco_results(LOOKED, CocoIds()))
-    assert [(one["image_id"], one["category_id"]) for one in results] == [(1, 2), (1, 1)]
+def test_coco_boxes_are_corner_and_size() -> None:
+    results = [json.loads(text) for text in coco_records(RESULTS[0], CocoIds(), "id")]
+    assert [(one["image_id"], one["category_id"]) for one in results] == [("id", 2), ("id", 1)]
     assert results[0]["bbox"] == pytest.approx([0.1, 2, 30.15, 38])
-    assert json.loads(coco_results([], CocoIds())) == []
 
 
-def test_ids_by_name(tmp_path: Path) -> None:
-    file = tmp_path / "truth.json"
-    names = ["x/1.jpg", "y/1.jpg", "z/2.jpg", "plain.jpg"]
-    images = [{"id": f"id {name}", "file_name": name} for name in names]
-    categories = [{"id": 7, "name": "ç"}, {"id": 9, "name": 'a, "b"'}]
-    file.write_text(json.dumps({"images": images, "categories": categories}))
-    ids = read_coco_ids(file, FOUND.names)
-    assert ids.image("./x/1.jpg", 1) == "id x/1.jpg"
-    assert ids.image("/data/set/z/2.jpg", 1) == "id z/2.jpg"
-    assert ids.image("2.jpg", 1) == "id z/2.jpg"
-    assert (ids.category("ç", 0), ids.category('a, "b"', 1)) == (7, 9)
-    for path, sentence in (("1.jpg", "it is 2 images there: x/1.jpg, y/1.jpg"), ("ain.jpg", "it is not there")):
-        with pytest.raises(DataError, match=sentence):
-            ids.image(path, 1)
-    with pytest.raises(DataError, match=r"has no category dog; it has ç, a"):
-        read_coco_ids(file, ["dog"])
+def files(folder: Path, image_ids: tuple[int, ...] = ()) -> PredictionFiles:
+    names = {"csv_file": folder / "p.csv", "coco_file": folder / "c.json"}
+    return PredictionFiles(folder / "p.json", {"model": "m ü", "classes": ["ç"]}, **names, image_ids=image_ids)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"images": [1], "categories": []}'])
-def test_what_is_no_truth(tmp_path: Path, text: str) -> None:
-    (tmp_path / "t.json").write_text(text)
-    with pytest.raises(DataError, match="expected COCO's annotations"):
-        read_coco_ids(tmp_path / "t.json", [])
-    with pytest.raises(DataError, match="cannot read"):
-        read_coco_ids(tmp_path / "nowhere.json", [])
+def plain_document(results: list[PictureResult]) -> dict[str, list]:
+    """``images`` and ``videos`` as lists in memory."""
+    images, videos = [], {}
+    for one in results:
+        size = {"width": one.found.size_wh[0], "height": one.found.size_wh[1]}
+        head = size | ({"drawn": one.drawn} if one.drawn else {})
+        rows = zip(one.found.names, one.found.scores, one.found.boxes_xyxy, strict=True)
+        detections = [
+            {"class": name, "score": float(str(score)), "box_xyxy": [float(str(side)) for side in box]}
+            for name, score, box in rows
+        ]
+        if one.of_video:
+            video = videos.setdefault(one.path, {"video": one.path, **head, "frames": []})
+            video["frames"].append({"frame": one.number, "detections": detections})
+        else:
+            images.append({"image": one.path, "id": one.number, **head, "detections": detections})
+    return {"images": images, "videos": list(videos.values())}
+
+
+@pytest.mark.parametrize("count", range(1, len(RESULTS) + 1))
+@pytest.mark.parametrize("first", [0, 2])
+def test_the_files_hold_what_came_at_any_time(tmp_path: Path, first: int, count: int) -> None:
+    """Read while the run works, as after ``kill -9``, and when it ended; with and without images before videos."""
+    results = RESULTS[first : first + count]
+    writer = files(tmp_path, image_ids=(11, 12, 13))
+    for result in results:
+        writer.add(result)
+    writer.add_problem("x.png", ImageError("not-an-image", "x.png: ü"))
+    boxes = sum(len(one.found) for one in results if not one.of_video)
+    for prefix in (".partial-", ""):
+        document = json.loads((tmp_path / f"{prefix}p.json").read_text(encoding="utf-8"))
+        assert {name: document[name] for name in ("images", "videos")} == plain_document(results)
+        assert (document["model"], document["complete"], document["interrupted"]) == ("m ü", False, not prefix)
+        rows = list(
+            csv.DictReader(io.StringIO((tmp_path / f"{prefix}p.csv").read_text(encoding="utf-8"), newline=""))
+        )
+        assert len(rows) == sum(len(one.found) for one in results)
+        coco = json.loads((tmp_path / f"{prefix}c.json").read_text(encoding="utf-8"))
+        assert [one["image_id"] for one in coco] == [11] * boxes
+        if prefix:
+            writer.close(complete=False, interrupted=True)
+    assert document["problems"] == [{"path": "x.png", "rule": "not-an-image", "message": "x.png: ü"}]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.json", "p.csv", "p.json"]
+
+
+def test_complete_when_all_was_read(tmp_path: Path) -> None:
+    writer = files(tmp_path)
+    writer.add(RESULTS[1])
+    writer.close(complete=True, interrupted=False)
+    document = json.loads((tmp_path / "p.json").read_text())
+    assert (document["complete"], document["interrupted"], document["problems"]) == (True, False, [])
+    assert (tmp_path / "p.csv").read_text() == CSV_HEADER
+    assert json.loads((tmp_path / "c.json").read_text()) == []
+    assert (writer.images, writer.images_without_detections, writer.frames) == (1, 1, 0)
+
+
+def test_without_a_picture_there_is_no_file(tmp_path: Path) -> None:
+    writer = files(tmp_path)
+    writer.add_problem("x.png", ImageError("not-an-image", ""))
+    writer.close(complete=True, interrupted=False)
+    assert not list(tmp_path.iterdir())
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """So many writes go well; then no file can grow, and what lies on the disk can be written over."""
+    real, writes, sizes = os.pwrite, 0, {}
+
+    def limited(handle: int, content: bytes, place: int) -> int:
+        nonlocal writes
+        writes += 1
+        room = len(content) if writes <= after else sizes.get(handle, 0) - place
+        if room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        done = real(handle, content[:room], place)
+        sizes[handle] = max(sizes.get(handle, 0), place + done)
+        return done
+
+    monkeypatch.setattr(os, "pwrite", limited)
+
+
+@pytest.mark.parametrize("good_writes", range(13))
+def test_the_disk_is_full_from_some_write_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good_writes: int
+) -> None:
+    """Whichever write is the first to fail, each file can be read and none claims to be complete."""
+    fill_disk(monkeypatch, good_writes)
+    writer = files(tmp_path)
+    writer.add_problem("x.png", ImageError("not-an-image", "too long for the room of the ending"))
+    added, failures = 0, []
+    try:
+        for result in RESULTS:
+            writer.add(result)
+            added += 1
+    except OSError as error:
+        failures.append(error)
+    try:
+        writer.close(complete=not failures, interrupted=False)
+    except OSError as error:
+        failures.append(error)
+    monkeypatch.undo()
+    assert {error.errno for error in failures} == {errno.ENOSPC}
+    if not added:
+        assert not list(tmp_path.iterdir())
+        return
+    document = json.loads((tmp_path / "p.json").read_text())
+    pictures = {name: document[name] for name in ("images", "videos")}
+    assert pictures in [plain_document(RESULTS[: added + extra]) for extra in (0, 1)]
+    assert document["complete"] is False
+    assert (tmp_path / "p.csv").read_text().startswith(CSV_HEADER)
+    assert len(json.loads((tmp_path / "c.json").read_text())) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -68,5 +70,9 @@ def _predict(
         max_frames=max_frames,
     )
     result = run(paths, options)
-    show(result, as_json)
+    if as_json:
+        with result.document.open(encoding="utf-8") as document:  # may be larger than memory
+            shutil.copyfileobj(document, sys.stdout)
+    else:
+        show(result, as_json=False)
     raise typer.Exit(result.exit_code)

@@ -1,10 +1,11 @@
-"""Pictures and frames through a detector: decoded ahead in threads, drawn behind in threads, results in order."""
+"""Images and frames through a detector: decoded ahead in threads, drawn behind in threads, results in order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain, islice, repeat, takewhile
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from itertools import islice, repeat, takewhile
 from math import ceil
 from pathlib import Path
 
@@ -12,22 +13,27 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.console import Advance
 from yolopipe.detection.detector import DECODE_THREADS, Detector, ImagePrediction
 from yolopipe.detection.pixels import NetworkInput, upright_pixels
 from yolopipe.errors import ImageError, YolopipeError
 from yolopipe.files import atomic_file
 from yolopipe.imaging import drawing
 from yolopipe.imaging.drawing import Sketch
-from yolopipe.prediction.records import Looked
-from yolopipe.prediction.video import Frames, video_writer
+from yolopipe.prediction.records import PictureResult
+from yolopipe.prediction.video import Frames, FrameWriter
 from yolopipe.workers.threads import in_threads
 
-__all__ = ["Outcome", "draw_found", "predict_frames", "predict_images"]
+__all__ = ["Record", "Reject", "draw_detections", "predict_frames", "predict_images"]
 
 DRAW_THREADS = 2
 
 Pixels = npt.NDArray[np.uint8]
+
+Record = Callable[[PictureResult], None]
+"""Called with each result, in order, when the picture is drawn."""
+
+Reject = Callable[[str, ImageError], None]
+"""Called with the path of each image that cannot be read, and why."""
 
 COLOURS = (
     drawing.SKY,
@@ -42,45 +48,38 @@ COLOURS = (
 
 @dataclass(frozen=True)
 class Picture(NetworkInput):
-    """A picture on its way: what the network sees, and what is drawn on.
+    """A picture between reading and drawing.
 
     Args:
-        path: of the image or video.
-        number: see :class:`~yolopipe.prediction.records.Looked`.
-        upright: (H, W, 3) uint8 RGB; None when nothing is drawn.
+        number: see :class:`~yolopipe.prediction.records.PictureResult`.
+        upright: (H, W, 3) uint8 RGB to draw on; None when nothing is drawn.
     """
 
-    path: str
     number: int
     upright: Pixels | None
 
 
-@dataclass
-class Outcome:
-    """What a run has come to so far.
-
-    Args:
-        looked: pictures in order.
-        problems: path and error of what could not be read, or not to its end.
-        drawn: file by path, relative to the output folder.
-    """
-
-    looked: list[Looked] = field(default_factory=list)
-    problems: list[tuple[str, ImageError]] = field(default_factory=list)
-    drawn: dict[str, str] = field(default_factory=dict)
-
-
 def predict_images(
-    detector: Detector, paths: Sequence[str], outcome: Outcome, advance: Advance, *, drawn: Sequence[Path] | None
+    detector: Detector,
+    paths: Sequence[str],
+    record: Record,
+    reject: Reject,
+    *,
+    out: Path,
+    drawn: Sequence[str] | None,
 ) -> None:
-    """Look at image files; what cannot be read is noted, and the rest is done.
+    """Detect objects in image files; the unreadable ones are passed over.
 
     Args:
-        detector: does it.
+        detector: a trained network.
         paths: of the images.
-        outcome: added to, an image at a time, so that it is right when Ctrl-C ends this.
-        advance: told of each image, good or bad.
-        drawn: where to draw each; None draws nothing.
+        record: called with each result.
+        reject: called with each unreadable image.
+        out: the output folder.
+        drawn: in it, the file to draw each image to; None draws nothing.
+
+    Raises:
+        OSError: the disk is full, for instance.
     """
 
     def read(item: tuple[int, str]) -> Picture | tuple[str, ImageError]:
@@ -89,95 +88,97 @@ def predict_images(
             pixels = upright_pixels(path)
         except ImageError as error:
             return path, error
-        return _picture(detector, pixels, path, number, keep=drawn is not None)
+        return _picture(detector, pixels, number, keep=drawn is not None)
 
-    def good() -> Iterator[Picture]:
+    def readable() -> Iterator[Picture]:
         numbered = enumerate(paths, start=1)
         for picture in in_threads(read, numbered, threads=DECODE_THREADS, ahead=2 * detector.batch_size):
             if isinstance(picture, Picture):
                 yield picture
             else:
-                outcome.problems.append(picture)
-                advance(1)
+                reject(*picture)
 
-    def finish(pair: tuple[Picture, ImagePrediction]) -> Looked:
+    def finish(pair: tuple[Picture, ImagePrediction]) -> PictureResult:
         picture, found = pair
-        if drawn is not None and picture.upright is not None:
-            _save(drawn[picture.number - 1], draw_found(picture.upright, found))
-        return Looked(picture.path, picture.number, found)
+        name = None if drawn is None else drawn[picture.number - 1]
+        if name is not None and picture.upright is not None:
+            _save(out / name, draw_detections(picture.upright, found))
+        return PictureResult(paths[picture.number - 1], picture.number, found, name)
 
-    for looked in in_threads(finish, detector.stream(good()), threads=DRAW_THREADS, ahead=detector.batch_size):
-        outcome.looked.append(looked)
-        advance(1)
+    for result in in_threads(finish, detector.stream(readable()), threads=DRAW_THREADS, ahead=detector.batch_size):
+        record(result)
 
 
 def predict_frames(
     detector: Detector,
     frames: Frames,
-    outcome: Outcome,
-    advance: Advance,
+    record: Record,
     *,
-    drawn: Path | None,
+    out: Path,
+    drawn: str | None,
     live: bool,
     most: int | None,
 ) -> None:
-    """Look at the frames of a video or camera.
+    """Detect objects in the frames of a video or camera.
 
     Args:
-        detector: does it.
-        frames: open.
-        outcome: added to, a frame at a time.
-        advance: told of each frame.
-        drawn: the video to write; None writes none.
-        live: frames are looked at one by one, for a camera, and not read far ahead.
-        most: stop after so many frames.
+        detector: a trained network.
+        frames: an open video or camera.
+        record: called with each result.
+        out: the output folder.
+        drawn: in it, the video to write; None writes none.  It holds the frames until then, whatever ends this.
+        live: it is a camera: frames reach the network one by one, and few are read ahead.
+        most: stop after so many frames; None for all.
 
     Raises:
-        ImageError: not one frame can be read.
+        ImageError: no frame can be read, or reading fails later on; the frames before that are recorded.
+        OSError: the disk is full, for instance.
     """
     batch = 1 if live else detector.batch_size
-    ahead = in_threads(lambda _: frames.next(), repeat(None), ahead=2 * batch)
-    stream = takewhile(lambda frame: frame is not None, ahead)
-    first = next(stream, None)
-    if first is None:
-        raise ImageError("unreadable-video", f"{frames.name}: not one frame can be read")
-    numbered = (frame for frame in islice(chain([first], stream), most) if frame is not None)
+    failure: ImageError | None = None
+
+    def numbered() -> Iterator[tuple[int, Pixels]]:
+        nonlocal failure
+        ahead = in_threads(lambda _: frames.next(), repeat(None), ahead=2 * batch)
+        try:
+            for frame in islice(takewhile(lambda frame: frame is not None, ahead), most):
+                if frame is not None:
+                    yield frame
+        except ImageError as error:  # an end for now: the frames in flight are still to be recorded
+            failure = error
 
     def prepare(item: tuple[int, Pixels]) -> Picture:
-        return _picture(detector, item[1], frames.name, item[0], keep=drawn is not None)
+        return _picture(detector, item[1], item[0], keep=drawn is not None)
 
-    def finish(pair: tuple[Picture, ImagePrediction]) -> tuple[Looked, Pixels | None]:
+    def finish(pair: tuple[Picture, ImagePrediction]) -> tuple[PictureResult, Pixels | None]:
         picture, found = pair
-        sketch = None if picture.upright is None else draw_found(picture.upright, found)
-        return Looked(picture.path, picture.number, found, of_video=True), sketch
+        sketch = None if picture.upright is None else draw_detections(picture.upright, found)
+        return PictureResult(frames.name, picture.number, found, drawn, of_video=True), sketch
 
-    def look(write: Callable[[Pixels], None]) -> None:
-        pictures = in_threads(prepare, numbered, threads=DECODE_THREADS, ahead=batch)
-        found = detector.stream(pictures, batch_size=batch)
-        for looked, sketch in in_threads(finish, found, threads=DRAW_THREADS, ahead=batch):
-            if sketch is not None:
-                write(sketch)
-            outcome.looked.append(looked)
-            advance(1)
-
-    if drawn is None:
-        look(lambda _: None)
-    else:
-        with video_writer(drawn, frames.fps) as writer:
-            look(writer.write)
+    pictures = in_threads(prepare, numbered(), threads=DECODE_THREADS, ahead=batch)
+    results = in_threads(finish, detector.stream(pictures, batch_size=batch), threads=DRAW_THREADS, ahead=batch)
+    with closing(FrameWriter(out / drawn, frames.fps)) if drawn else nullcontext() as writer:
+        for result, sketch in results:
+            if writer is not None and sketch is not None:
+                writer.write(sketch)
+            record(result)
+    if failure is not None:
+        raise failure
+    if not frames.read:
+        raise ImageError("unreadable-video", f"{frames.name}: not one frame can be read")
 
 
-def _picture(detector: Detector, pixels: Pixels, path: str, number: int, *, keep: bool) -> Picture:
+def _picture(detector: Detector, pixels: Pixels, number: int, *, keep: bool) -> Picture:
     seen = detector.prepare(pixels)
-    return Picture(seen.pixels, seen.matrix, seen.source_wh, path, number, pixels if keep else None)
+    return Picture(seen.pixels, seen.matrix, seen.source_wh, number, pixels if keep else None)
 
 
-def draw_found(pixels: Pixels, found: ImagePrediction) -> Pixels:
+def draw_detections(pixels: Pixels, found: ImagePrediction) -> Pixels:
     """The picture with boxes, names and scores, in a colour for each class; lines and text grow with the picture.
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
-        found: in its pixels.
+        found: boxes in its pixels.
 
     Returns:
         (H, W, 3) uint8 RGB, another array.
@@ -197,5 +198,5 @@ def _save(path: Path, pixels: Pixels) -> None:
     good, encoded = cv2.imencode(path.suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     if not good:
         raise YolopipeError(f"OpenCV could not encode {path}")
-    with atomic_file(path, sync=False) as partial:  # waiting for the disk took 8 ms, drawing 2
+    with atomic_file(path, sync=False) as partial:  # waiting for the disk takes longer than drawing
         partial.write_bytes(encoded.tobytes())
