@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yolopipe.errors import DataError
-from yolopipe.formats.json_records import Record, read_record_lists
+from yolopipe.formats.json_records import Record, read_record_lists, read_records
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -88,8 +88,20 @@ def test_missing_and_repeated_keys(tmp_path: Path) -> None:
     assert read(text, tmp_path, "images", "annotations")[1] == [(0, 0, "missing-key"), (2, 2, "duplicate-key")]
 
 
+def test_a_list_at_the_top_or_in_an_object(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    for text, place in (("[ 7]", (1, 3)), ('{"b": [1],\n "a": [7]}', (2, 8))):
+        file.write_text(text)
+        found: list[Record] = []
+        assert read_records(file, "a", found.append) == []
+        assert [(record.value, record.line, record.column) for record in found] == [(7, *place)]
+    for text, rule in (("[7", "bad-json"), ("5", "bad-json"), ('{"b": []}', "missing-key"), ("[7] 8", "bad-json")):
+        file.write_text(text)
+        assert [problem.rule for problem in read_records(file, "a", print)] == [rule]
+
+
 def test_unreadable_files(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match=r"none\.json"):
         read_record_lists(tmp_path / "none.json", {})
-    with pytest.raises(DataError, match=r"a\.json:2: not UTF-8 text"):
+    with pytest.raises(DataError, match=r"a\.json:2: "):
         read(b'{"images":\n ["\xff"]}', tmp_path)

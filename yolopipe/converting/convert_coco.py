@@ -12,7 +12,7 @@ from pathlib import Path
 
 from yolopipe.converting.splits import TextSplit
 from yolopipe.formats.annotation_line import number_text
-from yolopipe.formats.coco import bbox_text
+from yolopipe.formats.coco_records import bbox_text
 
 __all__ = ["write"]
 

@@ -1,21 +1,24 @@
-"""COCO JSON: three lists, of images, of annotations and of categories.
+"""COCO JSON: three lists, of images, of annotations and of categories; and the list of results that refers to them.
 
     {"images": [{"id": 1, "file_name": "a.jpg", "width": 640, "height": 480}],
      "categories": [{"id": 18, "name": "dog"}],
      "annotations": [{"id": 7, "image_id": 1, "category_id": 18, "bbox": [x, y, width, height], "iscrowd": 0}]}
 
-Boxes only: segmentations and all other keys are passed over.
+    [{"image_id": 1, "category_id": 18, "bbox": [x, y, width, height], "score": 0.9}]
+
+Boxes only: segmentations and all other keys are ignored.
+
+Every reader here names a problem by the line and column of its record and one of these rules: ``bad-json``,
+``missing-key``, ``duplicate-key``, ``bad-record`` (not an object, or a value of another kind), ``duplicate-id`` (an
+id or a category name that is used before), ``bad-box``, ``bad-area``, ``bad-flag``, ``bad-score``, ``no-class-name``,
+``unknown-image``, ``unknown-category``.
 """
 
 from __future__ import annotations
 
-import decimal
-import math
-import re
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,29 +26,44 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.errors import Problem
-from yolopipe.formats.json_records import Record, read_record_lists
+from yolopipe.formats.coco_records import (
+    AREA,
+    BOX,
+    FLAG,
+    ID,
+    SCORE,
+    TEXT,
+    WHOLE,
+    Kind,
+    Place,
+    Problems,
+    corners_of,
+    normal_id,
+    shown,
+)
+from yolopipe.formats.json_records import Record, Taker, read_record_lists, read_records
 
-__all__ = ["CocoFile", "CocoImage", "Place", "bbox_text", "corners_of", "read_coco"]
+__all__ = [
+    "CocoFile",
+    "CocoImage",
+    "CocoResults",
+    "CocoTruth",
+    "Place",
+    "read_coco",
+    "read_coco_names",
+    "read_coco_results",
+    "read_coco_truth",
+]
 
-ID_LIMIT = 2**63
-
-_BBOX = re.compile(r'"bbox"\s*:\s*\[([^][{}"]*)\]')
-_EXACT = decimal.Context(prec=2000)
-"""Digits enough for any sum of two floats, which are at most 1e300 and at least 1e-324."""
-
-
-class Place(NamedTuple):
-    """Where something stands: 1-based line and column."""
-
-    line: int
-    column: int
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 class CocoImage(NamedTuple):
     """One image.
 
     Args:
-        file_name: as written.
+        file_name: as written; empty where it is missing.
         size_wh: width and height as written; 0 where they are missing.
         place: where its record starts.
     """
@@ -57,36 +75,73 @@ class CocoImage(NamedTuple):
 
 @dataclass(slots=True)
 class CocoFile:
-    """What one file holds; boxes in the order of the file.
+    """Images, categories and boxes of a file, in the order of the file.
 
     Args:
         file: its name.
-        images: by id, in the order of the file.
-        categories: name and place by id, in the order of the file.
+        images: by id as written.
+        categories: name and place by id as written.
         boxes_xyxy: (N, 4) float64 corners in pixels.
-        image_ids: (N,) int64.
-        category_ids: (N,) int64.
+        image: (N,) position in ``images``.
+        category: (N,) position in ``categories``.
         places: (N, 2) int64 line and column of each annotation.
-        crowds: image id of each box that marks a crowd and was left out.
+        crowds: image id of each crowd box; they are not among the boxes.
         problems: all that is wrong; such records are in none of the above.
     """
 
     file: str
-    images: dict[int, CocoImage] = field(default_factory=dict)
-    categories: dict[int, tuple[str, Place]] = field(default_factory=dict)
-    boxes_xyxy: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))
-    image_ids: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    category_ids: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    places: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
-    crowds: list[int] = field(default_factory=list)
+    images: dict[int | str, CocoImage] = field(default_factory=dict)
+    categories: dict[int | str, tuple[str, Place]] = field(default_factory=dict)
+    boxes_xyxy: Floats = field(default_factory=lambda: np.empty((0, 4)))
+    image: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    category: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    places: Ints = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    crowds: list[int | str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
-def read_coco(path: str | Path) -> CocoFile:
-    """Read a COCO file; every mistake in it is returned with line and column of its record.
+@dataclass(slots=True)
+class CocoTruth:
+    """Annotations to score against: crowds are among the boxes, and ids of annotations are not used.
 
-    Rules: ``bad-json``, ``missing-key``, ``duplicate-key``, ``bad-record``, ``duplicate-id``, ``bad-box``,
-    ``no-class-name``, ``unknown-image``, ``unknown-category``.
+    Args:
+        coco: images, categories, boxes and problems; corners are float sums of what is written.
+        sizes_wh: (N, 2) width and height as written.
+        area: (N,) square pixels as written, else width times height.
+        crowd: (N,) ``iscrowd``.
+        difficult: (N,) ``difficult``.
+    """
+
+    coco: CocoFile
+    sizes_wh: Floats
+    area: Floats
+    crowd: npt.NDArray[np.bool_]
+    difficult: npt.NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class CocoResults:
+    """Predictions in the order of their file.
+
+    Args:
+        boxes_xyxy: (K, 4) float64 corners in pixels.
+        sizes_wh: (K, 2) width and height as written.
+        scores: (K,).
+        image: (K,) position among the images of the truth.
+        category: (K,) position among its categories.
+        problems: all that is wrong; such records are in none of the above.
+    """
+
+    boxes_xyxy: Floats
+    sizes_wh: Floats
+    scores: Floats
+    image: Ints
+    category: Ints
+    problems: list[Problem]
+
+
+def read_coco(path: str | Path) -> CocoFile:
+    """Read a COCO file to import: ids are whole numbers, those of annotations unique, images have a file name.
 
     Args:
         path: the JSON file.
@@ -106,184 +161,190 @@ def read_coco(path: str | Path) -> CocoFile:
     ...     read_coco(file).boxes_xyxy.tolist()
     [[1.0, 2.0, 4.0, 6.0]]
     """
-    return _Reader(str(path)).read()
+    frame = _Frame(str(path), WHOLE, named=("file_name", "name"))
+    boxes = _Boxes("annotation", frame.problems)
+    crowds: list[int | str] = []
+    annotation_ids: set[int] = set()
+
+    def take(record: Record) -> None:
+        value, place = record.value, Place(record.line, record.column)
+        is_crowd = isinstance(value, dict) and value.get("iscrowd") == 1
+        keys = {"id": WHOLE, "image_id": WHOLE, "category_id": WHOLE, **({} if is_crowd else {"bbox": BOX})}
+        if not frame.problems.check(record, "annotation", keys):
+            return
+        if value["id"] in annotation_ids:
+            frame.problems.add(place, "duplicate-id", f"annotation id {value['id']} is used before")
+            return
+        annotation_ids.add(value["id"])
+        if is_crowd:
+            crowds.append(value["image_id"])
+        else:
+            boxes.add(value, place, corners_of(value["bbox"], record.text))
+
+    whole = frame.read(take)
+    boxes_xyxy, image, category, places = boxes.finish(frame.images, frame.categories, whole=whole)
+    return CocoFile(
+        str(path), frame.images, frame.categories, boxes_xyxy, image, category, places, crowds, frame.problems.all
+    )
 
 
-class _Reader:
-    """Gathers a :class:`CocoFile` record by record; columns, since there may be a million boxes."""
+def read_coco_names(path: str | Path) -> CocoFile:
+    """Read images and categories of a COCO file, and no boxes; ids are whole numbers or text.
 
-    def __init__(self, file: str) -> None:
-        self.coco = CocoFile(file)
-        self.boxes_xyxy = array("d")
-        self.columns = array("q")  # annotation id, image id, category id, line, column: five a box
-        self.annotation_ids: set[int] = set()
+    Raises:
+        DataError: the file cannot be opened or is not UTF-8 text.
+    """
+    frame = _Frame(str(path), ID, named=("file_name", "name"))
+    frame.read(None)
+    return CocoFile(str(path), frame.images, frame.categories, problems=frame.problems.all)
 
-    def read(self) -> CocoFile:
-        takers = {"images": self._image, "annotations": self._annotation, "categories": self._category}
-        broken = read_record_lists(self.coco.file, takers)
-        self.coco.problems.extend(broken)
-        self._finish(whole=not broken)
-        return self.coco
 
-    def _problem(self, place: Place, rule: str, message: str, image: str = "") -> None:
-        self.coco.problems.append(Problem(self.coco.file, *place, rule, message, image))
+def read_coco_truth(path: str | Path) -> CocoTruth:
+    """Read a COCO file to score against: ids are whole numbers or text, file names and class names not needed.
 
-    def _usable(self, record: Record, what: str, keys: Mapping[str, type]) -> bool:
-        """Whether the record is an object with these keys and types; ids fit 64 bits."""
-        place, value = Place(record.line, record.column), record.value
-        if not isinstance(value, dict):
-            self._problem(place, "bad-record", f"expected an object in the list of {what}s, found {_shown(value)}")
-            return False
-        name = f"{what} {_shown(value['id'])}" if "id" in value else f"{what} without id"
-        missing = [key for key in keys if key not in value]
-        if missing:
-            self._problem(place, "missing-key", f"{name} has no {' and no '.join(map(repr, missing))}")
-            return False
-        wrong = [key for key, kind in keys.items() if not _is(value[key], kind)]
-        for key in wrong:
-            wanted = {int: "a whole number", str: "text", list: "a list"}[keys[key]]
-            rule = "bad-box" if key == "bbox" else "bad-record"
-            self._problem(place, rule, f"{name}: {key!r} should be {wanted}, found {_shown(value[key])}")
-        return not wrong
+    A category without a name is called by its id.
+
+    Raises:
+        DataError: the file cannot be opened or is not UTF-8 text.
+    """
+    frame = _Frame(str(path), ID, named=())
+    boxes = _Boxes("annotation", frame.problems)
+    keys = {"image_id": ID, "category_id": ID, "bbox": BOX}
+    optional = {"area": AREA, "iscrowd": FLAG, "difficult": FLAG}
+
+    def take(record: Record) -> None:
+        if frame.problems.check(record, "annotation", keys, optional):
+            value = record.value
+            area = value.get("area", value["bbox"][2] * value["bbox"][3])
+            row = [*value["bbox"], area, value.get("iscrowd", 0), value.get("difficult", 0)]
+            boxes.add(value, Place(record.line, record.column), row)
+
+    whole = frame.read(take)
+    rows, image, category, places = boxes.finish(frame.images, frame.categories, whole=whole, width=7)
+    coco = CocoFile(
+        str(path), frame.images, frame.categories, _corners(rows), image, category, places, [], frame.problems.all
+    )
+    return CocoTruth(coco, rows[:, 2:4], rows[:, 4], rows[:, 5] == 1, rows[:, 6] == 1)
+
+
+def read_coco_results(path: str | Path, truth: CocoFile) -> CocoResults:
+    """Read a list of results, or an object that holds this list under ``annotations``.
+
+    Args:
+        path: the JSON file.
+        truth: whose images and categories the ids are of; ``139`` and ``"139"`` are the same id.
+
+    Raises:
+        DataError: the file cannot be opened or is not UTF-8 text.
+    """
+    problems = Problems(str(path))
+    boxes = _Boxes("prediction", problems)
+    keys = {"image_id": ID, "category_id": ID, "bbox": BOX, "score": SCORE}
+
+    def take(record: Record) -> None:
+        if problems.check(record, "prediction", keys):
+            boxes.add(record.value, Place(record.line, record.column), [*record.value["bbox"], record.value["score"]])
+
+    broken = read_records(path, "annotations", take)
+    problems.all += broken
+    rows, image, category, _ = boxes.finish(truth.images, truth.categories, whole=not broken, width=5)
+    return CocoResults(_corners(rows), rows[:, 2:4], rows[:, 4], image, category, problems.all)
+
+
+class _Frame:
+    """Images and categories of a file; ``named`` are the keys, of ``file_name`` and ``name``, that must be there."""
+
+    def __init__(self, file: str, ids: Kind, *, named: Sequence[str]) -> None:
+        self.problems = Problems(file)
+        self.images: dict[int | str, CocoImage] = {}
+        self.categories: dict[int | str, tuple[str, Place]] = {}
+        self._ids, self._named = ids, named
+        self._seen: dict[tuple[str, object], Place] = {}
+
+    def read(self, annotation: Taker | None) -> bool:
+        """Read the lists, annotations if they are wanted; whether the file could be read to its end."""
+        takers: dict[str, Taker] = {"images": self._image, "categories": self._category}
+        if annotation is not None:
+            takers["annotations"] = annotation
+        broken = read_record_lists(self.problems.file, takers)
+        self.problems.all += broken
+        return not broken
+
+    def _usable(self, record: Record, what: str, name: str) -> bool:
+        text = {name: TEXT}
+        needed, optional = (text, {}) if name in self._named else ({}, text)
+        return self.problems.check(record, what, {"id": self._ids, **needed}, optional)
 
     def _image(self, record: Record) -> None:
-        if not self._usable(record, "image", {"id": int, "file_name": str}):
+        if not self._usable(record, "image", "file_name"):
             return
         value, place = record.value, Place(record.line, record.column)
-        first = self.coco.images.get(value["id"])
-        if first is not None:
-            self._problem(place, "duplicate-id", f"image id {value['id']} is already on {_at(first.place)}")
-        elif not value["file_name"].strip():
-            self._problem(place, "bad-record", f"image {value['id']}: 'file_name' is blank")
-        else:
-            width, height = value.get("width"), value.get("height")
-            size = (width, height) if _is(width, int) and _is(height, int) else (0, 0)
-            self.coco.images[value["id"]] = CocoImage(value["file_name"], size, place)
+        file_name = value.get("file_name", "")
+        if "file_name" in value and not file_name.strip():
+            self.problems.add(place, "bad-record", f"image {shown(value['id'])}: 'file_name' is blank")
+        elif self._is_new("image id", normal_id(value["id"]), place):
+            size = value.get("width"), value.get("height")
+            self.images[value["id"]] = CocoImage(file_name, size if all(map(WHOLE.fits, size)) else (0, 0), place)
 
     def _category(self, record: Record) -> None:
-        if not self._usable(record, "category", {"id": int, "name": str}):
+        if not self._usable(record, "category", "name"):
             return
-        number, name, place = record.value["id"], record.value["name"].strip(), Place(record.line, record.column)
-        same = {other: at for other, at in self.coco.categories.values()}
-        if number in self.coco.categories:
-            first = self.coco.categories[number][1]
-            self._problem(place, "duplicate-id", f"category id {number} is already on {_at(first)}")
-        elif not name or "\n" in name or "\r" in name:
-            self._problem(place, "no-class-name", f"category {number}: 'name' should be one line of text")
-        elif name in same:
-            self._problem(place, "duplicate-id", f"category name {name!r} is already on {_at(same[name])}")
-        else:
-            self.coco.categories[number] = (name, place)
+        number, place = record.value["id"], Place(record.line, record.column)
+        name = record.value.get("name", str(number)).strip()
+        if not name or "\n" in name or "\r" in name:
+            self.problems.add(place, "no-class-name", f"category {shown(number)}: 'name' should be one line of text")
+        elif self._is_new("category id", normal_id(number), place) and self._is_new("category name", name, place):
+            self.categories[number] = (name, place)
 
-    def _annotation(self, record: Record) -> None:
-        keys = {"id": int, "image_id": int, "category_id": int, "bbox": list}
-        value = record.value
-        if isinstance(value, dict) and value.get("iscrowd") == 1:
-            keys.pop("bbox")
-        if not self._usable(record, "annotation", keys):
-            return
-        number, place = value["id"], Place(record.line, record.column)
-        if number in self.annotation_ids:
-            self._problem(place, "duplicate-id", f"annotation id {number} is used before")
-            return
-        self.annotation_ids.add(number)
-        if value.get("iscrowd") == 1:
-            self.coco.crowds.append(value["image_id"])
-            return
-        reason = _why_no_box(value["bbox"])
-        if reason:
-            self._problem(place, "bad-box", f"annotation {number}: {reason}; expected x,y,width,height")
-            return
-        self.boxes_xyxy.extend(corners_of(value["bbox"], record.text))
-        self.columns.extend((number, value["image_id"], value["category_id"], *place))
+    def _is_new(self, what: str, value: object, place: Place) -> bool:
+        first = self._seen.setdefault((what, value), place)
+        if first is not place:
+            self.problems.add(place, "duplicate-id", f"{what} {shown(value)} is already on {first}")
+        return first is place
 
-    def _finish(self, *, whole: bool) -> None:
-        """Boxes as arrays; those of unknown images and categories are named, if the lists were read to the end."""
-        columns = np.array(self.columns, np.int64).reshape(-1, 5)
-        boxes = np.array(self.boxes_xyxy, np.float64).reshape(-1, 4)
+
+class _Boxes:
+    """Boxes as columns, since there may be millions; ids are looked up at the end, as lists come in any order."""
+
+    def __init__(self, what: str, problems: Problems) -> None:
+        self._what, self._problems = what, problems
+        self._values = array("d")
+        self._columns = array("q")  # number of the image id, of the category id, line, column: four a box
+        self._numbers: dict[int | str | None, int] = {}
+
+    def add(self, record: Mapping[str, Any], place: Place, values: Sequence[float]) -> None:
+        """Add a box: the ids of its record, and the numbers to keep."""
+        self._values.extend(values)
+        ids = (normal_id(record[key]) for key in ("image_id", "category_id"))
+        self._columns.extend((*(self._numbers.setdefault(key, len(self._numbers)) for key in ids), *place))
+
+    def finish(
+        self, images: Iterable[int | str], categories: Iterable[int | str], *, whole: bool, width: int = 4
+    ) -> tuple[Floats, Ints, Ints, Ints]:
+        """Values, image and category positions, and places of the boxes whose ids are known.
+
+        Args:
+            images: ids by position.
+            categories: ids by position.
+            whole: the others are problems; not so when the list of ids is cut off.
+            width: numbers kept of each box.
+        """
+        columns = np.array(self._columns, np.int64).reshape(-1, 4)
         known = np.ones(len(columns), bool)
-        for rule, what, column, ids in (
-            ("unknown-image", "image", 1, self.coco.images),
-            ("unknown-category", "category", 2, self.coco.categories),
-        ):
-            bad = ~np.isin(columns[:, column], np.fromiter(ids, np.int64, len(ids)))
-            known &= ~bad
-            for number, *others, line, column_at in columns[bad].tolist() if whole else ():
-                message = f"annotation {number}: there is no {what} with id {others[column - 1]}"
-                self._problem(Place(line, column_at), rule, message)
-        self.coco.boxes_xyxy = boxes[known]
-        self.coco.image_ids, self.coco.category_ids = columns[known, 1], columns[known, 2]
-        self.coco.places = columns[known, 3:]
+        positions = []
+        for what, column, ids in (("image", 0, images), ("category", 1, categories)):
+            position_of = {normal_id(key): position for position, key in enumerate(ids)}
+            of_number = np.array([position_of.get(key, -1) for key in self._numbers], np.int64)
+            positions.append(of_number[columns[:, column]])
+            unknown = positions[-1] < 0
+            known &= ~unknown
+            names = list(self._numbers)
+            for number, line, at in columns[unknown][:, [column, 2, 3]].tolist() if whole else ():
+                message = f"{self._what}: no {what} has the id {shown(names[number])}"
+                self._problems.add(Place(line, at), f"unknown-{what}", message)
+        values = np.array(self._values, np.float64).reshape(-1, width)
+        return values[known], positions[0][known], positions[1][known], columns[known, 2:]
 
 
-def _is(value: Any, kind: type) -> bool:
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool) and -ID_LIMIT <= value < ID_LIMIT
-    return isinstance(value, kind)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _at(place: Place) -> str:
-    return f"line {place.line}, column {place.column}"
-
-
-def _why_no_box(bbox: list[Any]) -> str:
-    if len(bbox) != 4:
-        return f"'bbox' has {len(bbox)} values"
-    for value in bbox:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"{_shown(value)} in 'bbox' is not a number"
-        if not abs(value) <= 1e300 or not math.isfinite(value):
-            return f"{_shown(value)} in 'bbox' is too large or not a number"
-    return f"'bbox' has the negative size {bbox[2]:g} x {bbox[3]:g}" if bbox[2] < 0 or bbox[3] < 0 else ""
-
-
-def corners_of(bbox: Sequence[float], text: str) -> tuple[float, float, float, float]:
-    """Corners of a box, added as the decimals that are written: 240.54 and 57.75 make 298.29.
-
-    The sum of the two floats is 298.28999999999996; and what :func:`bbox_text` wrote is read back to the last bit.
-
-    Args:
-        bbox: x, y, width, height as decoded.
-        text: the JSON of the record that holds it.
-
-    Returns:
-        x1, y1, x2, y2.
-
-    >>> corners_of([240.54, 2, 57.75, 3], '{"bbox": [240.54, 2, 57.75, 3]}')
-    (240.54, 2.0, 298.29, 5.0)
-    """
-    match = _BBOX.search(text)
-    written = match[1].split(",") if match else []
-    if list(map(float, written)) != list(bbox):  # an escaped key, or one of another object inside
-        written = list(map(repr, bbox))
-    x, y, width, height = (Decimal(number.strip()) for number in written)
-    return float(x), float(y), float(_EXACT.add(x, width)), float(_EXACT.add(y, height))
-
-
-def bbox_text(box_xyxy: Sequence[float]) -> str:
-    """The ``bbox`` of a box, sizes as exact decimals so that :func:`corners_of` returns the same corners.
-
-    Args:
-        box_xyxy: x1, y1, x2, y2.
-
-    Returns:
-        JSON.
-
-    >>> bbox_text([0.1, 0, 0.7, 12.5])
-    '[0.1, 0, 0.6, 12.5]'
-    """
-    x1, y1, x2, y2 = (Decimal(repr(value)) for value in map(float, box_xyxy))
-    numbers = x1, y1, _EXACT.subtract(x2, x1), _EXACT.subtract(y2, y1)
-    return f"[{', '.join(map(_decimal_text, numbers))}]"
-
-
-def _decimal_text(value: Decimal) -> str:
-    if not value:
-        return "0"  # not -0 and not 0E-17
-    short = value.normalize(_EXACT)
-    return f"{short:f}" if -20 < short.adjusted() < 20 else str(short)
+def _corners(rows: Floats) -> Floats:
+    return np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)

@@ -1,8 +1,8 @@
 """Large JSON files read record by record, each with the line and column where it starts.
 
 The decoder of the standard library can start anywhere in a text and says where it stopped.  So the lists at the top
-of a COCO file are walked here, and each of their records is decoded there, in C: about the time of ``json.load``, and
-only one record at a time as Python objects.
+of a COCO file are walked here, and each of their records is decoded by that decoder, in C: about the time of
+``json.load``, with only one record at a time as Python objects.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from yolopipe.errors import DataError, Problem
 
-__all__ = ["Record", "read_record_lists"]
+__all__ = ["Record", "Taker", "read_record_lists", "read_records"]
 
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _DECODE = json.JSONDecoder().raw_decode
@@ -41,7 +41,7 @@ Taker = Callable[[Record], None]
 
 
 def read_record_lists(path: str | Path, takers: Mapping[str, Taker]) -> list[Problem]:
-    """Hand every record of some lists of a JSON object to whoever takes them, in the order of the file.
+    """Call a function with every record of some lists of a JSON object, in the order of the file.
 
     Args:
         path: a JSON file whose top is an object.
@@ -62,18 +62,53 @@ def read_record_lists(path: str | Path, takers: Mapping[str, Taker]) -> list[Pro
     Record(value={'id': 2}, line=2, column=3, text='{"id": 2}')
     []
     """
+    return _read(path, takers, _Walk.object)
+
+
+def read_records(path: str | Path, key: str, taker: Taker) -> list[Problem]:
+    """Call a function with every record of a JSON list, or of the list under ``key`` of a JSON object.
+
+    Args:
+        path: a JSON file.
+        key: of the list, if the top is an object.
+        taker: called with each record, in the order of the file.
+
+    Returns:
+        See :func:`read_record_lists`.
+
+    Raises:
+        DataError: the file cannot be opened or is not UTF-8 text.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "a.json"
+    ...     _ = file.write_text('[1, 2]')
+    ...     read_records(file, "annotations", print)
+    Record(value=1, line=1, column=2, text='1')
+    Record(value=2, line=1, column=5, text='2')
+    []
+    """
+    return _read(path, {key: taker}, _Walk.list_or_object)
+
+
+def _read(path: str | Path, takers: Mapping[str, Taker], how: Callable[[_Walk], None]) -> list[Problem]:
     walk = _Walk(_read_text(path), takers)
     try:
-        walk.object()
+        how(walk)
     except json.JSONDecodeError as error:
-        return [Problem(str(path), error.lineno, error.colno, "bad-json", f"not JSON: {error.msg}")]
+        return [Problem(str(path), error.lineno, error.colno, "bad-json", _reason(error))]
     except (RecursionError, ValueError) as error:  # a thousand brackets, a number of 5,000 digits
         return [Problem(str(path), walk.line, walk.column, "bad-json", f"cannot be read: {error}")]
-    found = [Problem(str(path), 0, 0, "missing-key", f"no list {key!r}") for key in takers if key not in walk.seen]
+    missing = [key for key in takers if key not in walk.seen]
+    found = [Problem(str(path), 0, 0, "missing-key", f"expected a list {key!r}, found none") for key in missing]
     return found + [
-        Problem(str(path), line, column, "duplicate-key", f"{key!r} stands here a second time")
+        Problem(str(path), line, column, "duplicate-key", f"a second {key!r}; expected one")
         for key, line, column in walk.repeated
     ]
+
+
+def _reason(error: json.JSONDecodeError) -> str:
+    return error.msg if error.msg.startswith("expected") else f"not JSON: {error.msg}"
 
 
 def _read_text(path: str | Path) -> str:
@@ -89,7 +124,7 @@ def _read_text(path: str | Path) -> str:
 
 
 class _Walk:
-    """A place in the text, and how to move on from it."""
+    """A position in the text, and the steps from it."""
 
     def __init__(self, text: str, takers: Mapping[str, Taker]) -> None:
         self.text = text
@@ -118,12 +153,25 @@ class _Walk:
             if taker is None:
                 self._value()
             else:
-                self._list(key, taker)
-        if self._blanks() != "":
-            raise json.JSONDecodeError("something follows the end", self.text, self.at)
+                self._list(f"expected a list for {key!r}: [", taker)
+        self._end()
 
-    def _list(self, key: str, taker: Taker) -> None:
-        self._expect("[", f"expected a list for {key!r}: [")
+    def list_or_object(self) -> None:
+        """A list of records for the only taker, or an object that holds the list; the end of the text must follow."""
+        if self._blanks() == "{":
+            self.object()
+            return
+        ((key, taker),) = self.takers.items()
+        self.seen.add(key)
+        self._list(f"expected a list of records: [, or an object with a list {key!r}: {{", taker)
+        self._end()
+
+    def _end(self) -> None:
+        if self._blanks() != "":
+            raise json.JSONDecodeError("expected the end of the file", self.text, self.at)
+
+    def _list(self, message: str, taker: Taker) -> None:
+        self._expect("[", message)
         first = True
         while not self._ends("]", first=first):
             first = False

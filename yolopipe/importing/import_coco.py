@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def _split_name(file: Path) -> str:
 
 def _names(cocos: Mapping[str, CocoFile]) -> tuple[str, ...]:
     """All names in the order of their ids; where files differ, the first counts."""
-    ids: dict[str, int] = {}
+    ids: dict[str, Any] = {}
     for coco in cocos.values():
         for number, (name, _) in coco.categories.items():
             ids.setdefault(name, number)
@@ -129,11 +130,8 @@ def _find(file_name: str, folders: Sequence[Path]) -> Path:
 
 def _split(coco: CocoFile, names: Sequence[str], folders: Sequence[Path]) -> SourceSplit:
     number = {name: index for index, name in enumerate(names)}
-    rows = np.array(list(coco.images), np.int64)
-    by_id = np.argsort(rows)
-    image = by_id[np.searchsorted(rows[by_id], coco.image_ids)] if len(rows) else np.empty(0, np.int64)
-    order = np.argsort(image, kind="stable")
-    labels = [number[coco.categories[category][0]] for category in coco.category_ids[order].tolist()]
+    order = np.argsort(coco.image, kind="stable")
+    label_of = np.array([number[name] for name, _ in coco.categories.values()], np.int64)
     sources = [
         SourceImage(shown_path(_find(entry.file_name, folders)), coco.file, entry.place.line, entry.size_wh)
         for entry in coco.images.values()
@@ -143,5 +141,10 @@ def _split(coco: CocoFile, names: Sequence[str], folders: Sequence[Path]) -> Sou
         Counted("crowd_boxes_left_out", len(coco.crowds), f"crowd boxes left out (in {len(crowded):,} images)"),
     ]
     return SourceSplit(
-        sources, coco.boxes_xyxy[order], np.array(labels, np.int64), image[order], coco.places[order], counted
+        sources,
+        coco.boxes_xyxy[order],
+        label_of[coco.category[order]],
+        coco.image[order],
+        coco.places[order],
+        counted,
     )
