@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 from ruamel.yaml import YAML
@@ -112,6 +113,27 @@ def test_layers(repo):
             assert not roots & {"os", "pathlib", "pandas", "pyarrow", "tensorflow", "keras"}, where
         if where.startswith("model/"):
             assert "tensorflow" not in roots, where
+
+
+def stray_strings(tree):
+    """Lines of strings that document nothing: neither first in a body nor directly below an assignment."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", [])
+        for before, after in pairwise(body if isinstance(body, list) else []):  # a lambda's body is no list
+            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                documents = isinstance(before, ast.Assign | ast.AnnAssign) and after.lineno == before.end_lineno + 1
+                if not documents:
+                    yield after.lineno
+
+
+def test_every_docstring_belongs_to_a_name(repo):
+    assert list(stray_strings(ast.parse('A = {}\n"""Of A."""\n\nB = 1\n\n"""Of nothing."""\n'))) == [6]
+    found = [
+        f"{path.relative_to(repo)}:{line}"
+        for path in sorted((repo / "yolopipe").rglob("*.py"))
+        for line in stray_strings(ast.parse(path.read_text()))
+    ]
+    assert found == []
 
 
 FLOORS = (

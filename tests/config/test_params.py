@@ -90,6 +90,26 @@ def test_mistakes_are_named_with_line_and_column(tmp_path, text, sentence):
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [(".inf", "inf"), ("-.inf", "-inf"), (".nan", "nan"), ("1.0e400", "inf"), ("1" + "0" * 400, "1")],
+)
+def test_every_number_is_finite_and_fits_64_bits(tmp_path, text, shown):
+    keys = [
+        (section, key)
+        for section, field in Config.model_fields.items()
+        for key, value in getattr(field.annotation, "model_fields", {}).items()
+        if value.annotation in (int, float)
+    ]
+    assert {("train", "warmup_epochs"), ("train", "epochs"), ("sample", "seed")} <= set(keys)
+    for section, key in keys:
+        with pytest.raises(ConfigError) as caught:
+            load(tmp_path, f"{DATA}{section}:\n  {key}: {text}\n")
+        mistake = str(caught.value).splitlines()[0]
+        assert mistake.startswith(f"{tmp_path / 'params.yaml'}:7:{len(key) + 5}: `{section}.{key}`")
+        assert shown in mistake.split("got ")[1] or "inf" in mistake
+
+
+@pytest.mark.parametrize(
     ("text", "sizes"),
     [("416", (416,)), ("416.0", (416,)), ("[416]", (416,)), ("\n    - 608\n    - 320\n    - 416", (320, 416, 608))],
 )

@@ -167,13 +167,51 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
         assert caught.value.rule == rule
 
 
+def damaged_at(kind: str, at: int, noise: bytes) -> bytes:
+    whole = encode(Image.fromarray(SMOOTH), kind)
+    return whole[:at] + noise + whole[at + len(noise) :]
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "noise"),
+    [
+        ("JPEG", 4, b"\xff\xff"),  # length of the first segment: past the end of the file
+        ("JPEG", 20, bytes(600)),  # no frame header: Pillow reads on to the end
+        ("PNG", 8, bytes(50)),
+        ("PNG", 16, b"\x7f"),  # the checksum of IHDR
+        ("WEBP", 12, b"JUNK"),
+        ("BMP", 14, b"\x07\0\0\0"),  # length of the second header
+        ("TIFF", 8, b"\0\0"),  # no entries
+    ],
+)
+def test_a_broken_header_of_a_whole_file_is_not_called_truncated(
+    kind: str, at: int, noise: bytes, tmp_path: Path
+) -> None:
+    damaged = damaged_at(kind, at, noise)
+    assert len(damaged) == len(encode(Image.fromarray(SMOOTH), kind))
+    assert rule_of(damaged, tmp_path) == "broken-header"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_cut_inside_its_header_is_truncated(kind: str, tmp_path: Path) -> None:
+    for length in (16, 20, 24, 30):
+        assert rule_of(encode(Image.fromarray(SMOOTH), kind)[:length], tmp_path) == "truncated-image", length
+
+
+def test_decoding_names_the_rule_that_the_header_has(tmp_path: Path) -> None:
+    png = damaged_at("PNG", 8, bytes(50))
+    for content, rule in ((png, "broken-header"), (png[:60], "broken-header"), (png[:12], "truncated-image")):
+        assert rule_of(content, tmp_path) == rule
+        with pytest.raises(ImageError) as caught:
+            decode_image(content)
+        assert caught.value.rule == rule
+
+
 @settings(max_examples=60)  # a damaged size may cost a large allocation
 @given(st.sampled_from(FORMATS), st.binary(max_size=8), st.integers(0, 60))
 def test_damaged_headers_raise_image_errors_only(kind: str, noise: bytes, at: int) -> None:
-    whole = encode(Image.fromarray(SMOOTH), kind)
-    damaged = whole[:at] + noise + whole[at + len(noise) :]
     try:
-        pixels = decode_image(damaged)
+        pixels = decode_image(damaged_at(kind, at, noise))
     except ImageError:
         return
     assert pixels.shape[2] == 3

@@ -6,6 +6,7 @@ exactly those (held by a test), so that a changed value re-runs the stages that 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -58,18 +59,23 @@ def _whole_number(value: Any) -> Any:
 def _number(value: Any) -> Any:
     """A whole number is a number too; text never is (strict mode), not even ``"1e-4"``."""
     _no_bool(value)
-    return float(value) if isinstance(value, int) else value
+    try:
+        return float(value) if isinstance(value, int) else value
+    except OverflowError:  # hundreds of digits
+        return math.inf
 
 
-Int = Annotated[int, BeforeValidator(_whole_number)]
+MOST_EPOCHS = 1_000_000
+
+Int = Annotated[int, BeforeValidator(_whole_number), Field(lt=2**63)]
 Float = Annotated[float, BeforeValidator(_number)]
 Probability = Annotated[Float, Field(ge=0.0, le=1.0)]
 
 
 class Section(BaseModel):
-    """One block of ``params.yaml``: unknown keys and wrong types are refused, values never change."""
+    """One block of ``params.yaml``: unknown keys, wrong types and non-finite numbers are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Data(Section):
@@ -203,9 +209,9 @@ class Model(Section):
 class Train(Section):
     """Optimisation (notes 1.3 and 1.4)."""
 
-    epochs: Int = Field(50, ge=1)
+    epochs: Int = Field(50, ge=1, le=MOST_EPOCHS)
     batch_size: Int = Field(8, ge=1)
-    warmup_epochs: Float = Field(2.0, ge=0.0)
+    warmup_epochs: Float = Field(2.0, ge=0.0, le=MOST_EPOCHS)
     lr_init: Float = Field(1e-3, gt=0.0)
     lr_end: Float = Field(1e-6, ge=0.0)
     ignore_threshold: Probability = 0.5
@@ -269,7 +275,7 @@ class Config(Section):
     4
     """
 
-    seed: Int = Field(42, ge=0, lt=2**63)
+    seed: Int = Field(42, ge=0)
     data: Data
     sample: Sample = Sample()
     parse: Parse = Parse()

@@ -126,5 +126,9 @@ def _sentence(error: Any) -> str:
         return f"`{name}` is missing"
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    shown = "" if isinstance(value, dict) else f", got {value!r}"
+    shown = "" if isinstance(value, dict) else f", got {_shortened(repr(value))}"
     return f"`{name}`: {message}{shown}" if name else message
+
+
+def _shortened(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else f"{text[: most - 20]} ... ({len(text):,} characters)"

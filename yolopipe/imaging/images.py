@@ -1,12 +1,13 @@
-"""One image file: what its header says without decoding a pixel, and its pixels as every stage sees them.
+"""One image file: its header, read without decoding a pixel, and its pixels as every stage sees them.
 
-Size and pixels are those a person sees: EXIF orientation applied.  It is read once, here, recorded, and applied by
-exactly that number ever after, so that no decoder's own idea of it can move a box (cv2 turns by default, Pillow and
-TensorFlow do not).
+Size and pixels are those a person sees: EXIF orientation applied.  The orientation is read once, here, recorded in
+the table, and later applied by exactly that number, so that no decoder's own default can move a box (cv2 turns by
+default, Pillow and TensorFlow do not).
 """
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Callable
@@ -37,7 +38,7 @@ MAX_PIXELS = 2**30
 """OpenCV decodes no more than this; a larger image is reported, not tried."""
 
 # The plug-in classes are called directly, not through Image.open: no decompression-bomb warning or error for a large
-# photograph (nothing is decoded here), no probing of forty formats, and nobody's Pillow settings are touched.
+# photograph (nothing is decoded here), no probing of forty formats, and Pillow's global settings stay as they are.
 _READERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -51,7 +52,7 @@ _END_MARKERS = {"JPEG": "end marker (FF D9)", "PNG": "last chunk (IEND)"}
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What is known of an image before it is decoded.
+    """Size, orientation and format of an image, known before it is decoded.
 
     Args:
         width: pixels, EXIF orientation applied.
@@ -68,20 +69,20 @@ class ImageHeader:
 
 
 def read_header(path: str | Path, *, folder: str | Path = "") -> ImageHeader:
-    """Read size and orientation of an image, and make sure that the file is whole, without decoding it.
+    """Read size and orientation of an image, and check that the file is complete, without decoding it.
 
-    A JPEG must have its end marker, a PNG its last chunk, the others the bytes their headers promise.  Some 30 µs
-    a warm file, whatever the size of the picture.
+    A JPEG must have its end marker, a PNG its last chunk, the others the number of bytes given in their headers.
 
     Args:
         path: the image file.
-        folder: where a relative path starts, if not here; messages name ``path`` alone.
+        folder: where a relative path starts, if not the working folder; messages name ``path`` alone.
 
     Returns:
         The header.
 
     Raises:
-        ImageError: rule ``missing-image``, ``not-an-image``, ``truncated-image`` or ``unsupported-image``.
+        ImageError: rule ``missing-image``, ``not-an-image`` (another kind of file), ``truncated-image`` (the file is
+            cut short), ``broken-header`` (it is not, but its header cannot be read) or ``unsupported-image``.
 
     >>> import tempfile, cv2
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -91,13 +92,17 @@ def read_header(path: str | Path, *, folder: str | Path = "") -> ImageHeader:
     ImageHeader(width=30, height=20, orientation=1, format='PNG')
     """
     with _open(path, folder) as file:
-        kind = _kind(file.read(16), str(path))
-        file.seek(0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow on odd EXIF; a wrong header is an error below
-            image = _parse_header(file, kind, str(path))
-        _check_whole(file, kind, image, str(path))
-    return _checked(image, kind, str(path))
+        return _read_header(file, str(path))
+
+
+def _read_header(file: IO[bytes], name: str) -> ImageHeader:
+    kind = _kind(file.read(16), name)
+    file.seek(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow on odd EXIF; a wrong header is an error below
+        image = _parse_header(file, kind, name)
+    _check_complete(file, kind, image, name)
+    return _checked(image, kind, name)
 
 
 def _open(path: str | Path, folder: str | Path) -> IO[bytes]:
@@ -119,7 +124,7 @@ def _kind(head: bytes, name: str) -> str:
     if kind is not None:
         raise ImageError("unsupported-image", f"{name} is a {kind} file; save it as one of {', '.join(_READERS)}")
     seen = f"it starts with {head[:8]!r}" if head else "the file is empty"
-    raise ImageError("not-an-image", f"{name} is no image of a known format ({seen})")
+    raise ImageError("not-an-image", f"{name} is not an image in a supported format ({seen})")
 
 
 def _parse_header(file: IO[bytes], kind: str, name: str) -> ImageFile.ImageFile:
@@ -128,7 +133,19 @@ def _parse_header(file: IO[bytes], kind: str, name: str) -> ImageFile.ImageFile:
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises SyntaxError, struct.error, KeyError, ... on broken headers
-        raise ImageError("truncated-image", f"{name}: the {kind} header is broken ({error})") from None
+        if _ends_in_header(file, kind):
+            raise _cut_short(name, f"it ends inside the {kind} header", file) from None
+        raise ImageError("broken-header", f"{name}: the {kind} header cannot be read ({error})") from None
+
+
+def _ends_in_header(file: IO[bytes], kind: str) -> bool:
+    """Whether a header could not be read because the file ends too early; ``file`` stands where reading failed."""
+    at = file.tell()
+    size = file.seek(0, 2)
+    file.seek(0)
+    if kind == "WebP":  # Pillow reads it whole, wherever the error is
+        return size < _webp_bytes(file.read(12))
+    return at >= size and not (kind in _END_MARKERS and _has_end(kind, file.read()))
 
 
 def _checked(image: ImageFile.ImageFile, kind: str, name: str) -> ImageHeader:
@@ -149,30 +166,38 @@ def _checked(image: ImageFile.ImageFile, kind: str, name: str) -> ImageHeader:
     return ImageHeader(width, height, orientation, kind)
 
 
-def _check_whole(file: IO[bytes], kind: str, image: ImageFile.ImageFile, name: str) -> None:
-    """Raise unless the file has the end that its format promises."""
+def _check_complete(file: IO[bytes], kind: str, image: ImageFile.ImageFile, name: str) -> None:
+    """Raise unless the file has the end, or the length, that its format asks for."""
     size = file.seek(0, 2)
     file.seek(max(0, size - TAIL_BYTES))
     tail = file.read()
     if kind in _END_MARKERS:
-        whole = has_end(kind, tail) or _has_end_inside(kind, file)
+        file.seek(0)
+        complete = has_end(kind, tail) or _has_end(kind, file.read())
         reason = f"the {kind} has no {_END_MARKERS[kind]}"
     else:
         file.seek(0)
-        promised = _promised_bytes(kind, file.read(12), image)
-        whole, reason = size >= promised, f"the {kind} promises {promised:,} bytes"
-    if not whole:
-        raise ImageError("truncated-image", f"{name} is cut short: {reason} ({size:,} bytes are here)")
+        expected = _expected_bytes(kind, file.read(12), image)
+        complete, reason = size >= expected, f"expected {expected:,} bytes from the {kind} header"
+    if not complete:
+        raise _cut_short(name, reason, file)
 
 
-def _has_end_inside(kind: str, file: IO[bytes]) -> bool:
-    file.seek(0)
-    return has_end_inside(kind, file.read())
+def _has_end(kind: str, content: bytes) -> bool:
+    return has_end(kind, content[-TAIL_BYTES:]) or has_end_inside(kind, content)
 
 
-def _promised_bytes(kind: str, head: bytes, image: ImageFile.ImageFile) -> int:
+def _cut_short(name: str, reason: str, file: IO[bytes]) -> ImageError:
+    return ImageError("truncated-image", f"{name} is cut short: {reason}, the file has {file.seek(0, 2):,} bytes")
+
+
+def _webp_bytes(head: bytes) -> int:
+    return 8 + int.from_bytes(head[4:8], "little")
+
+
+def _expected_bytes(kind: str, head: bytes, image: ImageFile.ImageFile) -> int:
     if kind == "WebP":
-        return 8 + int.from_bytes(head[4:8], "little")
+        return _webp_bytes(head)
     if kind == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]
         offsets, lengths = (tags.get(273), tags.get(279)) if 273 in tags else (tags.get(324), tags.get(325))
@@ -209,29 +234,29 @@ def decode_image(encoded: bytes, orientation: int = 1, *, name: str = "image") -
     """Decode an image to the pixels that a person sees.
 
     Grey becomes three equal channels, 16 bits lose their lower eight, alpha is dropped, CMYK is converted without
-    colour profile: as Pillow does it, except that Pillow clips 16-bit grey.  A JPEG whose middle was damaged but
-    which has its end is decoded as libjpeg does it (libjpeg warns on standard error and says no more).
+    colour profile: as Pillow does it, except that Pillow clips 16-bit grey.  A JPEG that is damaged in the middle but
+    has its end is decoded as libjpeg does it, with a warning of libjpeg on standard error and no error.
 
     Args:
         encoded: the whole file.
-        orientation: EXIF 1..8, as :func:`read_header` found it; nothing else is applied.
-        name: what to call the image in an error.
+        orientation: EXIF 1..8, as :func:`read_header` found it; the file's own is ignored.
+        name: of the image, for errors.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        ImageError: cut short, not an image, or of a kind that OpenCV does not know.
+        ImageError: with the rules of :func:`read_header`.
 
     >>> ok, png = cv2.imencode(".png", np.full((2, 3, 3), (255, 0, 0), np.uint8))
     >>> decode_image(png.tobytes(), 6)[0, 0].tolist(), decode_image(png.tobytes(), 6).shape
     ([0, 0, 255], (3, 2, 3))
     """
     kind = _kind(encoded[:16], name)
-    if kind in _END_MARKERS and not has_end(kind, encoded[-TAIL_BYTES:]) and not has_end_inside(kind, encoded):
-        raise ImageError("truncated-image", f"{name} is cut short: the {kind} has no {_END_MARKERS[kind]}")
-    pixels = _imdecode(encoded)
+    ended = kind not in _END_MARKERS or _has_end(kind, encoded)
+    pixels = _imdecode(encoded) if ended else None
     if pixels is None:
+        _read_header(io.BytesIO(encoded), name)  # raises where it knows why
         raise ImageError("unsupported-image", f"{name}: OpenCV cannot decode this {kind} (damaged or unusual)")
     return orient(pixels, orientation)
 
@@ -250,11 +275,11 @@ def _imdecode(encoded: bytes) -> npt.NDArray[np.uint8] | None:
 
 
 def read_bytes(path: str | Path, *, folder: str | Path = "") -> bytes:
-    """Read an image file whole, without looking into it.
+    """The bytes of an image file, unchecked.
 
     Args:
         path: as in the annotation text.
-        folder: where a relative path starts; the working folder by default.
+        folder: where a relative path starts, if not the working folder.
 
     Raises:
         ImageError: rule ``missing-image``, or ``not-an-image`` for a folder.
@@ -273,13 +298,13 @@ def read_image(path: str | Path, orientation: int = 1, *, folder: str | Path = "
     Args:
         path: the image file.
         orientation: EXIF 1..8, as :func:`read_header` found it.
-        folder: where a relative path starts, if not here; messages name ``path`` alone.
+        folder: where a relative path starts, if not the working folder; messages name ``path`` alone.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        ImageError: missing, cut short, not an image, or unsupported.
+        ImageError: with the rules of :func:`read_header`.
 
     >>> read_image("nowhere.jpg")
     Traceback (most recent call last):

@@ -28,8 +28,7 @@ _PADDING: dict[str, int] = {
     "classes": 0,
     **{f"{part}_{stride}": fill for stride in STRIDES for part, fill in (("cell", -1), ("box", 0), ("slots", -1))},
 }
-
-"""Every feature of a batch but the image, and what stands behind the end of a row that has fewer than others."""
+"""Every feature of a batch but the image, and the value that pads rows with fewer entries than the longest."""
 
 _WIDTH = {name: np.dtype(ARRAYS[name]).itemsize * (4 if name == "boxes_xyxy" else 1) for name in _PADDING}
 """Bytes of one box, class, cell or slot."""

@@ -108,7 +108,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         (3, "not-an-image"),
         (4, "not-an-image"),
         (5, "not-an-image"),
-        (6, "truncated-image"),
+        (6, "broken-header"),
     ]
     assert found.usable.tolist() == [n == 1 for n in range(7)]
     assert all(str(folder) not in message for *_, message in found.troubles)

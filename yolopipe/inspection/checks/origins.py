@@ -33,6 +33,7 @@ PARSE_RULES = {
     "missing-image": "unreadable",
     "not-an-image": "unreadable",
     "truncated-image": "unreadable",
+    "broken-header": "unreadable",
     "unsupported-image": "unreadable",
     "outside-images-folder": "unwatched",
 }
