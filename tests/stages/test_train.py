@@ -91,15 +91,20 @@ def test_the_same_seed_gives_the_same_bytes(two_runs: Any) -> None:
     assert first == second
 
 
-def test_a_list_of_sizes_trains_and_scores_at_the_largest(two_runs: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    """Shards with labels for a second size teach bit for bit what shards of the largest size alone do."""
+def test_a_list_of_sizes_trains_and_scores_at_the_largest(
+    two_runs: Any, recorder: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Shards with labels for a second size train bit for bit as shards of the largest size alone do.
+
+    No stage reads a key of params.yaml that ``dvc.yaml`` does not list for it.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     draw(tmp_path)
     for stage in (parse, augment, precompute, train):
-        stage.run(config(input_size=[64, 32]))
+        recorder.run_as_declared(stage, config(input_size=[64, 32]))
     assert {path: sha256_file(path) for path in OUTPUTS} == two_runs[1][0]
-    assert evaluate.run(config(input_size=[64, 32])).report["detections"] >= 0
+    assert recorder.run_as_declared(evaluate, config(input_size=[64, 32])).report["detections"] >= 0
     assert json.loads(paths.MODEL_CARD.read_text())["input_size"] == 64
 
 

@@ -73,7 +73,7 @@ Probability = Annotated[Float, Field(ge=0.0, le=1.0)]
 
 
 class Section(BaseModel):
-    """One block of ``params.yaml``: unknown keys, wrong types and non-finite numbers are refused, values never change."""
+    """One block of ``params.yaml``: only known keys, right types and finite numbers; values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
