@@ -31,12 +31,6 @@ def drawn() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def recorder() -> ModuleType:
-    """The functions of ``tests/recording_config.py``."""
-    return _beside("recording_config")
-
-
-@pytest.fixture(scope="session")
 def shards() -> ModuleType:
     """The functions of ``tests/helpers/shard_builder.py``."""
     return shard_builder

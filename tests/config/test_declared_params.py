@@ -7,19 +7,20 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from tests.helpers.recording_config import recording, run_as_declared, undeclared
 from yolopipe.config.params import Config
 from yolopipe.stages import sample
 
 
 def test_the_sample_reads_what_it_declares(
-    recorder: ModuleType, drawn: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = drawn.make_config(sample={"train_images": 1, "val_images": 1, "size": 32})
-    assert recorder.run_as_declared(sample, config).report
+    assert run_as_declared(sample, config).report
 
 
-def test_the_recording_sees_helpers_and_every_way_to_read(recorder: ModuleType, drawn: ModuleType) -> None:
+def test_the_recording_sees_helpers_and_every_way_to_read(drawn: ModuleType) -> None:
     def helper(config: Config) -> int:
         return config.train.batch_size
 
@@ -32,15 +33,15 @@ def test_the_recording_sees_helpers_and_every_way_to_read(recorder: ModuleType, 
         "seed": lambda config: config.seed,
     }.items():
         seen: set[str] = set()
-        read(recorder.recording(drawn.make_config(), seen))
+        read(recording(drawn.make_config(), seen))
         assert seen == {key}
-        assert recorder.undeclared(seen, "augment") == seen - {"seed"}
+        assert undeclared(seen, "augment") == seen - {"seed"}
     seen = set()
-    dict(recorder.recording(drawn.make_config(), seen).data)
+    dict(recording(drawn.make_config(), seen).data)
     assert seen == {"data.train", "data.val", "data.classes", "data.images"}
 
 
-def test_a_stage_with_a_helper_that_reads_more_is_caught(recorder: ModuleType, drawn: ModuleType) -> None:
+def test_a_stage_with_a_helper_that_reads_more_is_caught(drawn: ModuleType) -> None:
     def helper(config: Config) -> float:
         return config.parse.min_box_px + config.precompute.smallest_size
 
@@ -50,7 +51,7 @@ def test_a_stage_with_a_helper_that_reads_more_is_caught(recorder: ModuleType, d
     config = drawn.make_config()
     parse = SimpleNamespace(__name__="yolopipe.stages.parse", run=helper)
     augment = SimpleNamespace(__name__="yolopipe.stages.augment", run=run)
-    assert recorder.run_as_declared(parse, config) == 65.0
+    assert run_as_declared(parse, config) == 65.0
     with pytest.raises(AssertionError) as caught:
-        recorder.run_as_declared(augment, config)
+        run_as_declared(augment, config)
     assert {"parse.min_box_px", "precompute.input_size"} <= set(str(caught.value).split("'"))

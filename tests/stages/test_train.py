@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.recording_config import run_as_declared
 from yolopipe import paths
 from yolopipe.config.params import Config, Evaluate
 from yolopipe.errors import ShardError, YolopipeError
@@ -91,9 +92,7 @@ def test_the_same_seed_gives_the_same_bytes(two_runs: Any) -> None:
     assert first == second
 
 
-def test_a_list_of_sizes_trains_and_scores_at_the_largest(
-    two_runs: Any, recorder: Any, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_a_list_of_sizes_trains_and_scores_at_the_largest(two_runs: Any, tmp_path: Path, monkeypatch: Any) -> None:
     """Shards with labels for a second size train bit for bit as shards of the largest size alone do.
 
     No stage reads a key of params.yaml that ``dvc.yaml`` does not list for it.
@@ -102,9 +101,9 @@ def test_a_list_of_sizes_trains_and_scores_at_the_largest(
     monkeypatch.delenv("DVC_ROOT", raising=False)
     draw(tmp_path)
     for stage in (parse, augment, precompute, train):
-        recorder.run_as_declared(stage, config(input_size=[64, 32]))
+        run_as_declared(stage, config(input_size=[64, 32]))
     assert {path: sha256_file(path) for path in OUTPUTS} == two_runs[1][0]
-    assert recorder.run_as_declared(evaluate, config(input_size=[64, 32])).report["detections"] >= 0
+    assert run_as_declared(evaluate, config(input_size=[64, 32])).report["detections"] >= 0
     assert json.loads(paths.MODEL_CARD.read_text())["input_size"] == 64
 
 

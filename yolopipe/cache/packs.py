@@ -9,7 +9,6 @@ date of last use is ever written in place; it decides what is evicted, never wha
 
 from __future__ import annotations
 
-import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
+
+from yolopipe.locks import is_locked, try_lock
 
 __all__ = ["ENTRY", "RECORD_HEAD", "Entries", "Pack", "PackWriter", "in_use", "load_packs", "read_record"]
 
@@ -92,7 +93,7 @@ class PackWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         self.bytes = 0
         self._handles = [os.open(path, flags, 0o644)]
-        fcntl.flock(self._handles[0], fcntl.LOCK_EX)
+        try_lock(self._handles[0])  # free, for no other process knows the name yet
         self._handles.append(os.open(path.with_suffix(".index"), flags, 0o644))
 
     def append(self, key: bytes, payload: bytes, used: int) -> None:
@@ -124,15 +125,8 @@ def _write_all(handle: int, content: bytes) -> None:
 
 
 def in_use(path: Path) -> bool:
-    """Is a process appending to this pack?  Such packs are left alone by pruning."""
+    """Whether a process is appending to a pack, or the pack is gone; pruning leaves those alone."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        return is_locked(path)
     except FileNotFoundError:
         return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

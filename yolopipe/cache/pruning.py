@@ -7,11 +7,8 @@ a kill in the middle leaves some entries twice, never a pack cut in two.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +17,7 @@ import numpy.typing as npt
 
 from yolopipe.cache.packs import ENTRY, RECORD_HEAD, Pack, PackWriter, in_use, load_packs
 from yolopipe.cache.settings import CacheRun
+from yolopipe.locks import locked_file
 
 __all__ = ["PACK_BYTES", "CacheSize", "cache_size", "make_room", "prune"]
 
@@ -86,8 +84,8 @@ def prune(directory: Path, max_bytes: int, *, before: int | None = None, wait: b
     """
     if not directory.is_dir():
         return
-    with _lock(directory, wait) as held:
-        if not held:
+    with locked_file(directory / "lock", wait=wait) as lock:
+        if lock is None:
             return
         _remove_leftovers(directory)
         packs = [pack for pack in load_packs(directory) if not in_use(pack.path)]
@@ -95,18 +93,6 @@ def prune(directory: Path, max_bytes: int, *, before: int | None = None, wait: b
         kept = _kept(packs, max(0, max_bytes - others), before)
         _rewrite([(pack, keep) for pack, keep in zip(packs, kept, strict=True) if not keep.all()])
         _merge_small(directory, min(PACK_BYTES, max_bytes // 64) // 8)
-
-
-@contextmanager
-def _lock(directory: Path, wait: bool) -> Iterator[bool]:
-    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(handle)
 
 
 def _remove_leftovers(directory: Path) -> None:

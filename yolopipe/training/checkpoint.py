@@ -6,7 +6,6 @@ differ: a folder is named after everything that decides the result (see :mod:`yo
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ import numpy.typing as npt
 from yolopipe import paths
 from yolopipe.errors import YolopipeError
 from yolopipe.files import atomic_file
+from yolopipe.locks import locked_file, try_lock
 
 __all__ = ["Checkpoint", "RunFolder", "open_run", "read_checkpoint", "runs_directory", "write_checkpoint"]
 
@@ -141,7 +141,7 @@ def open_run(name: str) -> Iterator[RunFolder]:
     directory.mkdir(parents=True, exist_ok=True)
     os.utime(directory)  # first of all: another run that starts now must not take it for an old one
     with (directory / LOCK).open("a+") as lock:
-        if not _locked(lock.fileno()):
+        if not try_lock(lock.fileno()):
             lock.seek(0)
             raise YolopipeError(
                 f"process {lock.read().strip() or '?'} trains the same run already (same params, same shards): "
@@ -155,20 +155,12 @@ def open_run(name: str) -> Iterator[RunFolder]:
         yield RunFolder(directory)
 
 
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _forget_old_runs(mine: Path) -> None:
     """Remove the runs that were used longest ago, but none that trains."""
     others = [path for path in mine.parent.iterdir() if path != mine]
     for old in sorted(others, key=_used, reverse=True)[KEPT_RUNS - 1 :]:
-        with suppress(OSError), (old / LOCK).open("a+") as lock:
-            if _locked(lock.fileno()):
+        with suppress(OSError), locked_file(old / LOCK, wait=False) as lock:
+            if lock is not None:
                 shutil.rmtree(old)
 
 
