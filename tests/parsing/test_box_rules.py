@@ -44,7 +44,7 @@ def test_equal_to_the_rules_one_box_at_a_time(rows: list[tuple[float, ...]]) -> 
 
 
 @given(st.lists(BOX, max_size=8))
-def test_clipping_mends_exactly_what_it_says(rows: list[tuple[float, ...]]) -> None:
+def test_boxes_that_can_be_clipped_are_those_that_clipping_changes_and_keeps(rows: list[tuple[float, ...]]) -> None:
     table = np.array(rows, float).reshape(-1, 6)
     boxes, size = table[:, :4], SIZES[table[:, 5].astype(int)]
     partly = partly_outside(boxes, size)
@@ -64,13 +64,13 @@ def test_extreme_numbers_are_still_bad() -> None:
 @pytest.mark.parametrize(
     ("rule", "box", "label", "orientation", "words"),
     [
-        ("class-range", (0, 0, 1, 1), 7, 1, "class 7 has no name; 3 names mean classes 0 to 2"),
-        ("no-area", (5, 5, 5, 9), 0, 1, "box 5,5,5,9 has no area: width 0"),
-        ("no-area", (9, 9, 5, 5), 0, 1, "x1 > x2 and y1 > y2: swapped corners"),
-        ("outside-image", (-1, 0, 5, 60), 0, 1, "reaches 1 px past the left and 10 px past the bottom edge"),
-        ("outside-image", (100, 0, 105, 10), 0, 1, "lies entirely outside the 100x50 image"),
-        ("outside-image", (0, 0, 40, 90), 0, 6, "EXIF orientation 6 turns it"),
-        ("tiny", (0, 0, 2.5, 50), 0, 1, "is 1.6x32 px at input size 64; parse.min_box_px is 2"),
+        ("class-range", (0, 0, 1, 1), 7, 1, "class 7 "),
+        ("no-area", (5, 5, 5, 9), 0, 1, "width 0"),
+        ("no-area", (9, 9, 5, 5), 0, 1, "x1 > x2 and y1 > y2"),
+        ("outside-image", (-1, 0, 5, 60), 0, 1, "1 px past the left and 10 px past the bottom"),
+        ("outside-image", (100, 0, 105, 10), 0, 1, "100x50"),
+        ("outside-image", (0, 0, 40, 90), 0, 6, "orientation 6"),
+        ("tiny", (0, 0, 2.5, 50), 0, 1, "1.6x32 px"),
     ],
 )
 def test_messages(rule: str, box: tuple[float, ...], label: int, orientation: int, words: str) -> None:

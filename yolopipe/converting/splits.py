@@ -73,7 +73,7 @@ def _image_problems(text: AnnotationText, headers: Sequence[Header]) -> list[Pro
 def _box_problems(text: AnnotationText, class_count: int) -> list[Problem]:
     swapped = (text.boxes_xyxy[:, 2:] < text.boxes_xyxy[:, :2]).any(axis=1)
     unnamed = (text.classes < 0) | (text.classes >= class_count)
-    names = f"the class has no name; {class_count} names mean classes 0 to {class_count - 1}"
+    names = f"the class has no name; the names file defines classes 0 to {class_count - 1}"
     return [
         *problems_of(text, swapped, "no-area", "swapped corners: a box needs x1 <= x2 and y1 <= y2"),
         *problems_of(text, unnamed, "class-range", names),

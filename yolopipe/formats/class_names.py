@@ -1,4 +1,4 @@
-"""Class names: one a line, the number of the line less one is the class in the annotation text."""
+"""Class names: a text with one name a line; the first is class 0."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from yolopipe.errors import DataError
 from yolopipe.files import atomic_file
 from yolopipe.formats.text_lines import read_lines
 
-__all__ = ["read_class_names", "write_class_names"]
+__all__ = ["read_class_names", "undefined_class", "write_class_names"]
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:
     """Read the names of the classes.
 
     Args:
-        path: text, one name a line; names may hold spaces, blank lines at the end are ignored.
+        path: text, one name a line; names may contain spaces, blank lines at the end are ignored.
 
     Returns:
-        The names; position is class number.
+        The names in order of their class numbers.
 
     Raises:
-        DataError: file missing or empty, a blank line among the names, a name twice, not UTF-8; with file and line.
+        DataError: a missing or empty file, a blank line among the names, a repeated name, not UTF-8; with the line.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -48,7 +48,7 @@ def _mistakes(lines: Sequence[str | None]) -> list[tuple[int, str]]:
         if name is None:
             found.append((number, "not UTF-8 text"))
         elif name == "":
-            found.append((number, "a blank line among the class names; it would count as a class"))
+            found.append((number, "blank line among the class names; it would count as a class"))
         elif name in first:
             found.append((number, f"class name {name!r} is already on line {first[name]}"))
         else:
@@ -56,15 +56,24 @@ def _mistakes(lines: Sequence[str | None]) -> list[tuple[int, str]]:
     return found
 
 
+def undefined_class(label: int, count: int) -> str:
+    """The message for a class number without a name.
+
+    >>> undefined_class(7, 2)
+    'class 7 has no name; the names file defines 2 classes, 0 to 1'
+    """
+    return f"class {label} has no name; the names file defines {count} class{'es' * (count > 1)}, 0 to {count - 1}"
+
+
 def write_class_names(path: str | Path, names: Sequence[str]) -> None:
     """Write class names so that :func:`read_class_names` returns them.
 
     Args:
         path: the file to write, atomically.
-        names: distinct, not blank, without line breaks or blanks at either end.
+        names: distinct, not blank, without line breaks or spaces at either end.
 
     Raises:
-        DataError: when a name could not be read back.
+        DataError: a name that could not be read back.
 
     >>> write_class_names("unwritten", ["a", "a"])
     Traceback (most recent call last):
@@ -72,7 +81,7 @@ def write_class_names(path: str | Path, names: Sequence[str]) -> None:
     """
     mistakes = _mistakes(names)
     mistakes += [
-        (number, f"class name {name!r} has blanks around it or a line break in it")
+        (number, f"class name {name!r} has spaces around it or contains a line break")
         for number, name in enumerate(names, start=1)
         if name != name.strip() or "\n" in name or "\r" in name
     ]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from yolopipe import console
 from yolopipe.errors import DataError, Problem
-from yolopipe.formats.class_names import read_class_names
+from yolopipe.formats.class_names import read_class_names, undefined_class
 from yolopipe.formats.yolo import YoloObject, read_yolo_labels
 from yolopipe.importing.reading import Counted, ImportRequest, Reading, SourceSplit, SplitBuilder, choose_splits
 from yolopipe.importing.source_files import list_images, shown_path
@@ -66,14 +66,14 @@ def _split(reading: Reading, name: str, listed: Sequence[ListedImage]) -> Source
 
 
 def _objects(reading: Reading, file: str) -> list[YoloObject]:
-    """The objects of a label file whose class has a name; the rest become problems."""
+    """The objects of a label file whose class has a name; the others are problems."""
     labels = read_yolo_labels(file)
     reading.problems += labels.problems
     reading.inputs.add(file)
     count = len(reading.names)
     for item in labels.objects:
         if item.label >= count:
-            message = f"class {item.label} has no name; {count} names mean classes 0 to {count - 1}"
+            message = undefined_class(item.label, count)
             reading.problems.append(Problem(file, item.line, 0, "class-range", message))
     return [item for item in labels.objects if item.label < count]
 

@@ -1,14 +1,14 @@
-"""What is wrong with boxes, all of them at once: arrays in, masks out.
+"""The rules for boxes, applied to all boxes of a split at once: arrays in, masks out.
 
 Rules:
 
 ``class-range``    the class has no name;
-``no-area``        x1 >= x2 or y1 >= y2 (swapped corners are not mended: nobody knows what was meant);
+``no-area``        x1 >= x2 or y1 >= y2 (swapped corners are not repaired: what was meant is unknown);
 ``outside-image``  a corner lies outside the image;
 ``tiny``           a side is below ``min_box_px`` once the image is letterboxed to the network input;
 ``duplicate-box``  same corners and class as an earlier box of the image.
 
-A box without area is not also called tiny or outside, a box outside not also tiny: one cause, one line.
+A box without area is not also reported as tiny or outside, nor a box outside as tiny: one cause, one problem.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.formats.annotation_line import number_text
+from yolopipe.formats.class_names import undefined_class
 
 __all__ = ["BoxChecker", "BoxFaults", "clip_boxes", "guess_format", "partly_outside"]
 
 SLACK_PX = 1e-3
-"""How far outside an edge counts as on it: tables hold float32, which rounds by that much at 8,192 px.  Formats that
-store normalised boxes come back as 640.00002; such corners are put on the edge."""
+"""Up to this far outside, a corner counts as on the edge, and is moved there: float32 rounds by as much at 8,192 px,
+and normalised boxes come back as 640.00002."""
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -34,11 +35,11 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class BoxFaults:
-    """Which boxes break which rule.
+    """The boxes that break each rule.
 
     Args:
         masks: (N,) bool per rule.
-        first: (N,) int64; for a duplicate the number of the box it repeats, else -1.
+        first: (N,) int64; number of the box that a duplicate repeats, else -1.
     """
 
     masks: Mapping[str, Mask]
@@ -52,12 +53,12 @@ class BoxFaults:
 
 @dataclass(frozen=True, slots=True)
 class BoxChecker:
-    """The rules and their limits.
+    """The rules with their limits.
 
     Args:
-        class_count: classes that have a name.
+        class_count: number of class names.
         input_size: side of the square network input in pixels.
-        min_box_px: the smallest side there.
+        min_box_px: smallest side of a box at that size.
     """
 
     class_count: int
@@ -84,7 +85,7 @@ class BoxChecker:
         {'class-range': [], 'no-area': [1], 'outside-image': [3], 'tiny': [], 'duplicate-box': [2]}
         """
         size = size_wh[box_image]
-        with np.errstate(over="ignore"):  # 1e300 is infinite there, and outside or empty all the same
+        with np.errstate(over="ignore"):  # 1e300 becomes infinite, and is still outside or empty
             stored = boxes_xyxy.astype(np.float32)
         no_area = _any(stored[:, 2:] <= stored[:, :2])
         outside = ~no_area & ~np.isnan(size[:, 0]) & _outside(boxes_xyxy, size)
@@ -105,7 +106,7 @@ class BoxChecker:
         return sides
 
     def message(self, rule: str, box_xyxy: Floats, label: int, size_wh: Floats, *, orientation: int = 1) -> str:
-        """Say what is wrong with one box.
+        """What is wrong with one box, as a sentence.
 
         >>> checker = BoxChecker(class_count=3, input_size=416, min_box_px=1.0)
         >>> checker.message("outside-image", np.array([1.0, 2, 700, 9]), 0, np.array([640.0, 480]))
@@ -113,16 +114,16 @@ class BoxChecker:
         """
         box = "box " + ",".join(map(number_text, box_xyxy.tolist()))
         if rule == "class-range":
-            return f"class {label} has no name; {self.class_count} names mean classes 0 to {self.class_count - 1}"
+            return undefined_class(label, self.class_count)
         if rule == "no-area":
             return f"{box} {_why_no_area(box_xyxy)}"
         if rule == "outside-image":
-            return f"{box} {_where_outside(box_xyxy, size_wh)}{_unturned(box_xyxy, size_wh, orientation)}"
+            return f"{box} {_where_outside(box_xyxy, size_wh)}{_exif_hint(box_xyxy, size_wh, orientation)}"
         if rule == "tiny":
             width, height = self._sides_at_input(box_xyxy[None], size_wh[None])[0].tolist()
             at_input = f"{width:.2g}x{height:.2g} px at input size {self.input_size}"
             return f"{box} is {at_input}; parse.min_box_px is {self.min_box_px:g}"
-        return f"{box} of class {label} is in this image already"
+        return f"{box} of class {label} is a duplicate"
 
 
 def _any(mask: Mask) -> Mask:
@@ -148,7 +149,7 @@ def _first_equal(boxes_xyxy: Floats, classes: Ints, box_image: Ints) -> Ints:
 
 
 def partly_outside(boxes_xyxy: Floats, size_wh: Floats) -> Mask:
-    """Boxes that clipping can mend: some area inside the image, some corner outside.
+    """Boxes that can be clipped: some area inside the image, some corner outside.
 
     Args:
         boxes_xyxy: (N, 4) pixels.
@@ -193,29 +194,29 @@ def _why_no_area(box_xyxy: Floats) -> str:
 def _where_outside(box_xyxy: Floats, size_wh: Floats) -> str:
     size = f"{size_wh[0]:.0f}x{size_wh[1]:.0f}"
     if (box_xyxy[:2] >= size_wh).any() or (box_xyxy[2:] <= 0).any():
-        return f"lies entirely outside the {size} image"
+        return f"is entirely outside the {size} image"
     past = [*(-box_xyxy[:2]).tolist(), *(box_xyxy[2:] - size_wh).tolist()]
     names = ("left", "top", "right", "bottom")
     parts = [f"{px:.4g} px past the {name}" for name, px in zip(names, past, strict=True) if px > SLACK_PX]
     return f"reaches {' and '.join(parts)} edge of the {size} image"
 
 
-def _unturned(box_xyxy: Floats, size_wh: Floats, orientation: int) -> str:
-    """The usual cause with phone pictures: a labelling tool that ignored EXIF."""
+def _exif_hint(box_xyxy: Floats, size_wh: Floats, orientation: int) -> str:
+    """The usual cause with phone photographs: a labelling tool that ignored EXIF."""
     if orientation < 5 or _outside(box_xyxy[None], size_wh[None, ::-1])[0]:
         return ""
-    return f" (EXIF orientation {orientation} turns it; the box would fit the picture as stored)"
+    return f" (EXIF orientation {orientation} rotates it; the box would fit the image as stored)"
 
 
 def guess_format(boxes_xyxy: Floats) -> str:
-    """Another format that the boxes look like, in words; empty where they look like corners in pixels.
+    """A guess at the wrong format that boxes are in, in words; empty where they look like corners in pixels.
 
     >>> guess_format(np.array([[0.1, 0.2, 0.5, 0.6]]))
-    'all coordinates lie between 0 and 1: normalised? Pixels are expected'
+    'all coordinates are between 0 and 1: normalised? Expected pixels'
     """
     if len(boxes_xyxy) and boxes_xyxy.min() >= 0 and boxes_xyxy.max() <= 1:
-        return "all coordinates lie between 0 and 1: normalised? Pixels are expected"
+        return "all coordinates are between 0 and 1: normalised? Expected pixels"
     swapped = (boxes_xyxy[:, 2:] < boxes_xyxy[:, :2]).any(axis=1)
     if len(boxes_xyxy) >= 10 and swapped.mean() > 0.2:
-        return f"{swapped.mean():.0%} of the boxes have x1 > x2 or y1 > y2: x,y,width,height? Corners are expected"
+        return f"{swapped.mean():.0%} of the boxes have x1 > x2 or y1 > y2: x,y,width,height? Expected corners"
     return ""

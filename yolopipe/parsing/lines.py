@@ -1,4 +1,4 @@
-"""Some lines of annotation text, read and checked against their images: what one worker of ``parse`` does."""
+"""The work of one worker of ``parse``: a chunk of annotation text, read and checked against its images."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from yolopipe.formats.annotation_text import LineFault, read_annotation_lines
 from yolopipe.imaging.headers import check_headers
 from yolopipe.parsing.box_rules import BoxChecker
-from yolopipe.parsing.policy import Finding, Policy, SplitFindings, find_box_faults
+from yolopipe.parsing.policy import CheckedChunk, Finding, Policy, find_box_faults
 
-__all__ = ["LinesTask", "check_lines", "finding_of", "in_pieces"]
+__all__ = ["LinesTask", "check_lines", "finding_of", "in_chunks"]
 
 
 @dataclass(frozen=True)
 class LinesTask:
-    """What a worker needs; picklable.
+    """A chunk of annotation text and all that checking it needs; picklable.
 
     Args:
         split: ``train`` or ``val``.
@@ -40,42 +40,42 @@ class LinesTask:
     policy: Policy
 
 
-def in_pieces(lines: Iterable[str | None], size: int) -> Iterator[tuple[int, list[str | None]]]:
-    """Cut lines into pieces: number of the first line, from 1, and the lines.
+def in_chunks(lines: Iterable[str | None], size: int) -> Iterator[tuple[int, list[str | None]]]:
+    """Cut lines into chunks: the 1-based number of the first line, and the lines.
 
-    >>> list(in_pieces(["a", "b", "c"], 2))
+    >>> list(in_chunks(["a", "b", "c"], 2))
     [(1, ['a', 'b']), (3, ['c'])]
     """
     stream, first = iter(lines), 1
-    while piece := list(islice(stream, size)):
-        yield first, piece
-        first += len(piece)
+    while chunk := list(islice(stream, size)):
+        yield first, chunk
+        first += len(chunk)
 
 
-def check_lines(task: LinesTask) -> tuple[str, SplitFindings]:
+def check_lines(task: LinesTask) -> tuple[str, CheckedChunk]:
     """Read the lines and the headers of their images, and check every box.
 
-    What needs the whole text is not looked at: images named twice, or in train and val.
+    Images listed twice, or in train and val, need the whole text and are not looked for here.
 
     Returns:
-        The split's name, and what was read and found.
+        The name of the split, and the checked chunk.
     """
     text = read_annotation_lines(task.file, task.first_line, task.lines)
     headers = check_headers(text.image_paths, task.folder)
-    split = SplitFindings(
+    chunk = CheckedChunk(
         text=text,
         size_wh=np.array([header[:2] for header in headers], np.int32).reshape(-1, 2),
         orientation=np.array([header.orientation for header in headers], np.int32),
         boxes_xyxy=text.boxes_xyxy,
     )
-    split.findings += [finding_of(fault) for fault in text.faults]
+    chunk.findings += [finding_of(fault) for fault in text.faults]
     for image, header in enumerate(headers):
         if header.rule:
-            split.add(image, header.rule, header.message)
-    find_box_faults(split, task.checker, task.policy)
-    return task.split, split
+            chunk.add(image, header.rule, header.message)
+    find_box_faults(chunk, task.checker, task.policy)
+    return task.split, chunk
 
 
 def finding_of(fault: LineFault) -> Finding:
-    """A mistake in the text as a finding: of a box's text it spoils that box, else the image."""
+    """A mistake in the text as a finding: on the box for the text of a box, else on the image."""
     return Finding(fault.problem, "box" if fault.problem.rule == "bad-box-text" else "image", fault.image)

@@ -1,4 +1,4 @@
-"""What parse found, and what the policy ``parse.on_bad`` makes of it.
+"""Findings of ``parse``, and the policy ``parse.on_bad`` that decides about them.
 
 ============  ======================================  =========================  ==========================
 on_bad        box partly outside its image            any other bad box          image missing, unreadable,
@@ -27,31 +27,31 @@ from yolopipe.formats.annotation_text import AnnotationText
 from yolopipe.parsing.box_rules import BoxChecker, clip_boxes, partly_outside
 
 __all__ = [
+    "CheckedChunk",
     "Finding",
     "Kept",
     "Policy",
     "Scope",
-    "SplitFindings",
     "apply_policy",
-    "blocking",
+    "blocking_problems",
     "count_by_rule",
     "find_box_faults",
 ]
 
 Policy = Literal["fail", "clip", "drop-box", "drop-image"]
 Scope = Literal["image", "box", "note"]
-"""What a finding spoils."""
+"""What a finding makes unusable; a note makes nothing unusable."""
 
 _ACTIONS = {"clip": "dropped-box", "drop-box": "dropped-box", "drop-image": "dropped-image"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem and what it spoils.
+    """A problem and what it makes unusable.
 
     Args:
         problem: the problem; its action is ``failed`` until the policy is applied.
-        scope: ``image`` spoils the image, ``box`` one box, ``note`` nothing.
+        scope: what is unusable.
         image: row of the image; -1 where the line gave none.
         box: number of the box; -1 where there is none to drop (it never became one, or was clipped).
     """
@@ -63,15 +63,15 @@ class Finding:
 
 
 @dataclass(slots=True)
-class SplitFindings:
-    """One split on its way through the checks.
+class CheckedChunk:
+    """A chunk of a split, with all findings on it: M images, N boxes.
 
     Args:
         text: the annotation text.
         size_wh: (M, 2) int32 oriented sizes; 0 where the image could not be read.
         orientation: (M,) int32 EXIF 1..8.
         boxes_xyxy: (N, 4) float64; clipped where the policy says so.
-        findings: all that was found so far.
+        findings: in the order in which they were found.
     """
 
     text: AnnotationText
@@ -81,7 +81,7 @@ class SplitFindings:
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, image: int, rule: str, message: str, *, scope: Scope = "image") -> None:
-        """Note something about an image, at the line that names it."""
+        """Add a finding on an image, at the line that lists it."""
         line, path = int(self.text.lines[image]), self.text.image_paths[image]
         action = "noted" if scope == "note" else "failed"
         self.findings.append(Finding(Problem(self.text.file, line, 1, rule, message, path, action), scope, image))
@@ -89,7 +89,7 @@ class SplitFindings:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the policy leaves of a split.
+    """What the policy keeps of a chunk.
 
     Args:
         images: (M,) bool.
@@ -102,80 +102,80 @@ class Kept:
     problems: list[Problem]
 
 
-def find_box_faults(split: SplitFindings, checker: BoxChecker, policy: Policy) -> None:
-    """Check the boxes of a split and add what is wrong to its findings; under ``clip``, clip first.
+def find_box_faults(chunk: CheckedChunk, checker: BoxChecker, policy: Policy) -> None:
+    """Check the boxes of a chunk and add the findings; under ``clip``, clip first.
 
     Args:
-        split: changed in place: ``findings``, and ``boxes_xyxy`` where clipped.
+        chunk: changed in place: ``findings``, and ``boxes_xyxy`` where clipped.
         checker: the rules.
         policy: ``parse.on_bad``.
     """
-    text = split.text
-    size = np.where(split.size_wh > 0, split.size_wh, np.nan).astype(np.float64)
+    text = chunk.text
+    size = np.where(chunk.size_wh > 0, chunk.size_wh, np.nan).astype(np.float64)
     if policy == "clip":
-        outside = partly_outside(split.boxes_xyxy, size[text.box_image])
+        outside = partly_outside(chunk.boxes_xyxy, size[text.box_image])
         for box in np.flatnonzero(outside):
-            problem = dataclasses.replace(_box_problem(split, checker, "outside-image", box, size), action="clipped")
-            split.findings.append(Finding(problem, "note", int(text.box_image[box])))
-        split.boxes_xyxy = np.where(
-            outside[:, None], clip_boxes(split.boxes_xyxy, size[text.box_image]), split.boxes_xyxy
+            problem = dataclasses.replace(_box_problem(chunk, checker, "outside-image", box, size), action="clipped")
+            chunk.findings.append(Finding(problem, "note", int(text.box_image[box])))
+        chunk.boxes_xyxy = np.where(
+            outside[:, None], clip_boxes(chunk.boxes_xyxy, size[text.box_image]), chunk.boxes_xyxy
         )
-    faults = checker.check(split.boxes_xyxy, text.classes, text.box_image, size)
+    faults = checker.check(chunk.boxes_xyxy, text.classes, text.box_image, size)
     for rule, mask in faults.masks.items():
         for box in np.flatnonzero(mask):
-            problem = _box_problem(split, checker, rule, box, size)
+            problem = _box_problem(chunk, checker, rule, box, size)
             if rule == "duplicate-box":
                 first = f" (column {text.box_column[faults.first[box]]})"
                 problem = dataclasses.replace(problem, message=problem.message + first)
-            split.findings.append(Finding(problem, "box", int(text.box_image[box]), int(box)))
+            chunk.findings.append(Finding(problem, "box", int(text.box_image[box]), int(box)))
 
 
 def _box_problem(
-    split: SplitFindings, checker: BoxChecker, rule: str, box: np.intp, size_wh: npt.NDArray[np.float64]
+    chunk: CheckedChunk, checker: BoxChecker, rule: str, box: np.intp, size_wh: npt.NDArray[np.float64]
 ) -> Problem:
-    text = split.text
+    text = chunk.text
     image = int(text.box_image[box])
     message = checker.message(
         rule,
-        split.boxes_xyxy[box],
+        chunk.boxes_xyxy[box],
         int(text.classes[box]),
         size_wh[image],
-        orientation=int(split.orientation[image]),
+        orientation=int(chunk.orientation[image]),
     )
     line, column = int(text.lines[image]), int(text.box_column[box])
     return Problem(text.file, line, column, rule, message, text.image_paths[image])
 
 
-def blocking(findings: Iterable[Finding], policy: Policy) -> list[Problem]:
-    """The problems that ``policy`` does not survive, in the order of the text."""
+def blocking_problems(findings: Iterable[Finding], policy: Policy) -> list[Problem]:
+    """The problems that stop the run under ``policy``, in the order of the text."""
     if policy == "drop-image":
         return []
     scopes = ("image", "box") if policy == "fail" else ("image",)
     return _ordered(finding.problem for finding in findings if finding.scope in scopes)
 
 
-def apply_policy(split: SplitFindings, policy: Policy) -> Kept:
-    """Decide what is kept of a split in which nothing is :func:`blocking`.
+def apply_policy(chunk: CheckedChunk, policy: Policy) -> Kept:
+    """Decide what is kept of a chunk without :func:`blocking_problems`.
 
     Args:
-        split: images, boxes and findings.
+        chunk: images, boxes and findings.
         policy: ``parse.on_bad``.
 
     Returns:
         Masks of what is kept, and the problems with the action taken.
     """
-    images = np.ones(len(split.text.image_paths), bool)
-    boxes = np.ones(len(split.boxes_xyxy), bool)
-    bad = [finding for finding in split.findings if finding.scope != "note"]
+    images = np.ones(len(chunk.text.image_paths), bool)
+    boxes = np.ones(len(chunk.boxes_xyxy), bool)
+    bad = [finding for finding in chunk.findings if finding.scope != "note"]
     if policy == "drop-image":
         images[[finding.image for finding in bad if finding.image >= 0]] = False
     else:
         boxes[[finding.box for finding in bad if finding.box >= 0]] = False
-    boxes &= images[split.text.box_image]
-    return Kept(images, boxes, _ordered(_acted(finding, policy) for finding in split.findings))
+    boxes &= images[chunk.text.box_image]
+    return Kept(images, boxes, _ordered(_with_action(finding, policy) for finding in chunk.findings))
 
 
-def _acted(finding: Finding, policy: Policy) -> Problem:
+def _with_action(finding: Finding, policy: Policy) -> Problem:
     if finding.scope != "note":
         return dataclasses.replace(finding.problem, action=_ACTIONS[policy])
     return finding.problem

@@ -1,4 +1,4 @@
-"""What the user of ``parse`` is told: how much there is, and everything that was lost."""
+"""The summary of ``parse``: counts of what was read, and of everything that was dropped."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from typing import Any
 import numpy as np
 
 from yolopipe import paths
-from yolopipe.parsing.policy import Kept, SplitFindings, count_by_rule
+from yolopipe.parsing.policy import CheckedChunk, Kept, count_by_rule
 from yolopipe.result import CommandResult
 
-__all__ = ["Counts", "ParsedSplit", "add_counts", "counts_of", "split_counts", "summary_of"]
+__all__ = ["Counts", "ParsedChunk", "add_counts", "counts_of", "split_counts", "summary_of"]
 
 Counts = dict[str, Any]
 """Plain JSON: names to numbers, or to more of the same."""
 
 MANY_CLASSES = 24
-"""More are not listed one a line."""
+"""Up to here the summary has a line for each class."""
 
 SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedSplit:
-    """A split after the policy, in the order of the text.
+class ParsedChunk:
+    """A chunk after the policy, in the order of the text.
 
     Args:
-        split: all that was read, and what was found.
-        kept: what is left of it.
+        chunk: what was read and found.
+        kept: what the policy keeps of it.
     """
 
-    split: SplitFindings
+    chunk: CheckedChunk
     kept: Kept
 
     @property
     def boxes(self) -> int:
-        """How many boxes are kept."""
+        """Number of boxes kept."""
         return int(self.kept.boxes.sum())
 
     @property
     def images(self) -> int:
-        """How many images are kept."""
+        """Number of images kept."""
         return int(self.kept.images.sum())
 
 
 def counts_of(splits: Mapping[str, Counts], names: Sequence[str], policy: str) -> Counts:
-    """The facts of a run, as plain JSON: what ``data/parsed/counts.json`` holds.
+    """The counts of a run, as plain JSON: the content of ``data/parsed/counts.json``.
 
     Args:
         splits: :func:`split_counts` of each split.
@@ -81,9 +81,9 @@ def add_counts(first: Counts, second: Counts) -> Counts:
     return total
 
 
-def split_counts(part: ParsedSplit, names: Sequence[str]) -> Counts:
-    """The facts of a split, or of a part of it: numbers, such that those of two parts add up."""
-    text, kept = part.split.text, part.kept
+def split_counts(part: ParsedChunk, names: Sequence[str]) -> Counts:
+    """The counts of a chunk; those of two chunks add up."""
+    text, kept = part.chunk.text, part.kept
     per_class = np.bincount(text.classes[kept.boxes], minlength=len(names)).tolist()
     filled = np.unique(text.box_image[kept.boxes]).size
     per_rule: dict[str, dict[str, int]] = {}
@@ -95,7 +95,7 @@ def split_counts(part: ParsedSplit, names: Sequence[str]) -> Counts:
         "backgrounds": part.images - filled,
         "boxes": part.boxes,
         "boxes_per_class": dict(zip(names, per_class, strict=True)),
-        "orientations_fixed": int((part.split.orientation[kept.images] != 1).sum()),
+        "orientations_fixed": int((part.chunk.orientation[kept.images] != 1).sum()),
         "images_read": len(text.image_paths) + unread["not-utf8"] + unread["no-image-path"],
         "boxes_read": len(text.classes) + unread["bad-box-text"],
         "problems": per_rule,
@@ -103,15 +103,15 @@ def split_counts(part: ParsedSplit, names: Sequence[str]) -> Counts:
 
 
 def summary_of(counts: dict[str, Any], names: Sequence[str], guesses: Sequence[str] = ()) -> CommandResult:
-    """The same facts for people, on one screen.
+    """The counts as a summary of one screen.
 
     Args:
         counts: from :func:`counts_of`.
         names: class names in order.
-        guesses: what else a text may be, in words.
+        guesses: other formats that a text may be in, in words.
 
     Returns:
-        Title, rows, and ``counts`` as report.
+        The summary, with ``counts`` as report.
     """
     splits = counts["splits"]
     images = sum(split["images"] for split in splits.values())
@@ -121,9 +121,9 @@ def summary_of(counts: dict[str, Any], names: Sequence[str], guesses: Sequence[s
         backgrounds = f" ({split['backgrounds']:,} without boxes)" if split["backgrounds"] else ""
         rows[name] = f"{split['images']:,} images{backgrounds}, {split['boxes']:,} boxes"
     rows |= _class_rows(splits, names)
-    rows |= _loss_rows(splits)
+    rows |= _dropped_rows(splits)
     empty = [name for name in names if splits["train"]["boxes_per_class"][name] == 0]
-    warnings = [f"no box in train of: {', '.join(empty)}"] if empty else []
+    warnings = [f"classes without a box in train: {', '.join(empty)}"] if empty else []
     if warnings or guesses:
         rows["warning"] = "; ".join([*warnings, *guesses])
     rows["written"] = f"{paths.PARSED}/{{train,val}}.parquet, problems.csv, counts.json"
@@ -140,17 +140,17 @@ def _class_rows(splits: dict[str, Any], names: Sequence[str]) -> dict[str, str]:
     return rows
 
 
-def _loss_rows(splits: dict[str, Any]) -> dict[str, str]:
+def _dropped_rows(splits: dict[str, Any]) -> dict[str, str]:
     turned = sum(split["orientations_fixed"] for split in splits.values())
-    rows = {"EXIF": f"{turned:,} images turned upright"} if turned else {}
+    rows = {"EXIF": f"{turned:,} images rotated upright"} if turned else {}
     totals: Counter[tuple[str, str]] = Counter()
     for split in splits.values():
         for rule, actions in split["problems"].items():
             totals.update({(action, rule): n for action, n in actions.items()})
     for (action, rule), n in sorted(totals.items()):
         rows[f"{action} {rule}"] = f"{n:,} ({paths.PARSED}/problems.csv)"
-    lost = sum(split["boxes_read"] - split["boxes"] for split in splits.values())
-    gone = sum(split["images_read"] - split["images"] for split in splits.values())
-    if lost or gone:
-        rows["lost"] = f"{gone:,} images and {lost:,} boxes of those read"
+    boxes = sum(split["boxes_read"] - split["boxes"] for split in splits.values())
+    images = sum(split["images_read"] - split["images"] for split in splits.values())
+    if boxes or images:
+        rows["dropped"] = f"{images:,} images and {boxes:,} boxes of those read"
     return rows

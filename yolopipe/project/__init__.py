@@ -1,1 +1,1 @@
-"""A project as a whole: making one, checking how it is wired, choosing its anchors."""
+"""``yolopipe init``, ``check`` and ``anchors``: the files of a project, their checks, and its anchors."""

@@ -56,7 +56,7 @@ def _data(params: ParamsFile) -> Data | None:
 def _check_params(params: ParamsFile) -> list[CheckRow]:
     name = str(params.file)
     if params.config is None:
-        return [CheckRow(name, mistake, "error", "correct it") for mistake in params.mistakes]
+        return [CheckRow(name, mistake, "error", "fix it") for mistake in params.mistakes]
     wrong = filter(None, (params.algorithm_mistake(stage) for stage in ALGORITHMS))
     rows = [CheckRow(name, error.message, "error", error.hint or "") for error in wrong]
     return rows or [ok(name, "all keys known, all values in range, algorithm numbers current")]

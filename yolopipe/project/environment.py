@@ -1,4 +1,4 @@
-"""What the pipeline stands on: git, DVC, the outputs' place in both, disk, and the packages."""
+"""Checks of what the pipeline needs: git, DVC, where each stores outputs, disk space and packages."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from yolopipe.project.check_rows import CheckRow, ok
 
 __all__ = ["check_disk", "check_environment", "check_repository"]
 
-KEPT_BY_DVC = (
+STORED_BY_DVC = (
     *(paths.PARSED, paths.AUGMENTED, paths.SHARDS, paths.BEST_WEIGHTS, paths.LAST_WEIGHTS),
     *(paths.MODEL_CARD, paths.TRAIN_PLOTS, paths.EVAL_PLOTS, paths.PREDICTIONS),
 )
-KEPT_BY_GIT = (paths.TRAIN_METRICS, paths.EVAL_METRICS)
+STORED_BY_GIT = (paths.TRAIN_METRICS, paths.EVAL_METRICS)
 
 BYTES_PER_PIXEL = {"jpeg": 0.4, "png": 1.5, "raw": 3.0}
-"""Of a stored picture at 416 px: JPEG of quality 95 took 0.18 (BCCD) to 0.37 (COCO photographs), PNG 0.97 to 1.43."""
+"""Of a stored image at 416 px, from above: JPEG of quality 95 took up to 0.37 (COCO photographs), PNG up to 1.43."""
 
 PACKAGES = ("tensorflow", "keras", "dvc")
 
 
 def check_repository(data: Data | None) -> list[CheckRow]:
-    """Git and DVC, and that each output is kept by the one that should keep it.
+    """Check git and DVC, and that each output is stored by the right one of them.
 
     Args:
-        data: the inputs, which experiments in other folders see only if git or DVC tracks them; None if unknown.
+        data: the inputs, which ``dvc exp run --temp`` sees only if git or DVC tracks them; None if unknown.
     """
     if shutil.which("git") is None:
-        return [CheckRow("git", "no git on the PATH", "error", "install git: DVC needs it")]
+        return [CheckRow("git", "git is not on the PATH", "error", "install git: DVC needs it")]
     top = git_lines("rev-parse", "--show-toplevel")
     if not top:
-        return [CheckRow("git", f"{Path.cwd()} is in no git repository", "error", "git init && dvc init")]
+        return [CheckRow("git", f"{Path.cwd()} is not in a git repository", "error", "git init && dvc init")]
     root = Path(top[0])
     rows = [_commits(root), _dvc_folder(root)]
-    rows += [*_tracked_outputs(), *_ignored()] or [ok("outputs", "none tracked by git, all ignored; metrics in git")]
+    rows += [*_tracked_outputs(), *_ignored()] or [ok("outputs", "stored by DVC and ignored by git; metrics in git")]
     rows += _untracked_inputs(data) if data is not None else []
     lock = _merge_marks(Path("dvc.lock"))
     return [*rows, lock] if lock else rows
@@ -69,23 +69,23 @@ def _dvc_folder(root: Path) -> CheckRow:
 
 
 def _tracked_outputs() -> Iterator[CheckRow]:
-    tracked = git_lines("ls-files", "-z", "--", *map(str, KEPT_BY_DVC))
-    for output in map(str, KEPT_BY_DVC):
+    tracked = git_lines("ls-files", "-z", "--", *map(str, STORED_BY_DVC))
+    for output in map(str, STORED_BY_DVC):
         own = [name for name in tracked if name == output or name.startswith(f"{output}/")]
         if own:
             advice = f"git rm -r --cached {output} && git commit"
-            yield CheckRow("outputs", f"git tracks {own[0]}, which DVC must keep", "error", advice)
+            yield CheckRow("outputs", f"git tracks {own[0]}, which DVC must store", "error", advice)
 
 
 def _ignored() -> Iterator[CheckRow]:
-    ignored = set(git_lines("check-ignore", "--no-index", *map(str, (*KEPT_BY_DVC, *KEPT_BY_GIT))))
-    shown = [str(path) for path in KEPT_BY_DVC if str(path) not in ignored]
+    ignored = set(git_lines("check-ignore", "--no-index", *map(str, (*STORED_BY_DVC, *STORED_BY_GIT))))
+    shown = [str(path) for path in STORED_BY_DVC if str(path) not in ignored]
     if shown:
         advice = f"add to .gitignore: {', '.join(f'/{path}' for path in shown)}"
         yield CheckRow("outputs", f"git does not ignore {', '.join(shown)}", "warning", advice)
-    hidden = [str(path) for path in KEPT_BY_GIT if str(path) in ignored]
+    hidden = [str(path) for path in STORED_BY_GIT if str(path) in ignored]
     if hidden:
-        advice = "take the line out of .gitignore: dvc exp show would not find them"
+        advice = "remove the line from .gitignore: dvc exp show would not find them"
         yield CheckRow("metrics", f"git ignores {', '.join(hidden)}", "warning", advice)
 
 
@@ -93,13 +93,13 @@ def _untracked_inputs(data: Data) -> list[CheckRow]:
     inputs = [path for path in (data.train, data.val, data.classes, data.images) if Path(path).exists()]
     inside = [path for path in inputs if Path(os.path.abspath(path)).is_relative_to(Path.cwd())]
     sample = os.path.join(str(paths.SAMPLE), "")
-    lost = [
+    untracked = [
         p for p in inside if not p.startswith(sample) and not git_lines("ls-files", "--", p) and not _has_dvc_file(p)
     ]
-    if not lost:
+    if not untracked:
         return []
     advice = "git add or dvc add them: dvc exp run --temp and --queue see tracked files only"
-    return [CheckRow("inputs", f"tracked by neither git nor DVC: {', '.join(lost)}", "note", advice)]
+    return [CheckRow("inputs", f"tracked by neither git nor DVC: {', '.join(untracked)}", "note", advice)]
 
 
 def _has_dvc_file(path: str) -> bool:
@@ -121,7 +121,7 @@ def _merge_marks(lock: Path) -> CheckRow | None:
 
 
 def check_disk(config: Config) -> list[CheckRow]:
-    """Is there room for the shards and DVC's copy of them?  By rule of thumb: ``precompute`` encodes some to see."""
+    """Check the room for the shards and DVC's copy of them, by a rule of thumb; ``precompute`` measures it."""
     lines = {split: _line_count(getattr(config.data, split)) for split in ("train", "val")}
     if None in lines.values():
         return []
@@ -143,7 +143,7 @@ def _line_count(path: str) -> int | None:
 
 
 def check_environment() -> list[CheckRow]:
-    """The packages, by their metadata (TensorFlow is not imported), and the ``python`` that DVC will find."""
+    """Check the packages, by their metadata (TensorFlow is not imported), and the ``python`` that DVC will find."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     rows = [CheckRow("packages", f"{name} is not installed", "error", f"pip install {name}") for name in missing]
     shown = ", ".join(f"{name} {_version(name)}" for name in PACKAGES if name not in missing)
@@ -154,7 +154,7 @@ def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:  # tensorflow-cpu and the like
-        return "of another package"
+        return "(version unknown)"
 
 
 def _python_on_path() -> CheckRow:
@@ -163,4 +163,9 @@ def _python_on_path() -> CheckRow:
     if found is not None and Path(found).parent.resolve() == own.parent.resolve():
         return ok("python", f"the stages will run with {found}")
     advice = f"activate the environment first: export PATH={own.parent}:$PATH"
-    return CheckRow("python", f"DVC's stages would run {found or 'no python at all'}, not {own}", "warning", advice)
+    return CheckRow(
+        "python",
+        f"DVC's stages would run {found or 'no python'}, not {own}",
+        "warning",
+        advice,
+    )

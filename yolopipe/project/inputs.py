@@ -1,6 +1,6 @@
-"""Is what ``params.yaml`` names under ``data`` there, and does it look like what it should be?
+"""Checks of the inputs that ``params.yaml`` names under ``data``.
 
-Only the first lines and images are read: ``parse`` reads all.
+Only the first lines and images are read; ``parse`` reads all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from yolopipe.config.params_file import ParamsFile
 from yolopipe.errors import DataError, ImageError
 from yolopipe.formats.annotation_line import BLANKS, is_comment
 from yolopipe.formats.annotation_text import Annotation, parse_annotation
-from yolopipe.formats.class_names import read_class_names
+from yolopipe.formats.class_names import read_class_names, undefined_class
 from yolopipe.formats.text_lines import read_lines
 from yolopipe.imaging.images import read_header
 from yolopipe.project.check_rows import CheckRow, class_list, ok
@@ -26,11 +26,11 @@ __all__ = ["check_inputs", "uses_sample"]
 
 FIRST_LINES, FIRST_IMAGES = 200, 10
 MOST_NAMED = 3
-"""Mistakes of one file that are named; parse names all."""
+"""Mistakes listed for one file; ``parse`` lists all."""
 
 
 def uses_sample(data: Data) -> bool:
-    """Does the embedded data feed the pipeline?
+    """Whether ``data`` names the embedded data.
 
     >>> uses_sample(Data(train="data/sample/train.txt", val="v.txt", classes="c", images="i"))
     True
@@ -40,10 +40,10 @@ def uses_sample(data: Data) -> bool:
 
 
 def check_inputs(params: ParamsFile, data: Data) -> list[CheckRow]:
-    """A row for each of ``data.train``, ``data.val``, ``data.classes`` and ``data.images``, or one each mistake.
+    """Check ``data.train``, ``data.val``, ``data.classes`` and ``data.images``: a row each, or one for each mistake.
 
     Args:
-        params: for the places in the file.
+        params: for the line of each key.
         data: its section ``data``, valid.
     """
     inputs = _Inputs(params, data, uses_sample(data) and (paths.SAMPLE / "dvc.yaml").is_file())
@@ -52,8 +52,8 @@ def check_inputs(params: ParamsFile, data: Data) -> list[CheckRow]:
     for split in ("train", "val"):
         rows += inputs.annotations(split, len(names))
     if os.path.abspath(data.train) == os.path.abspath(data.val):
-        advice = "name images that are not trained on, or every score is a lie"
-        rows.append(inputs.row("val", "data.train and data.val are one file", advice))
+        advice = "list images that are not trained on: scores on training images are meaningless"
+        rows.append(inputs.row("val", "data.train and data.val are the same file", advice))
     return rows
 
 
@@ -61,8 +61,8 @@ def check_inputs(params: ParamsFile, data: Data) -> list[CheckRow]:
 class _Inputs:
     params: ParamsFile
     data: Data
-    made: bool
-    """By the sample's own stage, when DVC runs it."""
+    made_by_dvc: bool
+    """By the stage of the embedded data."""
 
     def row(self, key: str, result: str, advice: str) -> CheckRow:
         return CheckRow(f"data.{key}", f"{self.params.place('data', key)}: {result}", "error", advice)
@@ -71,9 +71,9 @@ class _Inputs:
         path = Path(getattr(self.data, key))
         if there(path):
             return []
-        if self.made and not path.exists():
-            return [ok(f"data.{key}", f"{path} is not there yet; dvc repro makes it")]
-        return [self.row(key, f"no {what} {path} in {Path.cwd()}", f"correct data.{key}, or put it there")]
+        if self.made_by_dvc and not path.exists():
+            return [ok(f"data.{key}", f"{path} does not exist yet; dvc repro makes it")]
+        return [self.row(key, f"no {what} {path} in {Path.cwd()}", f"fix data.{key}, or put the {what} there")]
 
     def class_names(self) -> tuple[tuple[str, ...], list[CheckRow]]:
         missing = self.missing("classes", Path.is_file, "file")
@@ -83,7 +83,7 @@ class _Inputs:
             names = read_class_names(self.data.classes)
         except DataError as error:
             return (), [
-                CheckRow("data.classes", error.message, "error", error.hint or "one name a line, no name twice")
+                CheckRow("data.classes", error.message, "error", error.hint or "one name a line, each name once")
             ]
         return names, [ok("data.classes", f"{len(names)} class{'es' * (len(names) > 1)}: {class_list(names)}")]
 
@@ -101,7 +101,7 @@ class _Inputs:
         except DataError as error:
             return [CheckRow(name, error.message, "error", error.hint or "annotation text is UTF-8 text")]
         if not found:
-            return [self.row(split, f"{file} names no image", "one image a line: path x1,y1,x2,y2,class ...")]
+            return [self.row(split, f"{file} lists no image", "one image a line: path x1,y1,x2,y2,class ...")]
         lines = [(place, line) for place, line in found if isinstance(line, Annotation)]
         wrong = [f"{place}: {line}" for place, line in found if isinstance(line, str)]
         wrong += _class_mistakes(lines, classes) if classes else []
@@ -117,16 +117,16 @@ class _Inputs:
         if not outside:
             return []
         place, line = outside[0]
-        advice = "name the folder that holds all images under data.images"
+        advice = "under data.images, enter the folder that contains all images"
         result = (
-            f"{place}: {line.image_path} is not below data.images ({folder}): DVC would not notice a change of it"
+            f"{place}: {line.image_path} is not below data.images ({folder}): DVC would not notice when it changes"
         )
         return [CheckRow(name, result, "warning", advice)]
 
 
 def _named(name: str, wrong: list[str]) -> Iterator[CheckRow]:
     for text in wrong[:MOST_NAMED]:
-        yield CheckRow(name, text, "error", "mend it; yolopipe parse lists all such")
+        yield CheckRow(name, text, "error", "fix it; yolopipe parse lists all mistakes")
     if len(wrong) > MOST_NAMED:
         yield CheckRow(
             name, f"and {len(wrong) - MOST_NAMED} more in the first {FIRST_LINES} lines", "error", "yolopipe parse"
@@ -134,7 +134,7 @@ def _named(name: str, wrong: list[str]) -> Iterator[CheckRow]:
 
 
 def _first_lines(file: str) -> Iterator[tuple[str, Annotation | str]]:
-    """Place and content of each line that is no comment; what is wrong with it where it cannot be read."""
+    """Place and content of each line except comments; for a bad line its mistake instead."""
     for number, line in enumerate(read_lines(file), start=1):
         if line is None:
             yield f"{file}:{number}", "the line is not UTF-8 text"
@@ -147,7 +147,7 @@ def _first_lines(file: str) -> Iterator[tuple[str, Annotation | str]]:
 
 def _class_mistakes(lines: Iterable[tuple[str, Annotation]], classes: int) -> list[str]:
     return [
-        f"{place}: class {box[4]:g} has no name; {classes} names mean classes 0 to {classes - 1}"
+        f"{place}: {undefined_class(int(box[4]), classes)}"
         for place, line in lines
         for box in line.bboxes
         if not 0 <= box[4] < classes

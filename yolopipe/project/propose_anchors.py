@@ -1,4 +1,4 @@
-"""``yolopipe anchors``: how well the anchors of ``params.yaml`` fit the training boxes, and nine that fit better."""
+"""``yolopipe anchors``: the fit of the anchors to the training boxes, and a proposal that fits better."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["AnchorAdvice", "advise", "anchor_text", "run", "show"]
 IN_NETWORK = 9
 MOST_ANCHORS = 100
 BAR = 20
-"""Characters of a bar that stands for all boxes."""
+"""Length of the bar for all boxes, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorAdvice:
-    """The fit of the anchors in force and of a proposal.
+    """The fit of the anchors in use and of a proposal.
 
     Args:
-        boxes: how many training boxes were looked at, each once (not its augmented copies).
+        boxes: number of training boxes, without augmented copies.
         size: side of the network input in pixels that they were letterboxed to.
         present: fit of the nine anchors of ``params.yaml``.
         proposal: fit of the proposed anchors, rounded as they would be written.
-        warnings: what is wrong with the anchors in force.
+        warnings: what is wrong with the anchors in use.
     """
 
     boxes: int
@@ -43,12 +43,12 @@ class AnchorAdvice:
 
     @property
     def yaml(self) -> str:
-        """The proposal as it stands in ``params.yaml``; empty unless it has as many anchors as the network."""
+        """The proposal as lines of ``params.yaml``; empty unless it has as many anchors as the network."""
         lines = [f"    - {anchor_text(anchor)}" for anchor in self.proposal.anchors_wh]
         return "\n".join(["assignment:", "  anchors:", *lines]) if len(lines) == IN_NETWORK else ""
 
     def report(self) -> dict[str, Any]:
-        """The same for programs."""
+        """The advice as plain JSON."""
         fits = {
             name: {**asdict(fit), "anchors": [anchor_text(anchor) for anchor in fit.anchors_wh]}
             for name, fit in (("present", self.present), ("proposal", self.proposal))
@@ -70,7 +70,7 @@ def anchor_text(anchor_wh: Sequence[float]) -> str:
 
 
 def run(config: Config, *, k: int = IN_NETWORK, size: int | None = None) -> AnchorAdvice:
-    """Look at the boxes of the training images as they were annotated.
+    """Measure the fit to the boxes of the training images as annotated, and propose anchors.
 
     Args:
         config: reads ``assignment.anchors`` and ``precompute.input_size``.
@@ -78,8 +78,8 @@ def run(config: Config, *, k: int = IN_NETWORK, size: int | None = None) -> Anch
         size: side of the network input in pixels; by default the largest of ``precompute.input_size``.
 
     Raises:
-        UsageError: a ``k`` or ``size`` that makes no sense.
-        DataError: no ``data/parsed``, no boxes, or too few different ones.
+        UsageError: ``k`` or ``size`` is out of range.
+        DataError: no ``data/parsed``, no boxes, or too few distinct sizes.
     """
     size = config.precompute.input_size if size is None else size
     if not 1 <= k <= MOST_ANCHORS:
@@ -88,7 +88,7 @@ def run(config: Config, *, k: int = IN_NETWORK, size: int | None = None) -> Anch
         raise UsageError(f"--size must be a multiple of 32 from 32 to 4096, got {size}")
     sizes_wh = _training_sizes(size)
     if not len(sizes_wh):
-        raise DataError(f"no boxes in {paths.PARSED}/train.parquet: nothing for anchors to fit")
+        raise DataError(f"no boxes in {paths.PARSED}/train.parquet")
     return advise(sizes_wh, config.assignment.anchors_px, k=k, size=size)
 
 
@@ -97,9 +97,9 @@ def advise(sizes_wh: npt.ArrayLike, anchors_px: npt.ArrayLike, *, k: int, size: 
 
     Args:
         sizes_wh: (N, 2) box sizes in pixels of the network input.
-        anchors_px: (3, 3, 2) anchors in force, small stride first.
+        anchors_px: (3, 3, 2) anchors in use, small stride first.
         k: how many to propose.
-        size: side of the network input, for the record.
+        size: side of the network input in pixels; only reported.
 
     Raises:
         DataError: fewer distinct sizes than ``k``.
@@ -112,7 +112,7 @@ def advise(sizes_wh: npt.ArrayLike, anchors_px: npt.ArrayLike, *, k: int, size: 
     try:
         found = propose_anchors(sizes, k)
     except ValueError as error:
-        raise DataError(f"{error}", hint="more boxes, or a smaller --k") from None
+        raise DataError(f"{error}", hint="use a smaller --k") from None
     written = [[float(side) for side in anchor_text(anchor).split("x")] for anchor in found.tolist()]
     return AnchorAdvice(
         boxes=len(sizes),
@@ -133,7 +133,7 @@ def _training_sizes(size: int) -> npt.NDArray[np.float64]:
 
 
 def _out_of_order(anchors_px: npt.NDArray[np.float64]) -> list[str]:
-    """Large anchors belong to the coarse grid, whose cells see more of the image."""
+    """Warnings on anchors that are not sorted by stride: larger ones belong to the coarser grid."""
     areas = anchors_px.prod(axis=-1).reshape(len(STRIDES), -1)
     return [
         f"anchors out of order: one of stride {STRIDES[i]} is larger than one of stride {STRIDES[i + 1]}; "
@@ -144,7 +144,7 @@ def _out_of_order(anchors_px: npt.NDArray[np.float64]) -> list[str]:
 
 
 def show(advice: AnchorAdvice) -> None:
-    """Print the advice for people."""
+    """Print the advice."""
     present, proposal = advice.present, advice.proposal
     gain = proposal.mean_best_iou - present.mean_best_iou
     rows = {
@@ -160,10 +160,12 @@ def show(advice: AnchorAdvice) -> None:
     _show_recall(present, proposal)
     console.line()
     if advice.yaml:
-        console.line("To paste into params.yaml (nothing was changed); then dvc repro:\n")
+        console.line("Paste into params.yaml (no file was changed), then run dvc repro:\n")
         console.line(advice.yaml)
     else:
-        console.line(f"The network has {IN_NETWORK} anchors: {len(proposal.anchors_wh)} are for comparison only.")
+        console.line(
+            f"The network has {IN_NETWORK} anchors; these {len(proposal.anchors_wh)} are for comparison only."
+        )
 
 
 def _show_shares(advice: AnchorAdvice) -> None:

@@ -1,6 +1,6 @@
 """``yolopipe init``: the files of a new project, all of them or none.
 
-Nothing is run: git and DVC are the user's, and the next command is told.
+No command is run; the summary names those to run next.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from yolopipe.importing.import_data import import_data
 from yolopipe.importing.import_formats import IMPORTERS
 from yolopipe.paths import SAMPLE
 from yolopipe.project.check_rows import class_list
-from yolopipe.project.imported import Chosen, choose_data
+from yolopipe.project.imported import ChosenData, choose_data
 from yolopipe.project.templates import PIPELINE, SAMPLE_PIPELINE, own_params, template
 from yolopipe.result import CommandResult
 
 __all__ = ["ANNOTATIONS", "run"]
 
 ANNOTATIONS = Path("data/annotations")
-"""Where imported annotation text goes; the user's own from then on, so no stage's output."""
+"""Folder of imported annotation text: the user's from then on, and not an output of a stage."""
 
 PLACEHOLDERS = {
     **{"train": f"{ANNOTATIONS}/train.txt", "val": f"{ANNOTATIONS}/val.txt"},
@@ -37,23 +37,23 @@ PLACEHOLDERS = {
 def run(directory: str | Path = ".", *, source: tuple[str, Path] | None = None, demo: bool = False) -> CommandResult:
     """Write ``params.yaml``, ``dvc.yaml``, ``.gitignore`` and ``.dvcignore`` into a folder.
 
-    A file that is there is never overwritten; the two ignore files gain the lines that they lack.
+    An existing file is never overwritten; missing lines are appended to the two ignore files.
 
     Args:
-        directory: the project folder; made if missing.
+        directory: the project folder; created if missing.
         source: format and path of data to import into ``data/annotations``.
         demo: use the embedded sample.
 
     Returns:
-        What was written, and the commands to type next.
+        What was written, and the commands to run next.
 
     Raises:
-        UsageError: a file is in the way, or the call makes no sense.
+        UsageError: a file would be overwritten, or the options contradict each other.
         DataError: the data cannot be imported; nothing is written then.
     """
     folder = Path(directory)
     if demo and source is not None:
-        raise UsageError("--demo brings its own data; --from brings yours: choose one")
+        raise UsageError("--demo and --from exclude each other: the embedded data or yours")
     if source is not None:
         source = _checked_source(*source, folder)
     with ExitStack() as undo:
@@ -66,7 +66,7 @@ def run(directory: str | Path = ".", *, source: tuple[str, Path] | None = None, 
 
 def _checked_source(form: str, path: Path, folder: Path) -> tuple[str, Path]:
     if form not in IMPORTERS:
-        raise UsageError(f"--from {form}: no such format", hint=f"one of: {', '.join(sorted(IMPORTERS))}")
+        raise UsageError(f"--from {form}: unknown format", hint=f"one of: {', '.join(sorted(IMPORTERS))}")
     if not path.exists():
         raise UsageError(f"--from {form}: no file or folder {path}")
     here = os.path.abspath(folder) == os.getcwd()
@@ -74,7 +74,7 @@ def _checked_source(form: str, path: Path, folder: Path) -> tuple[str, Path]:
 
 
 def _make_folder(folder: Path, undo: ExitStack) -> None:
-    """Make a folder and its parents; undone, those made are removed where they are empty."""
+    """Make a folder and its parents; undo removes those that were made, if empty."""
     for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         missing.mkdir()
         undo.callback(_remove_if_empty, missing.absolute())
@@ -115,15 +115,15 @@ def _files(data: Mapping[str, str], demo: bool) -> dict[Path, bytes]:
 
 
 def _refuse_to_overwrite(files: Mapping[Path, bytes], *, has_source: bool) -> None:
-    """An interrupted run's own files are no obstacle: equal content is not in the way."""
-    in_the_way = [str(path) for path, content in files.items() if _content(path) not in (None, content)]
+    """Files with equal content may stay: an interrupted run wrote them."""
+    existing = [str(path) for path, content in files.items() if _content(path) not in (None, content)]
     if has_source and ANNOTATIONS.exists():
-        in_the_way.append(f"{ANNOTATIONS}/")
-    if in_the_way:
-        are = "is" if len(in_the_way) == 1 else "are"
+        existing.append(f"{ANNOTATIONS}/")
+    if existing:
+        exist = "exists" if len(existing) == 1 else "exist"
         raise UsageError(
-            f"{', '.join(in_the_way)} {are} there already, and init overwrites nothing",
-            hint="move away what is in the way, or make the project in another folder: yolopipe init DIR",
+            f"{', '.join(existing)} {exist} already, and init overwrites nothing",
+            hint="move it away, or make the project in another folder: yolopipe init DIR",
         )
 
 
@@ -147,7 +147,7 @@ def _lines(name: str, demo: bool) -> list[str]:
 
 
 def _appended(path: Path, lines: Sequence[str]) -> bytes:
-    """A user's ignore file and the lines that it lacks, comments only where it is new."""
+    """An ignore file with its missing lines; a new one also has the comments."""
     before = _content(path)
     if before is None:
         return "".join(f"{line}\n" for line in lines).encode()
@@ -159,7 +159,7 @@ def _appended(path: Path, lines: Sequence[str]) -> bytes:
     return before + gap + "".join(f"{line}\n" for line in ("# yolopipe", *missing)).encode()
 
 
-def _import(form: str, path: Path, undo: ExitStack) -> tuple[Chosen, dict[str, object]]:
+def _import(form: str, path: Path, undo: ExitStack) -> tuple[ChosenData, dict[str, object]]:
     _make_folder(ANNOTATIONS.parent, undo)
     undo.callback(shutil.rmtree, ANNOTATIONS.absolute(), ignore_errors=True)
     with atomic_directory(ANNOTATIONS) as partial:
@@ -170,23 +170,23 @@ def _import(form: str, path: Path, undo: ExitStack) -> tuple[Chosen, dict[str, o
 
 
 def _result(
-    folder: Path, written: Sequence[Path], chosen: Chosen | None, rows: dict[str, object], demo: bool
+    folder: Path, written: Sequence[Path], chosen: ChosenData | None, rows: dict[str, object], demo: bool
 ) -> CommandResult:
     names = [path.as_posix() for path in written]
-    rows = {**rows, "written": ", ".join(names) or "nothing: all of it was there"}
+    rows = {**rows, "written": ", ".join(names) or "nothing: all files exist already"}
     if chosen:
         rows["written"] = f"{ANNOTATIONS}/, {rows['written']}"
-        rows["trains on"] = f"{chosen.data['train']} ({chosen.images['train']:,} images)"
-        rows["scored on"] = f"{chosen.data['val']} ({chosen.images['val']:,} images)"
-        rows["images"] = f"{chosen.data['images']} (used where they are, not copied)"
+        rows["train"] = f"{chosen.data['train']} ({chosen.images['train']:,} images)"
+        rows["val"] = f"{chosen.data['val']} ({chosen.images['val']:,} images)"
+        rows["images"] = f"{chosen.data['images']} (referenced, not copied)"
         rows["classes"] = class_list(chosen.classes)
         for number, text in enumerate(chosen.notes, start=1):
             rows["note" if len(chosen.notes) == 1 else f"note {number}"] = text
     elif not demo:
-        rows["your data"] = "annotation text, class names and images: name them under data: in params.yaml"
+        rows["your data"] = "enter annotation text, class names and images under data: in params.yaml"
     if not demo:
-        rows["network"] = "the full YOLOv3 at 416 px, for a GPU; on a CPU try model.width: 0.25 and depth: 0.33"
-        rows["anchors"] = "COCO's nine; yolopipe anchors, after yolopipe parse, says how they fit your boxes"
+        rows["network"] = "full YOLOv3 at 416 px, for a GPU; on a CPU try model.width: 0.25 and model.depth: 0.33"
+        rows["anchors"] = "COCO's nine; after yolopipe parse, yolopipe anchors shows how they fit your boxes"
     commands = _next_commands(folder)
     report = {
         "folder": str(folder),
@@ -197,12 +197,12 @@ def _result(
         "notes": chosen.notes if chosen else [],
         "next": commands,
     }
-    kind = "with the embedded sample" if demo else "with imported data" if chosen else "for data of your own"
+    kind = "with the embedded data" if demo else "with imported data" if chosen else "for your own data"
     return CommandResult(f"init: a project {kind} in {folder}", rows, report, next_step=" && ".join(commands))
 
 
 def _next_commands(folder: Path) -> list[str]:
-    """What is left to do; the current folder is the project's."""
+    """The commands to run next; the current folder is the project's."""
     here = Path.cwd()
     git = next((path for path in (here, *here.parents) if (path / ".git").exists()), None)
     steps = [] if folder == Path(".") else [f"cd {shlex.quote(str(folder))}"]

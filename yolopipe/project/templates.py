@@ -1,7 +1,7 @@
-"""The files of a new project: this repository's own, packed with yolopipe (tests hold the copies equal).
+"""Packed files of a new project: copies of this repository's own (a test compares them).
 
-A project of the user's own gets the same ``params.yaml``, comments and all, with the defaults of
-:mod:`yolopipe.config.params` for values and without the section of the embedded sample.
+A project with other data gets the same ``params.yaml`` with its comments, with the defaults of
+:mod:`yolopipe.config.params` as values and without the section of the embedded data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from yolopipe.formats.yaml_file import plain
 __all__ = ["PIPELINE", "SAMPLE_PIPELINE", "own_params", "template"]
 
 PIPELINE, SAMPLE_PIPELINE = "pipeline.yaml", "sample-pipeline.yaml"
-"""Not called ``dvc.yaml``: DVC takes every file of that name below a project for a part of its pipeline."""
+"""Not called ``dvc.yaml``: DVC would add them to the pipeline of this repository."""
 
 
 def template(name: str) -> str:
@@ -33,13 +33,13 @@ def template(name: str) -> str:
 
 
 def own_params(data: Mapping[str, str]) -> str:
-    """``params.yaml`` of a project with data of its own.
+    """``params.yaml`` of a project with other data than the embedded ones.
 
     Args:
         data: ``train``, ``val``, ``classes`` and ``images``.
 
     Returns:
-        The text: every key with its comment and its default.
+        The text, with the comment and the default of every key.
 
     >>> text = own_params({"train": "t.txt", "val": "v #1.txt", "classes": "c.names", "images": "i"})
     >>> [line.strip() for line in text.splitlines() if line.startswith(("  val:", "  input_size:", "  lr_end:"))]
@@ -52,7 +52,7 @@ def own_params(data: Mapping[str, str]) -> str:
 
 
 def _with_values(text: str, values: Mapping[str, Any]) -> str:
-    """Each scalar of the text replaced, where it stands, by the one of the same key."""
+    """The text with the value of each key replaced in place."""
     lines = text.splitlines()
     for line, column, value in _scalars(YAML(typ="rt").load(text), values):
         lines[line] = lines[line][:column] + _scalar_text(value)
@@ -71,7 +71,7 @@ def _scalars(node: Any, value: Any) -> Iterator[tuple[int, int, Any]]:
 
 
 def _scalar_text(value: Any) -> str:
-    """A value as YAML 1.1 and 1.2 readers agree on: numbers with a point, text quoted only where it must be."""
+    """A value as YAML 1.1 and 1.2 read it alike: numbers with a point, text quoted only where it must be."""
     if isinstance(value, float):
         mantissa, e, exponent = repr(value).partition("e")
         return f"{mantissa if '.' in mantissa else mantissa + '.0'}{e}{exponent}"

@@ -1,6 +1,6 @@
-"""Is ``dvc.yaml`` wired as the stages need it?  Compared with the pipeline that yolopipe itself would write.
+"""Checks of ``dvc.yaml``: commands, params, dependencies and outputs, compared with the packed pipeline.
 
-A stage that does not list what it reads is not run again when that changes, and nobody is told.
+DVC does not run a stage again when something changes that the stage does not list.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NEW = "yolopipe init NEW_FOLDER writes one to copy from"
 
 @dataclass(frozen=True)
 class _Stage:
-    """A stage of a ``dvc.yaml`` beside the one it should be."""
+    """A stage of a ``dvc.yaml`` and, as ``wanted``, that of the packed pipeline."""
 
     name: str
     file: Path
@@ -46,20 +46,20 @@ class _Stage:
 
 
 def check_pipeline(file: Path, params: Any) -> list[CheckRow]:
-    """Check the five stages of ``dvc.yaml``; stages of the user's own are let alone.
+    """Check the five stages of ``dvc.yaml``; other stages are not checked.
 
     Args:
         file: ``dvc.yaml``.
-        params: what ``params.yaml`` holds, for ``${data.train}`` and the like.
+        params: the values of ``params.yaml``, for ``${data.train}`` and the like.
 
     Returns:
-        A row a stage that is right, a row each mistake of those that are not.
+        For each stage one row if it is right, else one row for each mistake.
     """
     return _check_file(file, PIPELINE, STAGES, params)
 
 
 def check_sample_pipeline(file: Path, params: Any) -> list[CheckRow]:
-    """The same for the stage that makes the embedded data."""
+    """The same for the pipeline of the embedded data."""
     return _check_file(file, SAMPLE_PIPELINE, ("sample",), params)
 
 
@@ -69,7 +69,7 @@ def _check_file(file: Path, packed: str, stages: tuple[str, ...], params: Any) -
     except FileNotFoundError:
         return [CheckRow(str(file), f"no {file} here", "error", NEW)]
     except ConfigError as error:
-        return [CheckRow(str(file), error.message, "error", "correct it, or take a fresh one: " + NEW)]
+        return [CheckRow(str(file), error.message, "error", "fix it, or: " + NEW)]
     found = tree.get("stages") if isinstance(tree, dict) else None
     if not isinstance(found, dict):
         return [CheckRow(str(file), f"{file} has no stages", "error", NEW)]
@@ -81,7 +81,7 @@ def _check_file(file: Path, packed: str, stages: tuple[str, ...], params: Any) -
         )
     others = [name for name in found if name not in stages]
     if others:
-        rows.append(ok(str(file), f"stages of your own, not looked at: {', '.join(others)}"))
+        rows.append(ok(str(file), f"your own stages, not checked: {', '.join(others)}"))
     return rows
 
 
@@ -91,11 +91,9 @@ def _absent(name: str, file: Path) -> CheckRow:
 
 def _check_stage(stage: _Stage) -> list[CheckRow]:
     if not isinstance(stage.node, dict) or "cmd" not in stage.node:
-        return [
-            stage.row("not a plain stage with a cmd (foreach and matrix cannot be checked)", f"write it out; {NEW}")
-        ]
+        return [stage.row("no cmd: foreach and matrix stages cannot be checked", f"write the stage out; {NEW}")]
     rows = [*_command(stage), *_folder(stage), *_listed_params(stage), *_listed_paths(stage), *_switches(stage)]
-    return rows or [ok(f"stage {stage.name}", "cmd, params, deps and outs are as the stage needs them")]
+    return rows or [ok(f"stage {stage.name}", "cmd, params, deps and outs are right")]
 
 
 def _command(stage: _Stage) -> Iterator[CheckRow]:
@@ -112,28 +110,34 @@ def _command(stage: _Stage) -> Iterator[CheckRow]:
 def _folder(stage: _Stage) -> Iterator[CheckRow]:
     found, wanted = (posixpath.normpath(str(node.get("wdir", "."))) for node in (stage.node, stage.wanted))
     if found != wanted:
-        yield stage.row(f"wdir is {found}, so the stage would not run beside params.yaml", f"wdir: {wanted}", "wdir")
+        yield stage.row(
+            f"wdir is {found}, so the stage would not run in the folder of params.yaml", f"wdir: {wanted}", "wdir"
+        )
 
 
 def _listed_params(stage: _Stage) -> Iterator[CheckRow]:
     listed = _params(stage.node.get("params") or [])
     needed = STAGE_PARAMS[stage.name]
     if "" in listed:
-        yield stage.row("lists all of params.yaml: any change runs it again", _advice(needed), "params", warning=True)
+        yield stage.row(
+            "lists all of params.yaml, so any change runs it again", _advice(needed), "params", warning=True
+        )
         return
     missing = [name for name in needed if not any(_covers(other, name) for other in listed)]
     if missing:
         names = ", ".join(f"`{name}`" for name in missing)
-        yield stage.row(f"reads {names} but does not list it: a change would not run it", _advice(missing), "params")
+        yield stage.row(
+            f"reads {names} but does not list it, so a change would not run it", _advice(missing), "params"
+        )
     extra = [name for name in listed if not any(_covers(other, name) for other in needed)]
     if extra:
         names = ", ".join(f"`{name}`" for name in extra)
-        advice = "take it from params, or a change runs the stage for nothing"
+        advice = "remove it from params: a change would run the stage for nothing"
         yield stage.row(f"lists {names} but does not read it", advice, "params", warning=True)
 
 
 def _params(node: Any) -> list[str]:
-    """The keys of ``params.yaml`` that a stage lists; "" stands for all of it."""
+    """The keys of ``params.yaml`` that a stage lists; "" means all of it."""
     found = []
     for item in node if isinstance(node, list) else [node]:
         if isinstance(item, dict):
@@ -154,9 +158,9 @@ def _advice(names: Any) -> str:
 
 
 def _listed_paths(stage: _Stage) -> Iterator[CheckRow]:
-    for kinds, what, harm in (
+    for kinds, what, consequence in (
         (("deps",), "dependency", "a change of it would not run the stage"),
-        (("outs", "metrics", "plots"), "output", "DVC would neither keep nor restore it"),
+        (("outs", "metrics", "plots"), "output", "DVC would neither store nor restore it"),
     ):
         found = {path for kind in kinds for path in _paths(stage.node.get(kind), stage.params)}
         for kind in kinds:
@@ -164,7 +168,7 @@ def _listed_paths(stage: _Stage) -> Iterator[CheckRow]:
                 wanted = _filled(raw, stage.params)
                 if not any(wanted == path or wanted.startswith(f"{path}/") for path in found):
                     advice = f"list {raw} under {kind}"
-                    yield stage.row(f"{what} {wanted} is not listed: {harm}", advice, kinds[0])
+                    yield stage.row(f"{what} {wanted} is not listed: {consequence}", advice, kinds[0])
 
 
 def _paths(node: Any, params: Any) -> list[str]:
@@ -174,7 +178,7 @@ def _paths(node: Any, params: Any) -> list[str]:
 
 
 def _filled(text: str, params: Any) -> str:
-    """``${data.train}`` replaced by its value, as DVC does; unknown ones stay."""
+    """The text with ``${data.train}`` and the like replaced by their values, as DVC does; unknown ones stay."""
     if params is None:
         return text
     return posixpath.normpath(re.sub(r"\$\{\s*([\w.]+)\s*\}", lambda match: _value(match, params), text))
@@ -189,11 +193,11 @@ def _value(match: re.Match[str], params: Any) -> str:
 
 def _switches(stage: _Stage) -> Iterator[CheckRow]:
     if stage.node.get("frozen"):
-        yield stage.row("is frozen: dvc repro never runs it", "dvc unfreeze " + stage.name, "frozen", warning=True)
+        yield stage.row("is frozen, so dvc repro never runs it", "dvc unfreeze " + stage.name, "frozen", warning=True)
     if stage.node.get("always_changed"):
-        advice = "take always_changed away"
-        yield stage.row("always_changed: it runs again each time", advice, "always_changed", warning=True)
+        advice = "remove always_changed"
+        yield stage.row("has always_changed, so it runs each time", advice, "always_changed", warning=True)
     for item in stage.node.get("outs") or []:
         if isinstance(item, dict) and any(isinstance(way, dict) and way.get("persist") for way in item.values()):
-            advice = "take persist away: what is stale would stay"
-            yield stage.row(f"output {next(iter(item))} persists", advice, "outs", warning=True)
+            advice = "remove persist: stale files would stay"
+            yield stage.row(f"output {next(iter(item))} has persist", advice, "outs", warning=True)
