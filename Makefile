@@ -25,6 +25,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	dvc repro
 	@echo "look at:  plots/evaluate/predictions.png   and   yolopipe inspect-labels"
+	@if git diff --quiet HEAD -- params.yaml dvc.yaml yolopipe && ! git diff --quiet HEAD -- metrics dvc.lock; then \
+	  echo "note: metrics differ slightly from the committed ones, since training rounds differently on another kind of processor; git checkout metrics dvc.lock restores them"; fi
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile

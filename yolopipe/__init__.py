@@ -1,6 +1,7 @@
-"""yolopipe: the data pipeline and label toolkit for people who train YOLOv3 detectors.
+"""yolopipe: data pipeline and label toolkit for training YOLOv3 detectors.
 
-Importing it is cheap and does not import TensorFlow: each public name is loaded when it is first used.
+Only the names of this module (``__all__``) are public.  All other modules and their names may move or change without
+notice.  Importing yolopipe does not import TensorFlow: each public name is loaded when it is first used.
 
 >>> from yolopipe import bbox_iou
 >>> bbox_iou([[0.5, 0.5, 1, 1]], [[0.5, 0.5, 1, 1]]).tolist()

@@ -1,6 +1,6 @@
-"""The command ``yolopipe``, and ``python -m yolopipe``: with it, in dvc.yaml, an experiment runs its own code.
+"""The command ``yolopipe``, and ``python -m yolopipe``, with which an experiment of DVC runs its own code.
 
-Each worker process imports this module, too, and has no use for a command line: nothing is imported above.
+Each worker process imports this module but not the command line, so the import is inside the function.
 """
 
 import sys
@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; the half second that importing it takes is all that its own guard cannot guard."""
+    """Run the command line; Ctrl-C while it is imported is handled here, later by its own guard."""
     try:
         from yolopipe.cli import main as guarded_main
     except KeyboardInterrupt:

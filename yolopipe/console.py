@@ -1,4 +1,4 @@
-"""What a user sees while a stage runs: progress with rate and time left, and one screen at the end.
+"""Terminal output: progress with rate and time left, messages, summaries and tables.
 
 The only module that imports rich.  Progress and messages go to standard error, results to standard output, so that
 ``--json`` output can be piped.
@@ -20,7 +20,7 @@ from rich.text import Text
 __all__ = ["Advance", "clock", "error", "line", "note", "progress", "summary", "table"]
 
 PLAIN_EVERY_SECONDS = 10.0
-"""How often one plain line is printed where there is no terminal (a log, a CI job)."""
+"""Interval of the plain progress lines where there is no terminal (a log, a CI job)."""
 
 Advance = Callable[..., None]
 """``advance(done_since_last_call, text="")``."""
@@ -35,7 +35,7 @@ def _stdout() -> Console:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as people read them.
+    """Seconds as minutes and seconds.
 
     >>> clock(5), clock(75), clock(3700)
     ('0:05', '1:15', '1:01:40')
@@ -58,7 +58,7 @@ def _pace_at_end(done: float, seconds: float, unit: str) -> str:
 
 
 class _Pace(ProgressColumn):
-    """Rate and time left over the whole run, not the last second: steadier, and honest about start-up."""
+    """Rate and time left over the whole run, which are steadier than those of the last second."""
 
     def __init__(self, unit: str) -> None:
         super().__init__(table_column=Column(no_wrap=True))
@@ -72,7 +72,7 @@ class _Pace(ProgressColumn):
 
 @contextmanager
 def progress(title: str, total: int | None, *, unit: str = "images") -> Iterator[Advance]:
-    """Show progress for ``total`` pieces of work, None where nobody knows; yields ``advance(n, text="")``.
+    """Show progress for ``total`` pieces of work, None if unknown; yields ``advance(n, text="")``.
 
     A bar where standard error is a terminal; elsewhere one plain line every ten seconds and one at the end.
     """
@@ -121,17 +121,17 @@ def _plain(title: str, total: int | None, unit: str) -> Iterator[Advance]:
 
 
 def note(text: str) -> None:
-    """One plain line for the user, on standard error."""
+    """A plain line on standard error."""
     _stderr().print(text, markup=False)
 
 
 def line(text: str = "") -> None:
-    """Plain text on standard output, as it is."""
+    """Plain text on standard output."""
     print(text)
 
 
 def error(text: str) -> None:
-    """An error for the user, on standard error; the first line stands out on a terminal."""
+    """An error on standard error; the first line is highlighted on a terminal."""
     first, _, rest = text.partition("\n")
     console = _stderr()
     console.print(Text("error: ", style="bold red").append(first, style="default"))
@@ -140,7 +140,7 @@ def error(text: str) -> None:
 
 
 def summary(title: str, rows: Mapping[str, object], *, next_step: str | None = None) -> None:
-    """One screen of what a stage did: a title, name and value a line, and what to type next."""
+    """The summary of a command: a title, a line for each name and value, and what to type next."""
     console = Console(highlight=False, soft_wrap=True)
     if title:
         console.print(Text(title, style="bold"))
@@ -152,7 +152,7 @@ def summary(title: str, rows: Mapping[str, object], *, next_step: str | None = N
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
-    """A table on standard output; numbers to the right, text to the left."""
+    """A table on standard output; numbers aligned right, text left."""
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         numeric = all(isinstance(row[index], int | float) for row in rows)

@@ -1,16 +1,16 @@
-"""Every error a user can cause, and the exit code that belongs to it.
+"""Every error that a user can cause, and its exit code.
 
-    YolopipeError            5   a stage failed while it worked (disk, worker, non-finite loss)
-    ├── DifferenceError      1   an exported network does not answer as the one it was made of
+    YolopipeError            5   a command failed while it worked (disk, worker, non-finite loss)
+    ├── DifferenceError      1   an exported network's outputs differ from the original's
     ├── UsageError           2   a command was called the wrong way
     ├── ConfigError          3   params.yaml is wrong
     └── DataError            4   annotation text, images, shards or weights cannot be used
-        ├── ProblemsError    4   ... and here is the whole list of what is wrong with them
+        ├── ProblemsError    4   ... with the whole list of problems
         ├── ImageError       4   one image cannot be read
         └── ShardError       4   shards are missing, damaged or of another schema
 
-Exit code 1 is kept for "the check found problems" and for "some of the input could not be read", 130 for Ctrl-C.  No
-traceback is shown for any of these; anything else that escapes is a bug of ours and does show one.
+Exit code 1 also means that a check found problems or that predict could not read some of its input; 130 is Ctrl-C.
+No traceback is shown for any of these; any other exception is a bug of yolopipe and shows one.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = [
 
 
 class YolopipeError(Exception):
-    """An error with a sentence for the user and, where there is one, what to type next.
+    """An error with a message for the user and, where there is one, what to type next.
 
     Args:
         message: what was expected, what came, and where.
-        hint: the next thing to type or change; shown on a line of its own.
+        hint: what to type or change next; shown on its own line.
 
     >>> str(YolopipeError("no shards in data/shards", hint="run: dvc repro precompute"))
     'no shards in data/shards\\n  try: run: dvc repro precompute'
@@ -54,19 +54,19 @@ class YolopipeError(Exception):
 
 
 class DifferenceError(YolopipeError):
-    """An exported network does not answer as the one it was made of."""
+    """The outputs of an exported network differ from the original's."""
 
     exit_code = 1
 
 
 class UsageError(YolopipeError):
-    """A command was called the wrong way."""
+    """A wrong call of a command."""
 
     exit_code = 2
 
 
 class ConfigError(YolopipeError):
-    """``params.yaml`` is missing, unreadable, or holds a key or value that cannot be used."""
+    """``params.yaml`` is missing, unreadable, or has a key or value that cannot be used."""
 
     exit_code = 3
 
@@ -78,31 +78,31 @@ class DataError(YolopipeError):
 
 
 class ImageError(DataError):
-    """One image cannot be read; ``rule`` names why in one word (``missing-image``, ...)."""
+    """An image that cannot be read; ``rule`` is the reason in one word (``missing-image``, ...)."""
 
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(message)
         self.rule = rule
 
     def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
-        return type(self), (self.rule, self.message)  # crosses process borders
+        return type(self), (self.rule, self.message)  # to pass between processes
 
 
 class ShardError(DataError):
-    """Shards are missing, damaged, of other data, or of a schema version this build cannot read."""
+    """Shards that are missing, damaged, of other data, or of a schema version that this yolopipe cannot read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with the input, where it is, and what was done about it.
+    """One problem in the input, its place, and how it was handled.
 
     Args:
-        file: the text file that says so (not the image it speaks of).
+        file: the text file with the problem (not the image).
         line: 1-based line; 0 when the file as a whole is meant.
         column: 1-based column; 0 when the line as a whole is meant.
         rule: a short fixed name, e.g. ``outside-image``.
         message: what was expected and what came.
-        image: path of the image as written in the text, or ``""``.
+        image: path of the image as in the text, or ``""``.
         action: ``failed``, ``dropped-box``, ``dropped-image``, ``clipped`` or ``noted``.
 
     >>> print(Problem("train.txt", 3, 17, "no-area", "box 5,5,5,9 has no area"))
@@ -123,13 +123,13 @@ class Problem:
 
 
 class ProblemsError(DataError):
-    """A list of problems, all of them at once; the CLI prints each on a line of its own.
+    """All problems of an input at once; the command line prints each on its own line.
 
     Args:
-        message: what they are in the way of.
+        message: what they prevent.
         problems: all of them, or the first of a long list.
         hint: what to do.
-        more: how many there are beyond ``problems``.
+        more: number of problems that are not in ``problems``.
     """
 
     def __init__(self, message: str, problems: Sequence[Problem], *, hint: str | None = None, more: int = 0) -> None:

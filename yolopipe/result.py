@@ -1,4 +1,4 @@
-"""What every command returns: lines for people, JSON for programs."""
+"""What every command returns: lines to print, and the same facts as JSON."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["CommandResult"]
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command did.
+    """The result of a command.
 
     Args:
         title: one line, e.g. ``parse: 1,800 images, 6,312 boxes, 10 classes``.
-        rows: name and value of each line of the one-screen summary, for people.
-        report: the same facts for programs (``--json``); plain JSON types only.
+        rows: name and value of each line of the summary.
+        report: the same facts for ``--json``; plain JSON types only.
         next_step: the command to type next.
     """
 

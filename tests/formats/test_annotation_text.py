@@ -72,21 +72,21 @@ def test_paths_with_anything_in_them(path: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("token", "reason"),
     [
-        ("12,13,abc,4,0", "'abc' is not a number"),
-        ("1,2,3,4", "4 values where 5"),
-        ("1,2,3,4,0,9", "6 values where 5"),
+        ("12,13,abc,4,0", "'abc'"),
+        ("1,2,3,4", "4 values"),
+        ("1,2,3,4,0,9", "6 values"),
         ("1;2;3;4;0", "semicolons"),
-        ("1,2,3,4,0.5", "class 0.5 is not a whole number"),
-        ("1,2,3,4,1e1", "class 1e1 is not a whole number"),
-        ("1,2,3,4,1234567890", "class 1234567890 is too large"),
-        ("nan,2,3,4,0", "nan is not a finite number"),
-        ("1,-inf,3,4,0", "-inf is not a finite number"),
-        ("1,2,1e999,4,0", "1e999 is too large"),
-        ("1,2,,4,0", "a number is missing"),
-        ("1,2,1_0,4,0", "'1_0' is not a number"),
-        ("1,2,٣,4,0", "'٣' is not a number"),
-        ("1,2,0x3,4,0", "'0x3' is not a number"),
-        ("cat", "1 value where 5"),
+        ("1,2,3,4,0.5", "class 0.5"),
+        ("1,2,3,4,1e1", "class 1e1"),
+        ("1,2,3,4,1234567890", "class 1234567890"),
+        ("nan,2,3,4,0", ": nan "),
+        ("1,-inf,3,4,0", ": -inf "),
+        ("1,2,1e999,4,0", "1e999"),
+        ("1,2,,4,0", "number"),
+        ("1,2,1_0,4,0", "'1_0'"),
+        ("1,2,٣,4,0", "'٣'"),
+        ("1,2,0x3,4,0", "'0x3'"),
+        ("cat", "1 value"),
     ],
 )
 def test_malformed_boxes_are_named_wherever_they_stand(token: str, reason: str, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_malformed_boxes_are_named_wherever_they_stand(token: str, reason: str, 
 
 
 def test_malformed_box_behind_a_name_without_extension() -> None:
-    with pytest.raises(DataError, match="column 9: box 1,2,3,4: 4 values"):
+    with pytest.raises(DataError, match="column 9: box 1,2,3,4: "):
         parse_annotation("dir/abc 1,2,3,4 1,2,3,4,0")
 
 
@@ -139,7 +139,7 @@ def test_written_lines_read_back(path: str, boxes: list[tuple[float, ...]]) -> N
 
 @pytest.mark.parametrize("path", ["", " a.jpg", "a.jpg ", "a\nb.jpg", "#a.jpg", "d 1,2,3,4,0 e.jpg", "a.jpg b"])
 def test_paths_that_could_not_be_read_back_are_refused(path: str) -> None:
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="image path"):
         format_annotation(path, [[1, 2, 3, 4, 0]])
 
 
@@ -180,7 +180,7 @@ def test_no_path_and_duplicates(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no file"):
+    with pytest.raises(DataError, match=r"no\.txt"):
         read_annotations(tmp_path / "no.txt")
     with pytest.raises(DataError, match="cannot read"):
         read_annotations(tmp_path)

@@ -1,4 +1,4 @@
-"""What one line of annotation text is made of: path, boxes, and what should have been a box."""
+"""One line of annotation text, split into path, boxes and malformed tokens."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 import re
 from typing import NamedTuple
 
-__all__ = ["BLANKS", "Line", "is_comment", "number_text", "split_line", "why_no_box"]
+__all__ = ["BLANKS", "Line", "is_comment", "number_text", "split_line", "why_not_a_box"]
 
 # Possessive quantifiers: a long wrong number costs one pass, not its square.
 _NUMBER = r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?"
 _BOX_TEXT = rf"({_NUMBER}),({_NUMBER}),({_NUMBER}),({_NUMBER}),([+-]?\d{{1,9}}(?:\.0*+)?)"
 _BOX = re.compile(_BOX_TEXT, re.ASCII)
-# ASCII blanks only: file names of screenshots hold U+202F, which is a blank to str.split.
+# ASCII blanks only: file names of screenshots contain U+202F, which str.split treats as a blank.
 _FIRST_BOX = re.compile(rf"(?<=[ \t]){_BOX_TEXT}(?=[ \t]|$)", re.ASCII)
 _TOKEN = re.compile(r"[^ \t]+")
 _IMAGE_END = re.compile(r"\.(?:jpe?g|png|bmp|webp|tiff?|gif|jfif|heic|avif)$", re.IGNORECASE)
@@ -20,12 +20,12 @@ BLANKS = " \t\v\f"
 
 
 class Line(NamedTuple):
-    """One line, taken apart.
+    """One line, split.
 
     Args:
         path: as written, without blanks around it; empty where the line starts with a box.
         boxes: 0-based column and five number texts of each well-formed box.
-        bad: 0-based column and text of each token that should be a box and is not.
+        bad: 0-based column and text of each malformed token.
     """
 
     path: str
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
 
 def split_line(line: str) -> Line:
-    """Take a line apart; every token of it ends up in path, boxes or bad.
+    """Split a line; every token is in path, boxes or bad.
 
     >>> split_line("my dir/a.jpg 1,2,3,4,0 5,6")
     Line(path='my dir/a.jpg', boxes=[(13, ('1', '2', '3', '4', '0'))], bad=[(23, '5,6')])
@@ -56,7 +56,7 @@ def split_line(line: str) -> Line:
 
 
 def _split_path(text: str) -> tuple[str, list[tuple[int, str]]]:
-    """Cut what is no path off the end of ``text``: all behind the last image name, or from what looks like a box."""
+    """Path and malformed tokens of ``text``: those after the last image name, or from the first box-like token on."""
     tokens = [(match.start(), match[0]) for match in _TOKEN.finditer(text.rstrip(BLANKS))]
     ends = [i + 1 for i, (_, token) in enumerate(tokens) if _IMAGE_END.search(token)]
     likes = [i for i, (_, token) in enumerate(tokens) if _looks_like_box(token)]
@@ -71,7 +71,7 @@ def _looks_like_box(token: str) -> bool:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line is for people only.
+    """Whether a line is a comment.
 
     >>> is_comment("  # night shots below"), is_comment("a#1.jpg")
     (True, False)
@@ -88,30 +88,30 @@ def number_text(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
-def why_no_box(token: str) -> str:
-    """Say what is wrong with a token that should be a box.
+def why_not_a_box(token: str) -> str:
+    """What is wrong with a malformed box.
 
     Args:
         token: a token that :func:`split_line` found bad, or whose numbers are not finite.
 
     Returns:
-        A sentence for people.
+        A sentence.
 
-    >>> why_no_box("12,13,abc,4,0")
+    >>> why_not_a_box("12,13,abc,4,0")
     "box 12,13,abc,4,0: 'abc' is not a number; expected x1,y1,x2,y2,class"
     """
     fields = token.split(",")
     if ";" in token:
         reason = "numbers are separated by commas, not semicolons"
     elif len(fields) != 5:
-        reason = f"{len(fields)} value{'s' if len(fields) > 1 else ''} where 5 are needed"
+        reason = f"{len(fields)} value{'s' if len(fields) > 1 else ''} instead of 5"
     else:
-        reason = next(filter(None, map(_why_no_number, fields)), "") or _why_no_class(fields[4])
+        reason = next(filter(None, map(_why_not_a_number, fields)), "") or _why_not_a_class(fields[4])
     shown = token if len(token) <= 60 else token[:57] + "..."
     return f"box {shown}: {reason}; expected x1,y1,x2,y2,class"
 
 
-def _why_no_number(field: str) -> str:
+def _why_not_a_number(field: str) -> str:
     if re.fullmatch(_NUMBER, field, re.ASCII):
         return "" if math.isfinite(float(field)) else f"{field} is too large"
     if field.strip("+-").lower() in ("nan", "inf", "infinity"):
@@ -119,7 +119,7 @@ def _why_no_number(field: str) -> str:
     return f"{field!r} is not a number" if field else "a number is missing"
 
 
-def _why_no_class(field: str) -> str:
+def _why_not_a_class(field: str) -> str:
     if len(field.strip("+-")) > 9 and field.strip("+-").isdigit():
         return f"class {field} is too large"
-    return f"class {field} is not a whole number"
+    return f"class {field} is not an integer"

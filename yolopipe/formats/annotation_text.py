@@ -1,10 +1,10 @@
-"""Annotation text: one image a line, its path and then its boxes (notes 1.1).
+"""Annotation text: one image a line, its path and then its boxes (docs/formulas.md, "Annotation text").
 
     some/directory/hash.jpg 79,537,107,574,0 297,547,318,575,0
 
-A box is ``x1,y1,x2,y2,class``: corners in pixels of the image as a person sees it, whole or not, and the number of
-the class.  The path is all that stands left of the boxes, so it may hold blanks, commas and any letters.  A line with
-a path alone is an image without objects.  Blank lines and lines that start with ``#`` are skipped.
+A box is ``x1,y1,x2,y2,class``: corners in pixels of the upright image (EXIF applied), integers or not, and the class
+number.  The path is everything left of the boxes, so it may contain spaces, commas and any letters.  A line with a
+path alone is an image without objects.  Blank lines and lines that start with ``#`` are skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.errors import DataError, Problem
-from yolopipe.formats.annotation_line import BLANKS, is_comment, number_text, split_line, why_no_box
+from yolopipe.formats.annotation_line import BLANKS, is_comment, number_text, split_line, why_not_a_box
 from yolopipe.formats.path_register import PathRegister
 from yolopipe.formats.text_lines import read_lines
 
@@ -28,7 +28,7 @@ __all__ = [
     "AnnotationText",
     "LineFault",
     "format_annotation",
-    "images_named_twice",
+    "images_listed_twice",
     "parse_annotation",
     "read_annotation_lines",
     "read_annotations",
@@ -48,10 +48,10 @@ class Annotation(NamedTuple):
 
 
 class LineFault(NamedTuple):
-    """A mistake in the text, and the image it belongs to.
+    """A mistake in the text, and its image.
 
     Args:
-        image: row of the image in :attr:`AnnotationText.image_paths`; -1 where the line gave none.
+        image: row of the image in :attr:`AnnotationText.image_paths`; -1 where the line has none.
         problem: the mistake.
     """
 
@@ -71,7 +71,7 @@ class AnnotationText:
         classes: (N,) int64.
         box_image: (N,) int64; the row of the image each box belongs to, ascending.
         box_column: (N,) int32; 1-based column where each box starts, in characters.
-        faults: what could not be read; nothing of it is in the arrays, except that the image of a faulty box is.
+        faults: mistakes; their boxes are not in the arrays, their images are.
     """
 
     file: str
@@ -91,10 +91,10 @@ def parse_annotation(line: str) -> Annotation:
         line: ``path x1,y1,x2,y2,class ...``; a path alone is an image without boxes.
 
     Returns:
-        Path and (N, 5) float64 boxes; unpacks like a pair.
+        Path and (N, 5) float64 boxes.
 
     Raises:
-        DataError: naming the token and its column.
+        DataError: a bad token, with its column.
 
     >>> image_path, bboxes = parse_annotation("some/directory/hash.jpg 79,537,107,574,0 297,547,318,575,0")
     >>> image_path, bboxes.tolist()
@@ -108,7 +108,7 @@ def parse_annotation(line: str) -> Annotation:
         raise DataError(f"no image path in {line!r}; expected: path x1,y1,x2,y2,class ...")
     if bad:
         column, token = min(bad)
-        raise DataError(f"column {column + 1}: {why_no_box(token)}")
+        raise DataError(f"column {column + 1}: {why_not_a_box(token)}")
     return Annotation(path, np.array(values, np.float64).reshape(-1, 5))
 
 
@@ -120,10 +120,10 @@ def format_annotation(image_path: str, bboxes: npt.ArrayLike) -> str:
         bboxes: (N, 5) x1, y1, x2, y2 in pixels and the class.
 
     Returns:
-        The line, without line break; whole numbers without a point, others with as many digits as they need.
+        The line, without line break; integers without a point, others with as many digits as they need.
 
     Raises:
-        DataError: when the path could not be read back (blanks at either end, line breaks, a leading #, a box in it).
+        DataError: a path that could not be read back (spaces at either end, line breaks, a leading #, a box in it).
 
     >>> format_annotation("my dir/a.jpg", [[1, 2.5, 30, 40, 0]])
     'my dir/a.jpg 1,2.5,30,40,0'
@@ -139,9 +139,9 @@ def format_annotation(image_path: str, bboxes: npt.ArrayLike) -> str:
 
 
 def read_annotations(path: str | Path) -> AnnotationText:
-    """Read a whole annotation text, keeping the place of every box; mistakes are returned, not raised.
+    """Read a whole annotation text with the place of every box; mistakes are returned, not raised.
 
-    Rules: ``bad-box-text``, ``no-image-path``, ``not-utf8``, ``duplicate-image``.  About 3 µs a box.
+    Rules: ``bad-box-text``, ``no-image-path``, ``not-utf8``, ``duplicate-image``.
 
     Args:
         path: the text.
@@ -150,7 +150,7 @@ def read_annotations(path: str | Path) -> AnnotationText:
         Images, boxes and mistakes, in the order of the text.
 
     Raises:
-        DataError: when the file as a whole cannot be read.
+        DataError: the file cannot be read.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -161,12 +161,12 @@ def read_annotations(path: str | Path) -> AnnotationText:
     (['a.jpg', 'b.jpg'], [[1.0, 2.0, 3.0, 4.0]], 17)
     """
     text = read_annotation_lines(str(path), 1, read_lines(path))
-    faults = [*text.faults, *images_named_twice(text, PathRegister())]
+    faults = [*text.faults, *images_listed_twice(text, PathRegister())]
     return replace(text, faults=_in_text_order(faults))
 
 
 def read_annotation_lines(file: str, first_line: int, lines: Iterable[str | None]) -> AnnotationText:
-    """Read some lines of an annotation text.  Unlike :func:`read_annotations` it does not notice images named twice.
+    """Read some lines of an annotation text.  Unlike :func:`read_annotations` it does not find images listed twice.
 
     Args:
         file: name of the text.
@@ -178,12 +178,12 @@ def read_annotation_lines(file: str, first_line: int, lines: Iterable[str | None
     """
     reader = _Reader(file)
     for number, line in enumerate(lines, start=first_line):
-        reader.take(number, line)
+        reader.add(number, line)
     return reader.finish()
 
 
-def images_named_twice(text: AnnotationText, register: PathRegister) -> list[LineFault]:
-    """Enter the images of a text, or of the next part of it; rule ``duplicate-image`` for those known already."""
+def images_listed_twice(text: AnnotationText, register: PathRegister) -> list[LineFault]:
+    """Register the images of a text, or of the next part of it; ``duplicate-image`` for those registered already."""
     first_lines = register.enter(text.image_paths, text.lines)
     found = []
     for image in np.flatnonzero(first_lines != text.lines).tolist():
@@ -195,7 +195,7 @@ def images_named_twice(text: AnnotationText, register: PathRegister) -> list[Lin
 
 
 class _Reader:
-    """Gathers the columns of an :class:`AnnotationText` line by line."""
+    """Builds an :class:`AnnotationText` line by line."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -206,18 +206,18 @@ class _Reader:
         self.box_column: list[int] = []
         self.faults: list[LineFault] = []
 
-    def take(self, number: int, line: str | None) -> None:
+    def add(self, number: int, line: str | None) -> None:
         """Add a line."""
         if line is None:
             self._fault(-1, number, 0, "not-utf8", "the line is not UTF-8 text")
         elif line.strip(BLANKS) and not is_comment(line):
-            self._take_image(number, line)
+            self._add_image(number, line)
 
     def _fault(self, image: int, line: int, column: int, rule: str, message: str) -> None:
         path = self.paths[image] if image >= 0 else ""
         self.faults.append(LineFault(image, Problem(self.file, line, column, rule, message, path)))
 
-    def _take_image(self, number: int, line: str) -> None:
+    def _add_image(self, number: int, line: str) -> None:
         path, boxes, bad = split_line(line)
         if not path:
             self._fault(-1, number, 1, "no-image-path", "the line starts with a box; expected the image path first")
@@ -226,21 +226,21 @@ class _Reader:
         self.paths.append(path)
         self.lines.append(number)
         for column, token in bad:
-            self._fault(image, number, column + 1, "bad-box-text", why_no_box(token))
+            self._fault(image, number, column + 1, "bad-box-text", why_not_a_box(token))
         for column, fields in boxes:
             self.values.extend(map(float, fields))
             self.box_image.append(image)
             self.box_column.append(column + 1)
 
     def finish(self) -> AnnotationText:
-        """What has been gathered."""
+        """The text."""
         values = np.array(self.values, np.float64).reshape(-1, 5)
         box_image = np.array(self.box_image, np.int64)
         box_column = np.array(self.box_column, np.int32)
-        finite = np.isfinite(values).all(axis=1)  # only 1e999 and the like get here
+        finite = np.isfinite(values).all(axis=1)  # all but 1e999 and the like
         for box in np.flatnonzero(~finite):
             image, column = int(box_image[box]), int(box_column[box])
-            message = why_no_box(",".join(map(_text_of_large, values[box].tolist())))
+            message = why_not_a_box(",".join(map(_text_of_large, values[box].tolist())))
             self._fault(image, self.lines[image], column, "bad-box-text", message)
         return AnnotationText(
             file=self.file,

@@ -1,4 +1,4 @@
-"""Which images have been named, and on which line: 20 bytes an image, however long its path."""
+"""Register of the images listed so far, with their lines: 20 bytes an image, however long its path."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import numpy.typing as npt
 __all__ = ["PathRegister"]
 
 DIGEST_BYTES = 16
-"""Of ten million paths, two share such a digest once in 10^24 texts."""
+"""Two of ten million paths share a digest with a probability of 10^-24."""
 
 Digests = npt.NDArray[np.bytes_]
 Lines = npt.NDArray[np.int32]
 
 
 class _Run(NamedTuple):
-    """Images in the order of their digests, and the line of each."""
+    """Images sorted by digest, and the line of each."""
 
     digests: Digests
     lines: Lines
 
 
 class PathRegister:
-    """The images named so far and the line of each; a path is the same however it is spelt.
+    """Images and the line that listed each first; two spellings of a path are one image.
 
-    Digests are kept in sorted runs, each at least twice as long as the next: adding costs what sorting does, and a
-    path is looked up in few of them.
+    Digests are kept in sorted runs, each at least twice as long as the next: adding costs no more than sorting, and
+    there are few runs to look a path up in.
 
     >>> register = PathRegister()
     >>> register.enter(["a.jpg", "b.jpg", "./a.jpg"], [1, 2, 3]).tolist()
@@ -43,7 +43,7 @@ class PathRegister:
         self._runs: list[_Run] = []
 
     def lines(self, image_paths: Sequence[str]) -> Lines:
-        """Where each image is named first; 0 where it is not.  (N,) int32."""
+        """(N,) int32 line that listed each image first; 0 for a new image."""
         return self._find(_digests(image_paths))
 
     def enter(self, image_paths: Sequence[str], lines: npt.ArrayLike) -> Lines:
@@ -51,10 +51,10 @@ class PathRegister:
 
         Args:
             image_paths: N paths.
-            lines: (N,) the line that names each, from 1, ascending and after those of earlier calls.
+            lines: (N,) the line that lists each, from 1, ascending and after those of earlier calls.
 
         Returns:
-            (N,) int32; where each is named first, which is its own line when it is new.
+            (N,) int32 line that listed each first: its own line for a new image.
         """
         digests, first, of_image = np.unique(_digests(image_paths), return_index=True, return_inverse=True)
         own = np.asarray(lines, np.int32)[first]
@@ -82,6 +82,7 @@ class PathRegister:
 
 
 def _digests(image_paths: Sequence[str]) -> Digests:
-    absolute = (os.path.abspath(path).encode("utf-8", "surrogatepass") for path in image_paths)  # whatever the locale
+    # surrogatepass: the digest does not depend on the locale
+    absolute = (os.path.abspath(path).encode("utf-8", "surrogatepass") for path in image_paths)
     packed = b"".join(blake2b(path, digest_size=DIGEST_BYTES).digest() for path in absolute)
     return np.frombuffer(packed, f"S{DIGEST_BYTES}")

@@ -1,4 +1,4 @@
-"""The lines of a text that somebody else wrote."""
+"""Reading lines of UTF-8 text that users or other tools wrote."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["is_number", "read_lines"]
 def read_lines(path: str | Path) -> Iterator[str | None]:
     """Yield the lines of a UTF-8 text, one at a time; None for a line that is not UTF-8.
 
-    Line breaks are LF, CRLF or CR and nothing else (``str.splitlines`` knows eight more, all allowed in a file name).
+    Line breaks are LF, CRLF or CR only (``str.splitlines`` has eight more, all allowed in file names).
 
     Raises:
-        DataError: no such file, cannot be opened, or UTF-16.
+        DataError: a file that is missing, cannot be opened, or is UTF-16.
 
     >>> list(read_lines("/dev/null"))
     []
     """
     try:
-        # Bytes that are no UTF-8 come back as lone surrogates, which nothing else can.
+        # Bytes that are not UTF-8 become lone surrogates, which valid UTF-8 never gives.
         with open(path, "rb") as raw, TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape") as text:
             if raw.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 hint = f"iconv -f UTF-16 -t UTF-8 {path}"

@@ -2,8 +2,8 @@
 
     Annotations/NAME.xml   JPEGImages/NAME.jpg   ImageSets/Main/{train,val,...}.txt
 
-Only elements that stand where VOC puts them count: the ``part`` of an object (a head, a hand) is no object.  A file
-that declares a document type is refused: VOC never does, and entities are the one way an XML file can harm.
+Elements count only where VOC puts them: the ``part`` of an object (a head, a hand) is not an object.  A file that
+declares a document type is refused: VOC never does, and entities are how an XML file could do harm.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class VocObject(NamedTuple):
 
     Args:
         name: its class.
-        box_xyxy: corners as written, not shifted by VOC's count from 1.
-        difficult: VOC's mark for objects that scores leave out.
+        box_xyxy: corners as written, counted from 1.
+        difficult: marked as difficult, which VOC's score leaves out.
         line: where its element starts.
     """
 
@@ -49,13 +49,13 @@ class VocObject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VocImage:
-    """One XML file.
+    """The content of an XML file.
 
     Args:
-        filename: what it says the image is called; often wrong after a copy, so the XML's own name goes first.
-        objects: those that could be read, in the order of the file.
-        problems: those that could not.
-        size_wh: width and height that it says the image has; 0 where it says nothing usable.
+        filename: of the image, as stated; often wrong after a copy, so the name of the XML file is tried first.
+        objects: in the order of the file.
+        problems: objects that cannot be used.
+        size_wh: size of the image, as stated; 0 where there is no usable statement.
     """
 
     filename: str
@@ -65,12 +65,12 @@ class VocImage:
 
 
 class _NotVoc(Exception):
-    """The file is refused; the message says why."""
+    """A file that is refused, with the reason."""
 
 
 @dataclass(slots=True)
 class _Element:
-    """Texts of one object, and where each stands."""
+    """The texts of one object, and the line of each."""
 
     line: int
     texts: dict[str, str] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class _Element:
 
 
 class _Handler:
-    """Follows the path through the elements and keeps the texts that VOC defines."""
+    """Follows the path of elements and keeps the texts that VOC defines."""
 
     def __init__(self, parser: xml.parsers.expat.XMLParserType) -> None:
         self.parser = parser
@@ -126,7 +126,7 @@ def read_voc_xml(path: str | Path) -> VocImage:
         path: the XML file.
 
     Returns:
-        Its objects, and as problems with line whatever is broken: ``bad-xml``, ``no-class-name``, ``bad-box``.
+        Its objects, and its problems with their lines: ``bad-xml``, ``no-class-name``, ``bad-box``.
 
     Raises:
         DataError: the file cannot be opened.
@@ -174,27 +174,27 @@ def _problems_of(file: str, element: _Element) -> list[Problem]:
     name = element.texts.get("name", "")
     if not name or "\n" in name or "\r" in name:
         line = element.lines.get("name", element.line)
-        found.append(Problem(file, line, 0, "no-class-name", "an <object> needs a <name> of one line"))
+        found.append(Problem(file, line, 0, "no-class-name", "expected a <name> of one line in this <object>"))
     for corner in CORNERS:
         text = element.texts.get(corner)
         line = element.lines.get(corner, element.line)
         if text is None:
             found.append(Problem(file, line, 0, "bad-box", f"the <bndbox> of this <object> has no <{corner}>"))
         elif not is_number(text):
-            found.append(Problem(file, line, 0, "bad-box", f"<{corner}> should be a number, found {text!r}"))
+            found.append(Problem(file, line, 0, "bad-box", f"expected a number in <{corner}>, found {text!r}"))
     return found
 
 
 def read_voc_splits(source: str | Path) -> Mapping[str, list[tuple[int, str]]]:
     """Read the lists of images in ``ImageSets/Main``.
 
-    Lists of one class (``car_train.txt``: names with 1, 0 or -1) are no splits and are left out.
+    Lists of one class (``car_train.txt``: names with 1, 0 or -1) are not splits and are left out.
 
     Args:
         source: the VOC folder.
 
     Returns:
-        Split name to (1-based line, image name), sorted by split name; empty where there are no lists.
+        Split name to (1-based line, image name), sorted by split name; empty without lists.
 
     Raises:
         DataError: a list is not UTF-8 text.
@@ -216,7 +216,7 @@ def read_voc_splits(source: str | Path) -> Mapping[str, list[tuple[int, str]]]:
 
 
 def _is_class_list(names: Sequence[tuple[int, str]], annotations: Path) -> bool:
-    """Every line ends in a mark, and that mark is no part of an image's name."""
+    """Whether every line ends in a class mark that does not belong to the name of an image."""
     if not names or not all(_is_class_mark(name) for _, name in names):
         return False
     return not (annotations / f"{names[0][1]}.xml").is_file()

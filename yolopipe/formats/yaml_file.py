@@ -1,4 +1,4 @@
-"""YAML with the place of every value: read by a 1.2 reader, since to 1.1 readers ``1e-05`` is a string."""
+"""YAML 1.2 with the line and column of every value; in YAML 1.1, ``1e-05`` would be a string."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_yaml(file: Path) -> Any:
     """Read a YAML file into ruamel's round-trip containers.
 
     Returns:
-        What it holds; None of an empty file.
+        The content; None for an empty file.
 
     Raises:
         FileNotFoundError: no such file.
@@ -43,7 +43,7 @@ def read_yaml(file: Path) -> Any:
 
 
 def plain(node: Any) -> Any:
-    """Round-trip containers and scalars as plain Python, so that strict types mean what they say."""
+    """Round-trip containers and scalars as plain Python types."""
     if isinstance(node, dict):
         return {str(key): plain(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -55,7 +55,7 @@ def plain(node: Any) -> Any:
 
 
 def place(file: Path, tree: Any, location: Sequence[int | str], *, of_key: bool = False) -> str:
-    """``file:line:column`` of the value (or key) at ``location``, or as deep towards it as the file goes."""
+    """``file:line:column`` of the value (or key) at ``location``, or of its deepest parent in the file."""
     node, found = tree, str(file)
     for key in location:
         marks = getattr(getattr(node, "lc", None), "data", None) or {}

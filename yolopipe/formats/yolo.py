@@ -20,21 +20,21 @@ from yolopipe.formats.text_lines import is_number, read_lines
 __all__ = ["DIGITS", "ROUNDING", "YoloLabels", "YoloObject", "label_line", "read_yolo_labels", "to_pixels"]
 
 ROUNDING = 2e-6
-"""Six digits are customary, and two rounded numbers make a corner: a box along an edge may reach past it by this much
-of a side.  Such corners are put on the edge, or every large image would have boxes outside."""
+"""Labels usually have six digits, and a corner is computed from two of them, so a box along an edge may reach past it
+by this share of a side.  Such corners are moved to the edge."""
 
 DIGITS = 8
-"""Decimals written: 0.0001 px of an image of 10,000."""
+"""Decimals written: 0.0001 px at 10,000 px."""
 
 
 class YoloObject(NamedTuple):
-    """One line.
+    """One line of a label file.
 
     Args:
         label: class number.
         box_xyxy: corners as fractions of width and height.
         line: 1-based.
-        corners: of the polygon; 0 for a box.
+        corners: number of corners of the polygon; 0 for a box.
     """
 
     label: int
@@ -45,11 +45,11 @@ class YoloObject(NamedTuple):
 
 @dataclass(slots=True)
 class YoloLabels:
-    """One label file.
+    """The content of a label file.
 
     Args:
-        objects: those that could be read, in the order of the file.
-        problems: those that could not.
+        objects: in the order of the file.
+        problems: lines that cannot be used.
     """
 
     objects: list[YoloObject] = field(default_factory=list)
@@ -57,14 +57,14 @@ class YoloLabels:
 
 
 def read_yolo_labels(path: str | Path) -> YoloLabels:
-    """Read one label file; blank lines, CRLF and a byte order mark are fine.
+    """Read one label file; blank lines, CRLF and a byte order mark are accepted.
 
     Args:
         path: the text.
 
     Returns:
-        Its objects, and as problems with line whatever is broken: ``bad-label``, ``confidence-column``,
-        ``not-normalised``, ``not-utf8``.
+        Its objects, and its problems with their lines: ``bad-label``, ``confidence-column``, ``not-normalised``,
+        ``not-utf8``.
 
     Raises:
         DataError: the file cannot be opened.
@@ -98,22 +98,22 @@ def _object(fields: Sequence[str], line: int) -> YoloObject:
 
 
 def _why_not(fields: Sequence[str]) -> tuple[str, str]:
-    """Rule and message of a line that cannot be used; empty for a good or blank one."""
+    """Rule and message for a line that cannot be used; empty for a good or blank one."""
     if not fields:
         return "", ""
     for text in fields:
         if not is_number(text):
             return "bad-label", f"{text[:60]!r} is not a number"
     if not float(fields[0]).is_integer() or not 0 <= float(fields[0]) < 1e9:
-        return "bad-label", f"the class should be a whole number from 0, found {fields[0]}"
+        return "bad-label", f"expected a class number from 0, found {fields[0]}"
     if len(fields) == 6:
         return (
             "confidence-column",
-            "6 fields: a score behind the box means predictions, not labels; cut the column",
+            "6 fields: a box with a score is a prediction, not a label; remove the last column",
         )
     if len(fields) != 5 and (len(fields) < 7 or len(fields) % 2 == 0):
-        message = "5 fields are a box (class cx cy w h), 7, 9, 11 ... a polygon (class x1 y1 x2 y2 x3 y3 ...)"
-        return "bad-label", f"{len(fields)} fields; {message}"
+        message = "a box (class cx cy w h) or a polygon (class x1 y1 x2 y2 x3 y3 ...)"
+        return "bad-label", f"{len(fields)} fields; expected {message}"
     wild = next((text for text in fields[1:] if not -ROUNDING <= float(text) <= 1 + ROUNDING), None)
     if wild is not None:
         return "not-normalised", f"{wild} is not between 0 and 1; expected fractions of width and height, not pixels"
@@ -123,27 +123,27 @@ def _why_not(fields: Sequence[str]) -> tuple[str, str]:
 def to_pixels(
     fractions_xyxy: npt.NDArray[np.float64], size_wh: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], int]:
-    """Corners in pixels.
+    """Fractions to corners in pixels.
 
     Args:
         fractions_xyxy: (N, 4) of width and height.
         size_wh: (N, 2) pixels of the upright image.
 
     Returns:
-        (N, 4) pixels, and how many boxes had a corner put on the edge (see :data:`ROUNDING`).
+        (N, 4) pixels, and how many boxes had a corner moved to the edge (see :data:`ROUNDING`).
 
     >>> to_pixels(np.array([[-1e-6, 0, 0.5, 1.000001]]), np.array([[640.0, 480]]))
     (array([[  0.,   0., 320., 480.]]), 1)
     """
     on_edge = np.clip(fractions_xyxy, 0.0, 1.0)
-    mended = (on_edge != fractions_xyxy) & (abs(on_edge - fractions_xyxy) <= ROUNDING)
-    # Nine decimals hold all of eight-digit fractions; without rounding 0.9 + 0.25 of 100 px is 114.99999999999999.
-    boxes_xyxy = np.round(np.where(mended, on_edge, fractions_xyxy) * np.tile(size_wh, 2), 9)
-    return boxes_xyxy, int(mended.any(axis=1).sum())
+    moved = (on_edge != fractions_xyxy) & (abs(on_edge - fractions_xyxy) <= ROUNDING)
+    # Nine decimals keep eight-digit fractions exact; without rounding 0.9 + 0.25 of 100 px is 114.99999999999999.
+    boxes_xyxy = np.round(np.where(moved, on_edge, fractions_xyxy) * np.tile(size_wh, 2), 9)
+    return boxes_xyxy, int(moved.any(axis=1).sum())
 
 
 def label_line(label: int, box_xyxy: Sequence[float], size_wh: Sequence[int]) -> str:
-    """One line of a label file.
+    """A box as a line of a label file.
 
     Args:
         label: class number.

@@ -64,8 +64,8 @@ def choose_data(folder: Path, final: Path) -> ChosenData:
             with atomic_file(folder / f"{split}.txt") as partial:
                 partial.write_bytes("".join(f"{line}\n" for line in own).encode())
         notes.append(
-            f"no splits ({name} only): a fifth of the images, by a hash of their paths, is val; photographs of one scene "
-            "may be in both"
+            f"no splits ({name} only): a fifth of the images, by a hash of their paths, is val; photographs of one "
+            "scene may be in both"
         )
     train, val = _choose(list(texts))
     if len(texts) > 2 or (train, val) != ("train", "val"):
@@ -93,7 +93,7 @@ def _choose(splits: Sequence[str]) -> tuple[str, str]:
     if train is None or val is None or train == val:
         raise DataError(
             f"cannot choose train and val among the splits {', '.join(splits)}",
-            hint="run yolopipe init without --from and yolopipe import; enter two of its lists under data: in params.yaml",
+            hint="run yolopipe import, and enter two of its lists under data: in params.yaml",
         )
     return train, val
 

@@ -1,5 +1,5 @@
-"""The five stages, and the sample that feeds the demo: input, output and their order; no maths.
+"""The five stages and the sample: they read inputs, call the other packages and write outputs.
 
-Each module has ``run(config, *, workers) -> CommandResult``; module, command, ``dvc.yaml`` stage and section of
-``params.yaml`` carry the same name.
+Each module has ``run(config, *, workers) -> CommandResult``; module, command, stage of ``dvc.yaml`` and section of
+``params.yaml`` have the same name.
 """

@@ -1,4 +1,4 @@
-"""augment: the parsed tables become tables of samples.  No image is read or written."""
+"""Stage ``augment``: parsed tables to tables of samples.  No image is read or written."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def run(config: Config, *, workers: Workers = 1) -> CommandResult:
 
     Args:
         config: reads ``seed`` and ``augment``.
-        workers: not used: 90,000 samples a CPU second in one process, nearly all of it random numbers.
+        workers: not used; one process is fast enough.
 
     Returns:
-        What was drawn.
+        The summary: counts of samples, boxes and operations.
     """
     report: dict[str, Any] = {}
     with atomic_directory(paths.AUGMENTED) as folder:
@@ -48,7 +48,7 @@ def run(config: Config, *, workers: Workers = 1) -> CommandResult:
 
 
 def _augment_split(parsed: TableReader, out: Path, split: str, params: Augment | None, seed: int) -> dict[str, Any]:
-    """Write all copies of a split, a row group at a time, and say what was drawn."""
+    """Write all copies of a split, a row group at a time; returns the counts."""
     copies = params.copies if params else 1
     facts = {"images": parsed.rows, "copies": copies, "samples": 0, "boxes": 0, "boxes_lost": 0}
     facts |= dict.fromkeys(OPERATIONS, 0)
@@ -61,7 +61,7 @@ def _augment_split(parsed: TableReader, out: Path, split: str, params: Augment |
                 table = augment_table(piece, params, seed, copy)
                 write(table)
                 advance(table.num_rows)
-                for name, number in _facts(piece, table).items():
+                for name, number in _counts(piece, table).items():
                     facts[name] += number
     return facts
 
@@ -72,9 +72,9 @@ def augment_table(parsed: pa.Table, params: Augment | None, seed: int, copy: int
     Args:
         parsed: a table of :data:`yolopipe.tables.PARSED_SCHEMA`, or a part of one: an image's sample depends on
             nothing but the image, ``seed`` and ``copy``.
-        params: how to augment; ``None`` passes every image through.
+        params: how to augment; None leaves every image as it is.
         seed: of the run.
-        copy: number of the variant.
+        copy: number of the variant, from 0.
 
     Returns:
         A table of :data:`yolopipe.tables.AUGMENTED_SCHEMA`.
@@ -111,14 +111,14 @@ def _table(parsed: pa.Table, copy: int, variants: Variants, boxes_xyxy: pa.Array
 
 
 def _words(drawn: npt.NDArray[np.bool_]) -> pa.Array:
-    """What was drawn of :data:`OPERATIONS`, as words: one string of sixteen a sample."""
+    """The names of the drawn :data:`OPERATIONS`, one string a sample."""
     sets = [[name for bit, name in enumerate(OPERATIONS) if code >> bit & 1] for code in range(2 ** len(OPERATIONS))]
     codes = drawn @ (1 << np.arange(len(OPERATIONS)))
     return pa.array([" ".join(names) for names in sets]).take(pa.array(codes))
 
 
-def _facts(parsed: pa.Table, table: pa.Table) -> dict[str, int]:
-    """What one piece adds to the report."""
+def _counts(parsed: pa.Table, table: pa.Table) -> dict[str, int]:
+    """The counts of one row group."""
     drawn: Counter[str] = Counter()
     for words in pc.value_counts(table["operations"]).to_pylist():
         drawn.update({name: words["counts"] for name in words["values"].split()})
@@ -137,6 +137,6 @@ def _rows(report: dict[str, Any]) -> dict[str, object]:
         copies = f" × {facts['copies']} copies" if facts["copies"] > 1 else ""
         drawn = ", ".join(f"{name} {facts[name]:,}" for name in OPERATIONS if facts[name])
         rows[split] = f"{facts['images']:,} images{copies} = {facts['samples']:,} samples, {facts['boxes']:,} boxes"
-        rows[f"{split} drawn"] = drawn or "nothing: every image as it is"
-    rows["boxes lost"] = sum(facts["boxes_lost"] for facts in report.values())
+        rows[f"{split} drawn"] = drawn or "no operation: images unchanged"
+    rows["boxes dropped"] = sum(facts["boxes_lost"] for facts in report.values())
     return rows

@@ -18,7 +18,7 @@ from yolopipe.config.params import Config
 from yolopipe.errors import DataError, ProblemsError
 from yolopipe.files import atomic_directory, atomic_file, write_json
 from yolopipe.formats.annotation_line import BLANKS, is_comment
-from yolopipe.formats.annotation_text import images_named_twice
+from yolopipe.formats.annotation_text import images_listed_twice
 from yolopipe.formats.class_names import read_class_names
 from yolopipe.formats.path_register import PathRegister
 from yolopipe.formats.text_lines import read_lines
@@ -142,7 +142,7 @@ def _with_cross_checks(
     roots = tuple(os.path.join(root, "") for root in {os.path.abspath(folder), os.path.realpath(folder)})
     for name, part in parts:
         named = part.text.image_paths
-        part.findings += [finding_of(fault) for fault in images_named_twice(part.text, seen[name])]
+        part.findings += [finding_of(fault) for fault in images_listed_twice(part.text, seen[name])]
         in_train = seen["train"].lines(named) if name == "val" else np.zeros(len(named), np.int32)
         for image, path in enumerate(named):
             if not os.path.abspath(path).startswith(roots):
@@ -189,7 +189,7 @@ class _Output:
         self.bad_images |= any(finding.scope == "image" for finding in part.findings)
         if blocking and not self.blocked:
             self.blocked = True
-            self.listed.start_again()
+            self.listed.clear()
         if self.blocked:
             self.listed.add(blocking)
             return

@@ -1,4 +1,4 @@
-"""precompute: tables of samples and source images become shards of pixels and sparse labels."""
+"""Stage ``precompute``: tables of samples and source images to shards of pixels and sparse labels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["run"]
 
 
 def run(config: Config, *, workers: Workers = 1, cache_gb: float | None = None) -> CommandResult:
-    """Write ``data/shards``: shards first, ``manifest.json`` last, all of it under its final name at once.
+    """Write ``data/shards``: all shards and ``manifest.json``, or nothing.
 
     Args:
         config: reads ``precompute`` and ``assignment``.
@@ -40,11 +40,11 @@ def run(config: Config, *, workers: Workers = 1, cache_gb: float | None = None) 
         cache_gb: size of the side cache of encoded pixels, 0 for none; the result does not depend on it.
 
     Returns:
-        What the shards hold, and what the labels lost.
+        The summary: counts of the shards and of boxes without labels.
 
     Raises:
-        ProblemsError: images that cannot be read, all of them; nothing is then left under ``data/shards``.
-        YolopipeError: the shards cannot fit on the disk.
+        ProblemsError: all images that cannot be read; nothing is written then.
+        YolopipeError: the shards do not fit on the disk.
     """
     with atomic_directory(paths.SHARDS) as folder, cache_session(cache_bytes(cache_gb)) as cache:
         tasks = _with_cache(_tasks(config, folder), cache, folder)
@@ -76,9 +76,9 @@ def _tasks(config: Config, folder: Path) -> ShardTasks:
 
 
 def _with_cache(tasks: ShardTasks, cache: CacheRun | None, folder: Path) -> ShardTasks:
-    """The tasks with the cache that they may use: one that leaves the shards their room on the disk."""
+    """The tasks with a cache that leaves enough disk space for the shards."""
     expected = check_space(replace(tasks, cache=cache), folder)
-    close_store()  # it knows nothing yet of the room to leave
+    close_store()  # opened without the space to reserve
     return replace(tasks, cache=None if cache is None else replace(cache, reserve_bytes=expected))
 
 
@@ -99,7 +99,7 @@ def _unreadable(problems: list[Problem]) -> ProblemsError:
     return ProblemsError(
         f"{count} cannot be read; no shard was written",
         unique,
-        hint="mend them, or take them out of the annotation text; then: dvc repro",
+        hint="fix them, or remove them from the annotation text; then: dvc repro",
     )
 
 
@@ -154,11 +154,11 @@ def _result(manifest: Manifest) -> CommandResult:
         rows[f"{name} positives"] = " · ".join(
             f"stride {stride}: {sum(counts):,}" for stride, counts in split.positives.items()
         )
-        rows[f"{name} losses"] = (
-            f"{split.overwritten:,} boxes overwritten, {split.partly_overwritten:,} in part, "
-            f"{split.forced:,} forced, {split.past_list_end:,} past a list's end"
+        rows[f"{name} overwritten"] = (
+            f"{split.overwritten:,} boxes at all cells, {split.partly_overwritten:,} at some; "
+            f"{split.forced:,} forced to their best anchor; {split.past_list_end:,} past the end of a box list"
         )
-        rows[f"{name} taught nowhere"] = collisions_text(split.without_positive, split.boxes, manifest.collisions)
+        rows[f"{name} not assigned"] = collisions_text(split.without_positive, split.boxes, manifest.collisions)
         for at_size, labels in split.smaller.items():
             rows[f"{name} at {at_size} px"] = smaller_text(labels)
             report[name].setdefault("smaller", {})[at_size] = asdict(labels)
@@ -167,9 +167,9 @@ def _result(manifest: Manifest) -> CommandResult:
     )
     sizes = f", {len(manifest.input_sizes)} sizes" if manifest.smaller_sizes else ""
     rows["labels"] = f"{per_box:.1f} bytes a box (sparse{sizes})"
-    also = f" (labels for {', '.join(map(str, manifest.smaller_sizes))} px too)" if manifest.smaller_sizes else ""
+    also = f" (also labels for {', '.join(map(str, manifest.smaller_sizes))} px)" if manifest.smaller_sizes else ""
     title = f"precompute: {manifest.input_size} px{also}, {manifest.format}, {manifest.encoding}"
-    return CommandResult(title, rows, report, "yolopipe train   (or look first: yolopipe inspect-labels)")
+    return CommandResult(title, rows, report, "yolopipe train   (or first: yolopipe inspect-labels)")
 
 
 def _pixel_counts(built: Sequence[BuiltShard]) -> dict[str, int]:
@@ -178,9 +178,9 @@ def _pixel_counts(built: Sequence[BuiltShard]) -> dict[str, int]:
 
 
 def _with_pixels(result: CommandResult, built: Sequence[BuiltShard]) -> CommandResult:
-    """The result and what the side cache was worth: on the screen only, never in a file."""
+    """The result with the counts of the side cache, which are never written to a file."""
     counts = _pixel_counts(built)
     trouble = sorted({shard.cache_trouble for shard in built} - {""})
-    unkept = f"; not all kept for next time: {', '.join(trouble)}" if trouble else ""
+    unkept = f"; not all cached: {', '.join(trouble)}" if trouble else ""
     rows = {**result.rows, "pixels": f"{counts['reused']:,} reused, {counts['encoded']:,} encoded{unkept}"}
     return replace(result, rows=rows, report={**result.report, "pixels": counts})

@@ -1,6 +1,6 @@
-"""The embedded data: writes scenes of handwriting, their annotation text and the class names.
+"""Stage ``sample``: scenes of handwriting, their annotation text and the class names.
 
-What a user's own data would be; see :mod:`yolopipe.sample.scenes` for how a scene is made.
+:mod:`yolopipe.sample.scenes` makes the scenes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHUNK_SCENES = 100
 
 
 class _Task(NamedTuple):
-    """Scenes ``first`` to ``last`` (1-based, both included) of a split, and the handwriting for them."""
+    """Scenes ``first`` to ``last`` (1-based, both included) of a split, and their handwriting."""
 
     split: str
     first: int
@@ -46,7 +46,7 @@ class _Task(NamedTuple):
 
 
 class _Done(NamedTuple):
-    """The annotation lines of a task, and how many boxes of each class they hold."""
+    """The annotation lines of a task, and the number of boxes of each class."""
 
     lines: list[str]
     per_class: npt.NDArray[np.int64]
@@ -60,7 +60,7 @@ def run(config: Config, *, workers: Workers = 1) -> CommandResult:
 
     Args:
         config: reads ``sample``.
-        workers: processes; changes nothing but the time (some 4 ms a scene).
+        workers: processes; never changes the result.
 
     Returns:
         What was written.
@@ -81,7 +81,7 @@ def run(config: Config, *, workers: Workers = 1) -> CommandResult:
 
 
 def _tasks(params: Sample, folder: Path) -> Iterator[_Task]:
-    glyphs, digits = load_handwriting()  # here, not in each worker: importing scikit-learn takes seconds
+    glyphs, digits = load_handwriting()  # here, not in each worker: importing scikit-learn is slow
     shares = split_handwriting(digits, params.seed)
     for split, count, own in zip(SPLITS, (params.train_images, params.val_images), shares, strict=True):
         for first in range(1, count + 1, CHUNK_SCENES):
@@ -103,7 +103,7 @@ def _name_of(task: _Task) -> str:
 
 
 def load_handwriting() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The digits that come with scikit-learn: (1797, 8, 8) uint8 ink from 0 to 16, and what each shows.
+    """The digits of scikit-learn: (1797, 8, 8) uint8 ink from 0 to 16, and (1797,) int64 labels.
 
     >>> glyphs, digits = load_handwriting()
     >>> glyphs.shape, int(glyphs.max()), digits[:4].tolist()
@@ -153,7 +153,7 @@ def _result(done: Sequence[tuple[_Task, _Done]]) -> CommandResult:
             "boxes_per_class": dict(zip(CLASS_NAMES, per_class.tolist(), strict=True)),
         }
         rows[split] = f"{images:,} scenes, {backgrounds:,} of them without digits, {per_class.sum():,} digits"
-    rows["handwriting"] = "train and val share none (scikit-learn's digits, parted by seed)"
+    rows["handwriting"] = "scikit-learn's digits; train and val share none"
     rows["written"] = f"{paths.SAMPLE}/{{images/, train.txt, val.txt, classes.names}}"
     total = sum(len(part.lines) for _, part in done)
     return CommandResult(f"sample: {total:,} scenes of handwriting", rows, report, next_step="yolopipe parse")
