@@ -52,22 +52,21 @@ def _sync_file(path: Path) -> None:
 
 
 @contextmanager
-def atomic_file(path: str | Path, *, twins: bool = False, sync: bool = True) -> Iterator[Path]:
-    """Yield a temporary path; when the block ends well it becomes ``path``, synced and whole.
+def atomic_file(path: str | Path, *, concurrent_writers: bool = False, sync: bool = True) -> Iterator[Path]:
+    """Yield a temporary path that replaces ``path``, complete and synced, when the block ends without an error.
 
     Args:
         path: the final name; missing parent folders are made.
-        twins: another process may write the same file at the same time (a scheduler that takes a worker for dead
-            starts its task elsewhere): each writes under a name of its own.  Only inside an
-            :func:`atomic_directory`, which removes what killed twins leave, and syncs the file in the end.
-        sync: wait until the file is on the disk; else a machine that loses its power may lose the content.
+        concurrent_writers: another process may write the same file at the same time (a scheduler that takes a worker
+            for dead starts its task elsewhere): each writes under a name of its own.  Only inside an
+            :func:`atomic_directory`, which removes what killed writers leave, and syncs the file in the end.
+        sync: wait until the file is on the disk; without it a power cut may lose the content.
 
     Yields:
-        The path to write to.  It keeps the file name as its end, so writers that look at the suffix
-        (Keras wants ``.weights.h5``) are content.
+        The path to write to.  It ends with the file name, for writers that look at the suffix (``.weights.h5``).
 
     Raises:
-        OSError: what the file system says (read-only, no space, a folder of that name).  ``path`` is then untouched.
+        OSError: of the file system (read-only, no space, a folder of that name).  ``path`` is then untouched.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -77,11 +76,11 @@ def atomic_file(path: str | Path, *, twins: bool = False, sync: bool = True) -> 
     ['a.txt']
     """
     final = Path(path)
-    if final.is_dir():  # said now, of this name; in the end the renaming would say it of the temporary one
+    if final.is_dir():  # here, with this name; the renaming below would name the temporary one
         reason = "a folder has the name of the file to be written; move it, or choose another name"
         raise IsADirectoryError(errno.EISDIR, reason, str(final))
-    partial = _partial_beside(final, f"{uuid.uuid4().hex}-" if twins else "")
-    sync = sync and not twins
+    partial = _partial_beside(final, f"{uuid.uuid4().hex}-" if concurrent_writers else "")
+    sync = sync and not concurrent_writers
     try:
         yield partial
         if sync:
@@ -95,10 +94,9 @@ def atomic_file(path: str | Path, *, twins: bool = False, sync: bool = True) -> 
 
 @contextmanager
 def early_sync() -> Iterator[Callable[[Path], object]]:
-    """Yield a function that has a file of an :func:`atomic_directory` put on the disk while other work goes on.
+    """Yield a function that syncs a file of an :func:`atomic_directory` to disk in the background.
 
-    Nobody waits for it; what it could not do the end of the folder does, or says why.  Waiting for each file was a
-    third of the time of a run that had nothing to encode.
+    It does not wait for the file; the end of the folder syncs what is left, and raises where that fails.
     """
     with ThreadPoolExecutor(1) as thread:
         yield lambda path: thread.submit(_sync_file, path)
@@ -106,10 +104,10 @@ def early_sync() -> Iterator[Callable[[Path], object]]:
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; when the block ends well it replaces ``path``.
+    """Yield an empty temporary folder that replaces ``path`` when the block ends without an error.
 
-    Replacing a folder that exists is two renames, not one: a kill between them leaves no folder
-    (which the next stage reports), never a mixed one.
+    Replacing a folder that exists takes two steps: a kill between them leaves no folder, which the next stage
+    reports, and never a mixed one.
     """
     final = Path(path)
     partial = _partial_beside(final)
@@ -144,6 +142,6 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def sha256_file(path: str | Path) -> str:
-    """The SHA-256 of a file as 64 hex digits (about 1.8 GB/s here: always affordable)."""
+    """The SHA-256 of a file as 64 hex digits."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

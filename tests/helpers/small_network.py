@@ -16,8 +16,9 @@ def SmallYOLO(num_classes: int, *, width: float = 1.0, depth: float = 1.0) -> An
     """The arguments and outputs of ``YOLOv3``; ``width`` and ``depth`` are accepted and change nothing."""
     import keras
 
+    from yolopipe.config.params import ANCHORS_PER_SCALE
     from yolopipe.model.darknet53 import NORM_EPSILON, NORM_MOMENTUM, convolutional
-    from yolopipe.model.yolov3 import ANCHORS_PER_SCALE, ObjectnessBias
+    from yolopipe.model.yolov3 import ObjectnessBias
 
     image = keras.Input((None, None, 3), name="image")
     x = keras.layers.Conv2D(16, 8, strides=8, use_bias=False, name="backbone_00_conv")(image)

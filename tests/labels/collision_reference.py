@@ -1,7 +1,7 @@
-"""The two other collision rules as plain loops over one image, in Python numbers, for comparison.
+"""The collision rules as plain loops over one image, in Python numbers, for comparison.
 
-Nothing here knows arrays of many images, keys or rounds: a dictionary from (scale, y, x, anchor) to the box taught
-there, filled box by box, and one greedy walk over all pairs in a fixed order.
+No arrays of many images, keys or rounds: a dictionary from (scale, y, x, anchor) to the box assigned there, filled
+box by box, and one greedy walk over all pairs in a fixed order.
 """
 
 from __future__ import annotations

@@ -1,18 +1,12 @@
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.labels.formulas_reference import reference_labels
 from yolopipe import assign, decode_sparse, encode_dense, encode_sparse, preprocess_true_boxes
 from yolopipe.config.params import STRIDES, Assignment
 from yolopipe.labels.boxes import xyxy_to_xywh
-
-_spec = importlib.util.spec_from_file_location("notes_reference", Path(__file__).with_name("notes_reference.py"))
-notes = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(notes)
 
 ANCHORS = Assignment().anchors_px / np.array(STRIDES)[:, None, None]
 
@@ -30,13 +24,13 @@ def random_boxes(rng, count, size, classes=4, whole=False):
 
 def both(bboxes, size=416, classes=4):
     ours = preprocess_true_boxes(bboxes, input_size=size, anchors=ANCHORS, num_classes=classes)
-    return ours, notes.notes_labels(bboxes, size, ANCHORS, classes)
+    return ours, reference_labels(bboxes, size, ANCHORS, classes)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 13, 60, 200])
 @pytest.mark.parametrize("size", [160, 416, 608])
 @pytest.mark.parametrize("whole", [False, True])
-def test_equals_the_notes_bit_for_bit(count, size, whole):
+def test_equals_the_reference_bit_for_bit(count, size, whole):
     bboxes = random_boxes(np.random.default_rng([count, size]), count, size, whole=whole)
     for ours, theirs in zip(*both(bboxes, size), strict=True):
         assert ours.dtype == np.float32
@@ -44,7 +38,7 @@ def test_equals_the_notes_bit_for_bit(count, size, whole):
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.float32, np.float64])
-def test_input_types_of_the_notes(kind):
+def test_input_types_of_the_reference(kind):
     bboxes = random_boxes(np.random.default_rng(5), 50, 416, whole=True).astype(kind)
     for ours, theirs in zip(*both(bboxes), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -52,7 +46,7 @@ def test_input_types_of_the_notes(kind):
 
 @given(st.integers(0, 2**32), st.integers(0, 40))
 @settings(max_examples=60)
-def test_equals_the_notes_on_crowded_cells(seed, count):
+def test_equals_the_reference_on_crowded_cells(seed, count):
     """Many boxes of few sizes in few places: cells are overwritten again and again."""
     rng = np.random.default_rng(seed)
     centres = rng.integers(1, 4, (count, 2)) * 90 + rng.uniform(-3, 3, (count, 2))
@@ -75,7 +69,7 @@ def test_list_of_a_scale_wraps():
 
 
 def test_forced_box_takes_the_best_of_nine():
-    """400 x 2 pixels fit no anchor; the notes give it to the one with the highest IoU."""
+    """400 x 2 pixels fit no anchor; the box goes to the one with the highest IoU."""
     found = assign([[8, 200, 408, 202]], [0], input_size=416, anchors=ANCHORS)
     assert found.forced.tolist() == [True]
     assert found.wanted.tolist() == [1]
@@ -90,8 +84,8 @@ def test_overwritten_box_is_counted():
     assert found.counts()["overwritten"] == 1
     assert found.positives[0] == 0
     assert found.positives[1] == found.wanted[1] == found.wanted[0]
-    taught = preprocess_true_boxes(bboxes, input_size=416, anchors=ANCHORS, num_classes=2)
-    assert {c for dense in taught[:3] for c in decode_sparse(dense).classes.tolist()} == {0, 1}
+    labels = preprocess_true_boxes(bboxes, input_size=416, anchors=ANCHORS, num_classes=2)
+    assert {c for dense in labels[:3] for c in decode_sparse(dense).classes.tolist()} == {0, 1}
 
 
 @pytest.mark.parametrize("corner", [(416, 416), (416, 100), (100, 416), (0, 0)])
@@ -108,16 +102,16 @@ def test_centre_on_an_edge_stays_in_the_last_cell(corner):
 @pytest.mark.parametrize(
     ("bbox", "sentence"),
     [
-        ([-60, 10, 10, 40, 0], "outside the 416 px"),  # the notes teach this at the far side
+        ([-60, 10, 10, 40, 0], "outside the 416 px"),  # the reference writes this to the opposite side
         ([410, 10, 430, 40, 0], "outside the 416 px"),
         ([np.nan, 10, 430, 40, 0], "outside the 416 px"),
         ([10, 10, 30, 40, 2], "class 2; expected a whole number from 0 to 1"),
-        ([10, 10, 30, 40, -1], "class -1"),  # the notes take the last class
+        ([10, 10, 30, 40, -1], "class -1"),  # the reference takes the last class
         ([10, 10, 30, 40, 0.5], "class 0.5"),
         ([10, 10, 30, 40], "must be .N, 5."),
     ],
 )
-def test_what_the_notes_would_teach_wrongly_is_refused(bbox, sentence):
+def test_boxes_that_the_reference_labels_wrongly_are_refused(bbox, sentence):
     with pytest.raises(ValueError, match=sentence):
         preprocess_true_boxes([bbox], input_size=416, anchors=ANCHORS, num_classes=2)
 
@@ -155,7 +149,7 @@ def test_sparse_and_dense_are_inverses(seed, count):
         assert (np.diff(label.cell) > 0).all()
 
 
-def test_equals_the_notes_on_real_scenes():
+def test_equals_the_reference_on_real_scenes():
     """The boxes of the embedded sample: real handwriting, composed."""
     from yolopipe.imaging.geometry import letterbox_matrix, transform_boxes
     from yolopipe.sample.scenes import compose_scene

@@ -7,8 +7,8 @@ from yolopipe import bbox_iou
 from yolopipe.labels.boxes import pairwise_iou, xywh_to_xyxy, xyxy_to_xywh
 
 
-def test_the_notes_own_numbers():
-    """The arrays printed in notes 1.1; IoU worked out by hand: the small box lies inside the first anchor's width."""
+def test_iou_of_a_box_inside_its_anchors_by_hand():
+    """The box lies inside each anchor: IoU is the ratio of areas."""
     box = np.array([[0.59375, 3.78125, 0.5, 0.625]])
     anchors = np.array([[0.5, 3.5, 3.625, 2.8125], [0.5, 3.5, 4.875, 6.1875], [0.5, 3.5, 11.65625, 10.1875]])
     expected = [0.5 * 0.625 / (w * h) for w, h in anchors[:, 2:]]

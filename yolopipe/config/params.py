@@ -20,12 +20,14 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["ALGORITHMS", "STAGES", "STAGE_PARAMS", "STRIDES", "Config"]
+__all__ = ["ALGORITHMS", "ANCHORS_PER_SCALE", "STAGES", "STAGE_PARAMS", "STRIDES", "Config"]
 
 STAGES = ("parse", "augment", "precompute", "train", "evaluate")
 
 STRIDES = (8, 16, 32)
-"""Pixels of the network input per grid cell, small stride first (notes 1.1)."""
+"""Pixels of the network input per grid cell, small stride first (docs/formulas.md, "Labels")."""
+
+ANCHORS_PER_SCALE = 3
 
 ALGORITHMS = {"sample": 1, "parse": 1, "augment": 1, "precompute": 2, "train": 2, "evaluate": 3}
 """Bumped when the same input and params would give another result.

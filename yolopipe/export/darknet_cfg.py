@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 
-from yolopipe.config.params import STRIDES
+from yolopipe.config.params import ANCHORS_PER_SCALE, STRIDES
 from yolopipe.model.card import ModelCard
-from yolopipe.model.yolov3 import ANCHORS_PER_SCALE, HEAD, convolutions
+from yolopipe.model.yolov3 import HEAD, convolutions
 
 __all__ = ["darknet_cfg"]
 

@@ -1,7 +1,7 @@
-"""How well anchors fit boxes, and anchors that fit better: k-means by IoU of sizes (YOLOv2 paper, section 2).
+"""Fit of anchors to boxes, and anchors proposed by k-means over the IoU of sizes (YOLOv2 paper, section 2).
 
-Sizes are compared with both at one corner: ``1 - IoU`` is the distance, so that a large box counts no more than a
-small one, as it would by Euclid.
+Sizes are compared with both at one corner: the distance is ``1 - IoU``, in which a large box counts no more than a
+small one, unlike the Euclidean distance.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["RECALL_THRESHOLDS", "AnchorFit", "anchor_fit", "propose_anchors", "size_iou"]
+from yolopipe.arrays import Floats, Ints
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+__all__ = ["RECALL_THRESHOLDS", "AnchorFit", "anchor_fit", "propose_anchors", "size_iou"]
 
 RECALL_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(6, 20))
 """0.30, 0.35 .. 0.95."""
 
 MOST_SIZES = 20_000
-"""Distinct sizes that k-means takes as they are; of more, near ones are merged (:func:`_merge`)."""
+"""Distinct sizes that k-means takes unmerged; of more, near ones are merged (:func:`_merge`)."""
 
 MERGE_STEP = 0.01
 """Sizes whose sides differ by less than about this share may be merged: their IoU is 0.98 and more."""
 
 RESTARTS = 10
 MOST_ROUNDS = 300
-"""A run that has not settled by then is taken as it is; some 30 rounds are usual."""
+"""A run is stopped here; most settle earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def anchor_fit(sizes_wh: npt.ArrayLike, anchors_wh: npt.ArrayLike) -> AnchorFit:
         anchors_wh: (K, 2), or any shape that ends in 2, in the same unit.
 
     Returns:
-        Mean best IoU, recall and the share of each anchor; 0.1 s for 860,000 boxes.
+        Mean best IoU, recall and the share of each anchor.
 
     Raises:
         ValueError: no boxes, no anchors, or a side that is not a number above 0.

@@ -1,36 +1,81 @@
-"""Assigning boxes to cells and anchors, for any number of images in one vectorised call (notes 1.1).
+"""Assignment of boxes to cells and anchors, for any number of images in one call (docs/formulas.md, "Labels").
 
-The notes walk box by box; here the same comparisons are made for all boxes at once, in the same order of
-floating-point operations, so that the outcome is equal bit for bit.  What the notes' rule loses is returned, not
-hidden: boxes overwritten by a later one, boxes forced onto their best anchor, boxes past the end of the list.  Two
-other rules for places that several boxes want start from the notes' assignment and change only the contested places.
+The reference goes from box to box; here the same comparisons are made for all boxes at once, in the same order of
+floating-point operations, so that the result is equal bit for bit.  What a rule drops is counted and returned: boxes
+overwritten by a later one, boxes forced onto their best anchor, boxes past the end of a list.  The two other
+collision rules start from the assignment under ``notes``, the reference's rule, and change only the contested places.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.config.params import STRIDES
+from yolopipe.arrays import AnyFloats, Ints, Mask
+from yolopipe.config.params import ANCHORS_PER_SCALE, STRIDES
 from yolopipe.labels.boxes import xyxy_to_xywh
 from yolopipe.labels.collisions import COLLISION_RULES, best_of_key, first_come_pairs, last_of_key, near
-from yolopipe.labels.places import ANCHORS_PER_SCALE, Places
 
-__all__ = ["ANCHORS_PER_SCALE", "Assignment", "Candidates", "assign"]
+__all__ = ["Assignment", "Candidates", "assign"]
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.floating[Any]]
-Mask = npt.NDArray[np.bool_]
+
+@dataclass(frozen=True)
+class Places:
+    """The nine places of every box, a place being an anchor of the cell of its centre, at one of three scales.
+
+    Args:
+        row: (M,) image of each box.
+        first_cell: (M, scales) flat index of anchor 0 in the cell of its centre.
+        ious: (M, scales, 3) with the anchors there.
+        grids: cells per side of each scale.
+        list_length: of each scale's box list.
+    """
+
+    row: Ints
+    first_cell: Ints
+    ious: AnyFloats
+    grids: tuple[int, ...]
+    list_length: int
+
+    def cells(self, scale: Ints | int, box: Ints, anchor: Ints) -> Ints:
+        """Flat indices within each scale."""
+        return np.asarray(self.first_cell[box, scale] + anchor)
+
+    def keys(self, scale: Ints | int, box: Ints, cell: Ints) -> Ints:
+        """Numbers that are unique over the places of all scales and images, small stride first."""
+        per_image = np.square(self.grids)[scale] * ANCHORS_PER_SCALE
+        images = int(self.row[-1]) + 1 if len(self.row) else 0
+        offset = np.asarray(scale) * (images * max(self.grids) ** 2 * ANCHORS_PER_SCALE)
+        return np.asarray(offset + self.row[box] * per_image + cell)
+
+    def slots(self, listed: Ints) -> tuple[Ints, Mask]:
+        """Slots of boxes in order of arrival, and which boxes keep theirs."""
+        rows = self.row[listed]
+        arrival = _count_within(rows)
+        if arrival.max(initial=0) < self.list_length:
+            return arrival, np.ones(len(listed), bool)
+        slot = arrival % self.list_length
+        return slot, last_of_key(rows * self.list_length + slot)
+
+
+def _count_within(rows: Ints) -> Ints:
+    """0, 1, 2, ... restarting at each new row.
+
+    >>> _count_within(np.array([3, 3, 5, 5, 5])).tolist()
+    [0, 1, 0, 1, 2]
+    """
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    lengths = np.diff(starts, append=len(rows))
+    return np.arange(len(rows)) - np.repeat(starts, lengths)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Every (box, cell, anchor) of one scale that the notes call positive, in the order they write them.
+    """Every positive (box, cell, anchor) of one scale, in the order in which the reference writes them.
 
-    Under ``next-anchor`` those that a box without a place was given come last.
+    Under ``next-anchor`` the places given to boxes that had none left come last.
 
     Args:
         box: (K,) index into the boxes given to :func:`assign`.
@@ -38,15 +83,15 @@ class Candidates:
         iou: (K,) IoU of box and anchor.
         forced: (K,) bool; no anchor of any scale passed the threshold, this is the best of all nine.
         wins: (K,) bool; no other box of the same image took the same cell and anchor (``notes``: no later one).
-        rescued: (K,) bool; not wanted by the notes, given to a box that had nothing left (``next-anchor``).
+        rescued: (K,) bool; not positive by its IoU, given to a box that had no place left (``next-anchor``).
         slot_box: (L,) the boxes of this scale's list, in order of arrival.
         slot: (L,) their slot; it wraps at ``max_bbox_per_scale``.
-        slot_wins: (L,) bool; not overwritten by a box that came a lap later.
+        slot_wins: (L,) bool; not overwritten after the list wrapped.
     """
 
     box: Ints
     cell: Ints
-    iou: Floats
+    iou: AnyFloats
     forced: Mask
     wins: Mask
     rescued: Mask
@@ -57,15 +102,15 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What :func:`assign` found.
+    """The result of :func:`assign`.
 
     Args:
         scales: :class:`Candidates` per stride, small stride first.
-        positives: (M,) how many cell-and-anchor places each box won.
-        wanted: (M,) how many it was a candidate for; ``positives < wanted`` means overwritten.
+        positives: (M,) number of places at which each box is the label.
+        wanted: (M,) number of places it is a candidate for; ``positives < wanted`` means overwritten.
         forced: (M,) bool.
-        rescued: (M,) bool; its one place is none of those it wanted (``next-anchor``).
-        places: what the rules choose from.
+        rescued: (M,) bool; its one place is none of its candidates (``next-anchor``).
+        places: of all boxes.
         by_notes: the assignment under ``notes``; None when this is it.
     """
 
@@ -78,11 +123,11 @@ class Assignment:
     by_notes: Assignment | None = None
 
     def counts(self) -> dict[str, int]:
-        """What the rule did to the boxes, in numbers.
+        """Numbers of boxes that the rule dropped, in whole or in part.
 
         Returns:
             ``overwritten`` boxes with no place left, ``partly_overwritten`` boxes that lost some, ``forced`` boxes,
-            ``past_list_end`` boxes pushed out of a scale's list.
+            ``past_list_end`` boxes overwritten in a scale's list.
         """
         lost = self.positives == 0
         return {
@@ -94,16 +139,16 @@ class Assignment:
 
     @property
     def partly_overwritten(self) -> Mask:
-        """(M,) boxes that are taught, but not in all places they were candidates for."""
+        """(M,) boxes with some, but not all, of the places they are candidates for."""
         return np.logical_and(self.positives > 0, (self.positives < self.wanted) & ~self.rescued)
 
     def without_positive(self) -> dict[str, int]:
-        """How many boxes would be taught nowhere under each collision rule, whichever was asked for."""
-        notes = self.by_notes or self
-        best = _resolve(notes, "keep-best-iou")
+        """How many boxes are not assigned to any anchor under each collision rule, whichever is in force."""
+        first = self.by_notes or self
+        best = _resolve(first, "keep-best-iou")
         return {
             rule: int((found.positives == 0).sum())
-            for rule, found in zip(COLLISION_RULES, (notes, best, _rescue(best)), strict=True)
+            for rule, found in zip(COLLISION_RULES, (first, best, _rescue(best)), strict=True)
         }
 
 
@@ -121,26 +166,25 @@ def assign(
     """Assign all boxes of many images at once.
 
     Args:
-        boxes_xyxy: (M, 4) pixels of the network input; the order within an image is the notes' order of writing.
+        boxes_xyxy: (M, 4) pixels of the network input, within an image in the order of the annotation text.
         row_of_box: (M,) which image each box is of; non-decreasing.
         input_size: side of the square network input in pixels.
         anchors: (scales, 3, 2) width and height in units of the stride.
         strides: pixels per cell.
         iou_threshold: an anchor is positive above this.
         max_bbox_per_scale: length of a scale's box list; box number n goes to slot ``n % length``.
-        collisions: who learns when several boxes of an image want one cell and anchor: the later (``notes``), the one
-            with the highest IoU, of equal ones the later (``keep-best-iou``), or that one, and a box left without a
-            positive gets the best of its nine places that is free (``next-anchor``; highest IoU first, of equal ones
-            the later box, then the smaller stride and anchor).  The box lists are those of the notes; under
-            ``next-anchor`` a box given a place of a scale that does not list it goes to the end of that list.
+        collisions: which box a place gets that several boxes of an image are candidates for: the later (``notes``),
+            the one with the highest IoU, of equal ones the later (``keep-best-iou``), or that one, and a box left
+            without a positive gets the best free one of its nine places (``next-anchor``; highest IoU first, of equal
+            ones the later box, then the smaller stride and anchor).  The box lists are the same under all rules, but
+            for boxes given a place of a scale that does not list them: these go to the end of that list.
 
     Returns:
-        The assignment; about 10 us an image.
+        The assignment.
 
     Raises:
-        ValueError: an unknown rule, or when a box centre is outside the input (a centre on the right or bottom edge
-            belongs to the last cell; the notes raise an IndexError there, and wrap to the far side for a negative
-            one).
+        ValueError: an unknown rule, or a box centre outside the input (a centre on the right or bottom edge belongs
+            to the last cell).
 
     >>> anchors = np.array([[[2, 2], [4, 8], [4, 3]], [[2, 4], [4, 3], [4, 7]], [[4, 3], [5, 6], [12, 10]]])
     >>> found = assign([[60, 60, 120, 120]], [0], input_size=416, anchors=anchors)
@@ -176,12 +220,12 @@ def _positives(scales: tuple[Candidates, ...], count: int) -> Ints:
     return sum(won, np.zeros(count, np.int64))
 
 
-def _resolve(notes: Assignment, rule: str) -> Assignment:
-    """The notes' assignment under another collision rule."""
+def _resolve(first: Assignment, rule: str) -> Assignment:
+    """The assignment under another collision rule, from the one under ``notes``."""
     if rule == "notes":
-        return notes
-    scales = tuple(_keep_best(notes.places, i, scale) for i, scale in enumerate(notes.scales))
-    best = replace(notes, scales=scales, positives=_positives(scales, len(notes.positives)), by_notes=notes)
+        return first
+    scales = tuple(_keep_best(first.places, i, scale) for i, scale in enumerate(first.scales))
+    best = replace(first, scales=scales, positives=_positives(scales, len(first.positives)), by_notes=first)
     return best if rule == "keep-best-iou" else _rescue(best)
 
 
@@ -191,7 +235,7 @@ def _keep_best(places: Places, index: int, scale: Candidates) -> Candidates:
 
 
 def _rescue(best: Assignment) -> Assignment:
-    """Places for boxes that have none; whoever holds one keeps it."""
+    """Places for boxes that have none; no box loses one."""
     places, scales = best.places, len(best.scales)
     lost = np.flatnonzero(best.positives == 0)
     box = np.repeat(lost, scales * ANCHORS_PER_SCALE)
@@ -210,7 +254,7 @@ def _rescue(best: Assignment) -> Assignment:
 
 
 def _give(best: Assignment, index: int, box: Ints, cell: Ints) -> Candidates:
-    """One scale with places for boxes that did not want them; its list takes up those it does not know."""
+    """One scale with places added for some boxes, which are added to its list where they are not in it."""
     scale, places = best.scales[index], best.places
     listed = np.concatenate([scale.slot_box, box[~np.isin(box, scale.slot_box)]])
     listed = listed[np.argsort(places.row[listed], kind="stable")]
@@ -228,7 +272,7 @@ def _give(best: Assignment, index: int, box: Ints, cell: Ints) -> Candidates:
     )
 
 
-def _check_centres(boxes_xywh: Floats, input_size: int) -> None:
+def _check_centres(boxes_xywh: AnyFloats, input_size: int) -> None:
     centres = boxes_xywh[:, :2]
     wrong = np.flatnonzero(~((centres >= 0) & (centres <= input_size)).all(axis=1))
     if len(wrong):
@@ -240,13 +284,13 @@ def _check_centres(boxes_xywh: Floats, input_size: int) -> None:
 
 
 def _match_anchors(
-    boxes_xywh: Floats, anchors_wh: Floats, strides: tuple[int, ...], input_size: int
-) -> tuple[Ints, Floats]:
+    boxes_xywh: AnyFloats, anchors_wh: AnyFloats, strides: tuple[int, ...], input_size: int
+) -> tuple[Ints, AnyFloats]:
     """First place (M, scales) of each box's cell, and IoU (M, scales, 3) with the anchors centred on that cell.
 
     The same operations in the same order as :func:`yolopipe.labels.boxes.bbox_iou`, with the boxes along the last
-    axis and one coordinate at a time: NumPy's inner loop is then long (ten times faster than loops of three or four),
-    and the arrays stay in the cache.  What is returned are views of that layout.
+    axis and one coordinate at a time: NumPy's inner loop is then long instead of three or four, and the arrays stay
+    in the processor's cache.  The results are views of that layout.
     """
     columns = np.ascontiguousarray(boxes_xywh.T)
     first_cell = np.empty((len(strides), len(boxes_xywh)), np.int64)
@@ -271,7 +315,7 @@ def _match_anchors(
 
 
 def _candidates(places: Places, index: int, positive: Mask, forced: Mask) -> Candidates:
-    box, anchor = np.divmod(np.flatnonzero(positive), ANCHORS_PER_SCALE)  # by box: the order in which the notes write
+    box, anchor = np.divmod(np.flatnonzero(positive), ANCHORS_PER_SCALE)  # by box, as the reference writes
     cell = places.cells(index, box, anchor)
     listed = np.flatnonzero(positive.any(axis=1))
     slot, slot_wins = places.slots(listed)

@@ -1,19 +1,17 @@
-"""Boxes as arrays: corner and centre form, and how much two of them overlap."""
+"""Boxes as arrays: corner form, centre form and intersection over union."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from yolopipe.arrays import AnyFloats
+
 __all__ = ["bbox_iou", "pairwise_iou", "xywh_to_xyxy", "xyxy_to_xywh"]
 
-Floats = npt.NDArray[np.floating[Any]]
 
-
-def xyxy_to_xywh(boxes_xyxy: npt.ArrayLike) -> Floats:
-    """Corners to centre and size, in the notes' order of operations (notes 1.1).
+def xyxy_to_xywh(boxes_xyxy: npt.ArrayLike) -> AnyFloats:
+    """Corners to centre and size, in the reference's order of operations (docs/formulas.md, "Boxes").
 
     Args:
         boxes_xyxy: (..., 4) x1 y1 x2 y2.
@@ -28,7 +26,7 @@ def xyxy_to_xywh(boxes_xyxy: npt.ArrayLike) -> Floats:
     return np.concatenate([(boxes[..., 2:] + boxes[..., :2]) * 0.5, boxes[..., 2:] - boxes[..., :2]], axis=-1)
 
 
-def xywh_to_xyxy(boxes_xywh: npt.ArrayLike) -> Floats:
+def xywh_to_xyxy(boxes_xywh: npt.ArrayLike) -> AnyFloats:
     """Centre and size to corners.
 
     Args:
@@ -45,8 +43,8 @@ def xywh_to_xyxy(boxes_xywh: npt.ArrayLike) -> Floats:
     return np.concatenate([boxes[..., :2] - half, boxes[..., :2] + half], axis=-1)
 
 
-def bbox_iou(boxes1: npt.ArrayLike, boxes2: npt.ArrayLike) -> Floats:
-    """Intersection over union of boxes given by centre and size (notes 1.1, ``bbox_iou``).
+def bbox_iou(boxes1: npt.ArrayLike, boxes2: npt.ArrayLike) -> AnyFloats:
+    """Intersection over union of boxes given by centre and size (docs/formulas.md, "IoU and GIoU").
 
     Args:
         boxes1: (..., 4) xywh, any unit.
@@ -66,12 +64,12 @@ def bbox_iou(boxes1: npt.ArrayLike, boxes2: npt.ArrayLike) -> Floats:
     inter_wh = np.maximum(right_down - left_up, 0.0)
     inter = inter_wh[..., 0] * inter_wh[..., 1]
     union = area1 + area2 - inter
-    iou: Floats = np.zeros(np.shape(union), np.result_type(union, 0.0))
+    iou: AnyFloats = np.zeros(np.shape(union), np.result_type(union, 0.0))
     np.divide(inter, union, out=iou, where=union > 0)
     return iou
 
 
-def pairwise_iou(boxes1_xyxy: npt.ArrayLike, boxes2_xyxy: npt.ArrayLike) -> Floats:
+def pairwise_iou(boxes1_xyxy: npt.ArrayLike, boxes2_xyxy: npt.ArrayLike) -> AnyFloats:
     """Intersection over union of every pair of corner-form boxes.
 
     Args:

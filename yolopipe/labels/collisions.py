@@ -1,26 +1,22 @@
-"""Who learns when several boxes of an image want one cell and anchor: three rules, as plain array functions.
+"""Collision rules: which box a cell and anchor gets that several boxes of an image are candidates for.
 
-``notes``: the later box overwrites (notes 1.1).  ``keep-best-iou``: the box that fits the anchor best stays; of equal
-ones the later, as in the notes.  ``next-anchor``: as that, and a box that is left without a place takes the best free
-one of its nine.  Only contested places are looked at, some percent of all, so the rules cost next to nothing.
+``notes``: the later box, the reference's rule (docs/formulas.md, "Labels").  ``keep-best-iou``: the box with the
+highest IoU, of equal ones the later.  ``next-anchor``: as that, and a box left without a place takes the best free
+one of its nine.  Only contested places are looked at, a few percent of all.
 """
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from yolopipe.arrays import AnyFloats, Ints, Mask
 from yolopipe.config.params import CollisionRule
 
 __all__ = ["COLLISION_RULES", "best_of_key", "first_come_pairs", "last_of_key", "near"]
 
 COLLISION_RULES: tuple[CollisionRule, ...] = get_args(CollisionRule)
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.floating[Any]]
-Mask = npt.NDArray[np.bool_]
 
 _TABLE = 2**18
 _HASH = _TABLE - 1
@@ -29,8 +25,9 @@ _HASH = _TABLE - 1
 def last_of_key(keys: Ints) -> Mask:
     """Which entries are the last of their key: the later box overwrites the earlier (``notes``).
 
-    Each entry writes its number into a small table at its key's hash, later over earlier.  Who finds itself there is
-    the last of its key; who finds another of the same key is not; the few who find another key are sorted out.
+    Each entry writes its number into a small table at its key's hash, later over earlier.  An entry that finds its
+    own number there is the last of its key, one that finds another of the same key is not; the few that find an entry
+    of another key are sorted.
 
     >>> last_of_key(np.array([7, 9, 7])).tolist()
     [False, True, True]
@@ -46,7 +43,7 @@ def last_of_key(keys: Ints) -> Mask:
     return last
 
 
-def best_of_key(keys: Ints, scores: Floats, last: Mask) -> Mask:
+def best_of_key(keys: Ints, scores: AnyFloats, last: Mask) -> Mask:
     """Which entries have the highest score of their key, of equal ones the last (``keep-best-iou``).
 
     Args:
@@ -77,7 +74,7 @@ def near(keys: Ints, wanted: Ints) -> Mask:
     return np.asarray(table[keys & _HASH])
 
 
-def first_come_pairs(takers: Ints, places: Ints, scores: Floats) -> Ints:
+def first_come_pairs(takers: Ints, places: Ints, scores: AnyFloats) -> Ints:
     """Give each taker at most one place and each place at most one taker, the highest score first (``next-anchor``).
 
     Of equal scores the later taker is served first, and each the place that comes first: the outcome does not depend

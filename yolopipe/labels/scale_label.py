@@ -1,4 +1,4 @@
-"""The sparse label of one image: which cell and anchor of each scale learns which box."""
+"""The sparse label of one image: the box assigned to each cell and anchor, by scale."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ScaleLabel(NamedTuple):
 
     Args:
         cell: (P,) int32, ascending; ``(y * grid + x) * 3 + anchor``.
-        box: (P,) uint16; the box taught at that cell and anchor.
+        box: (P,) uint16; the box assigned to that cell and anchor.
         slots: (T,) uint16; the boxes of this scale's list, slot 0 first; at most ``max_bbox_per_scale``.
     """
 

@@ -1,7 +1,7 @@
-"""The sparse label and the dense arrays of the notes: from boxes to either, and back.
+"""Sparse labels, and the reference's dense label arrays: from boxes to either, and back (docs/formulas.md, "Labels").
 
-Nothing but :func:`preprocess_true_boxes` and the viewer ever builds dense labels: at 80 classes they are 3.6 MB an
-image, the sparse form some tens of bytes a box.
+Only :func:`preprocess_true_boxes` and ``inspect-labels`` build dense labels: at 80 classes they are 3.6 MB an image,
+the sparse form some tens of bytes a box.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.config.params import STRIDES
-from yolopipe.labels.assign import ANCHORS_PER_SCALE, Assignment, Candidates, assign
+from yolopipe.arrays import Ints
+from yolopipe.config.params import ANCHORS_PER_SCALE, STRIDES
+from yolopipe.labels.assign import Assignment, Candidates, assign
 from yolopipe.labels.boxes import xyxy_to_xywh
 from yolopipe.labels.scale_label import Labels, ScaleLabel
 
@@ -22,7 +23,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 class DenseLabels(NamedTuple):
-    """The six arrays of the notes, small stride first, float32.
+    """The six label arrays of an image, small stride first, float32.
 
     ``label_*bbox`` are (grid, grid, 3, 5 + classes): centre x, centre y, width, height in pixels of the network
     input, objectness, smoothed one-hot class.  ``*bboxes`` are (max_bbox_per_scale, 4) xywh pixels.
@@ -58,9 +59,7 @@ def encode_sparse(assignment: Assignment, row_of_box: npt.ArrayLike, num_rows: i
     return list(zip(small, middle, large, strict=True))
 
 
-def _encode_scale(
-    scale: Candidates, rows: npt.NDArray[np.int64], first_box: npt.NDArray[np.int64]
-) -> list[ScaleLabel]:
+def _encode_scale(scale: Candidates, rows: Ints, first_box: Ints) -> list[ScaleLabel]:
     box, cell = scale.box[scale.wins], scale.cell[scale.wins]
     order = np.lexsort((cell, rows[box]))
     box, cell = box[order], cell[order]
@@ -88,7 +87,7 @@ def encode_dense(
     max_bbox_per_scale: int = 150,
     label_smoothing: float = 0.01,
 ) -> tuple[Float32, Float32]:
-    """One scale's sparse label as the notes' two dense arrays.
+    """One scale's sparse label as two dense arrays.
 
     Args:
         label: the sparse label.
@@ -115,11 +114,11 @@ def encode_dense(
 
 
 class Decoded(NamedTuple):
-    """What a dense label teaches, one entry per positive, ordered by flat cell index."""
+    """The positives of a dense label, ordered by flat cell index."""
 
     cell: npt.NDArray[np.int32]
     boxes_xywh: Float32
-    classes: npt.NDArray[np.int64]
+    classes: Ints
 
 
 def decode_sparse(dense: npt.ArrayLike) -> Decoded:
@@ -154,7 +153,7 @@ def preprocess_true_boxes(
     label_smoothing: float = 0.01,
     collisions: str = "notes",
 ) -> DenseLabels:
-    """The notes' six label arrays of one image (notes 1.1), equal to their rule bit for bit in float32.
+    """The six label arrays of one image, equal bit for bit to the reference's (docs/formulas.md, "Labels").
 
     Args:
         bboxes: (N, 5) x1 y1 x2 y2 class, pixels of the network input; N may be 0.
@@ -165,7 +164,7 @@ def preprocess_true_boxes(
         iou_threshold: an anchor is positive above this IoU; if none is, the best of all nine is.
         max_bbox_per_scale: length of a scale's box list; it wraps.
         label_smoothing: δ of the smoothed one-hot class.
-        collisions: which box learns where several want one cell and anchor; see :func:`yolopipe.assign`.
+        collisions: which box a place gets that several are candidates for; see :func:`yolopipe.assign`.
 
     Returns:
         ``label_sbbox, label_mbbox, label_lbbox, sbboxes, mbboxes, lbboxes``.
@@ -211,7 +210,7 @@ def preprocess_true_boxes(
     return DenseLabels(*(array for array, _ in dense), *(slots for _, slots in dense))
 
 
-def _checked_classes(column: npt.NDArray[Any], num_classes: int) -> npt.NDArray[np.int64]:
+def _checked_classes(column: npt.NDArray[Any], num_classes: int) -> Ints:
     classes = column.astype(np.int64)
     wrong = np.flatnonzero((classes != column) | (classes < 0) | (classes >= num_classes))
     if len(wrong):

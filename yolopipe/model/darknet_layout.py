@@ -12,8 +12,9 @@ from typing import NamedTuple, Self
 
 import keras
 
+from yolopipe.config.params import ANCHORS_PER_SCALE
 from yolopipe.model.darknet53 import BACKBONE
-from yolopipe.model.yolov3 import ANCHORS_PER_SCALE, convolutions
+from yolopipe.model.yolov3 import convolutions
 
 __all__ = ["FLOAT_BYTES", "ConvolutionSize", "FileFit", "Layout"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from yolopipe.config.params import ANCHORS_PER_SCALE
 from yolopipe.model.limits import EXP_LIMIT
-from yolopipe.model.yolov3 import ANCHORS_PER_SCALE
 
 __all__ = ["cell_origins_xy", "decode", "size_factor"]
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from yolopipe.config.params import ANCHORS_PER_SCALE
 from yolopipe.model.decode import cell_origins_xy, size_factor
-from yolopipe.model.yolov3 import ANCHORS_PER_SCALE
 
 __all__ = ["ScaleTarget", "bbox_giou", "compute_loss"]
 

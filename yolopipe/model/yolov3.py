@@ -8,12 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from yolopipe.config.params import STRIDES
+from yolopipe.config.params import ANCHORS_PER_SCALE, STRIDES
 from yolopipe.model.darknet53 import BACKBONE, convolutional, darknet53, scaled_channels
 
-__all__ = ["ANCHORS_PER_SCALE", "HEAD", "NECK", "OBJECTNESS_PRIOR", "YOLOv3", "convolutions"]
+__all__ = ["HEAD", "NECK", "OBJECTNESS_PRIOR", "YOLOv3", "convolutions"]
 
-ANCHORS_PER_SCALE = 3
 
 NECK = "neck"
 """How the names of the layers between backbone and heads begin."""

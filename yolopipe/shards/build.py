@@ -104,7 +104,7 @@ def build_shard(task: ShardTask) -> BuiltShard:
     path = task.directory / f"{task.plan.name}.{task.precompute.format}"
     info = None
     try:
-        with atomic_file(path, twins=True) as partial:
+        with atomic_file(path, concurrent_writers=True) as partial:
             WRITERS[task.precompute.format](partial, rows)
             if problems:
                 raise _BadImages

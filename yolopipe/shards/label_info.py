@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yolopipe.config.params import STRIDES
-from yolopipe.labels.assign import ANCHORS_PER_SCALE, Assignment
+from yolopipe.config.params import ANCHORS_PER_SCALE, STRIDES
+from yolopipe.labels.assign import Assignment
 from yolopipe.labels.collisions import COLLISION_RULES
 
 __all__ = ["LabelInfo", "collisions_text", "count_labels", "smaller_text", "sum_labels"]

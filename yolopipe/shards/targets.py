@@ -13,8 +13,9 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from yolopipe.config.params import ANCHORS_PER_SCALE
 from yolopipe.errors import ShardError
-from yolopipe.labels.assign import ANCHORS_PER_SCALE, Assignment, Candidates, assign
+from yolopipe.labels.assign import Assignment, Candidates, assign
 from yolopipe.labels.collisions import COLLISION_RULES
 from yolopipe.labels.scale_label import ScaleLabel
 from yolopipe.labels.sparse import encode_sparse

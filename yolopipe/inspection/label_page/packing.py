@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.labels.assign import ANCHORS_PER_SCALE
+from yolopipe.config.params import ANCHORS_PER_SCALE
 from yolopipe.shards.targets import BoxTargets
 
 __all__ = ["FORCED", "RESCUED", "encode_places", "pack"]

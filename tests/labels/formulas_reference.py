@@ -1,7 +1,7 @@
-"""The notes' rule (1.1) written out plainly, box by box, for comparison.
+"""The label formulas (docs/formulas.md, "Labels") as plain loops, box by box, for comparison.
 
-Departs from them only where they crash: ``np.float`` is gone from NumPy, and a centre on the right or bottom edge
-stays in the last cell instead of raising an IndexError.
+One departure from the reference: a centre on the right or bottom edge belongs to the last cell, where the reference
+raises an IndexError.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def iou_of(box, other):
     return inter / (box[2] * box[3] + other[2] * other[3] - inter)
 
 
-def notes_labels(bboxes, input_size, anchors, num_classes, strides=(8, 16, 32), threshold=0.3, longest=150):
+def reference_labels(bboxes, input_size, anchors, num_classes, strides=(8, 16, 32), threshold=0.3, longest=150):
     """The six arrays as float32."""
     grids = [input_size // stride for stride in strides]
     label = [np.zeros((grid, grid, 3, 5 + num_classes)) for grid in grids]

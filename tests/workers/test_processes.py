@@ -1,4 +1,7 @@
+"""Worker processes on this machine: order, errors, deaths and interrupts."""
+
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,68 +12,8 @@ import psutil
 import pytest
 
 from yolopipe.errors import ImageError, UsageError, YolopipeError
-from yolopipe.files import atomic_directory, atomic_file, canonical_json, write_json
 from yolopipe.workers.choose import worker_count
 from yolopipe.workers.mapping import AHEAD, map_in_order, map_unordered
-
-
-class Boom(Exception):
-    pass
-
-
-def write_half(context, write):
-    with context as partial:
-        write(partial)
-        raise Boom
-
-
-def test_a_failing_writer_leaves_the_old_file(tmp_path):
-    target = tmp_path / "deep/er/a.json"
-    write_json(target, {"a": 1})
-    with pytest.raises(Boom):
-        write_half(atomic_file(target), lambda partial: partial.write_text("half"))
-    assert target.read_text() == canonical_json({"a": 1})
-    assert [path.name for path in target.parent.iterdir()] == ["a.json"]
-
-
-def test_a_failing_stage_leaves_the_old_folder(tmp_path):
-    target = tmp_path / "out"
-    for name in ("first", "second"):
-        with atomic_directory(target) as partial:
-            (partial / name).write_text(name)
-    assert [path.name for path in target.iterdir()] == ["second"], "a new folder replaces, it does not mix"
-    with pytest.raises(Boom):
-        write_half(atomic_directory(target), lambda partial: (partial / "third").write_text("third"))
-    assert [path.name for path in target.iterdir()] == ["second"]
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_what_a_killed_run_left_is_removed(tmp_path):
-    (tmp_path / ".partial-out").mkdir()
-    (tmp_path / ".partial-out/stale").write_text("stale")
-    with atomic_directory(tmp_path / "out") as partial:
-        (partial / "fresh").write_text("fresh")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["fresh"]
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_twins_do_not_meet(tmp_path):
-    """A scheduler may run one task twice at the same time; and one of the two may be killed."""
-    with atomic_directory(tmp_path / "out") as folder:
-        with atomic_file(folder / "a", twins=True) as first:
-            first.write_text("half of")
-            with atomic_file(folder / "a", twins=True) as second:
-                second.write_text("the same")
-            assert (folder / "a").read_text() == "the same"
-            first.write_text("the same")
-        (folder / ".partial-0123-a").write_text("of a killed twin")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
-    assert (tmp_path / "out/a").read_text() == "the same"
-
-
-def test_json_refuses_nan():
-    with pytest.raises(ValueError, match="JSON"):
-        canonical_json({"mAP": float("nan")})
 
 
 def double(number):
@@ -84,7 +27,7 @@ def complain(number):
 
 
 def die_once(task):
-    """Kills its own process the first time, as the out-of-memory killer would."""
+    """Kills its own process the first time, as the out-of-memory killer does."""
     marker, number = task
     if number == 2 and not Path(marker).exists():
         Path(marker).touch()
@@ -98,27 +41,19 @@ def always_die(number):
     return number
 
 
-def test_a_folder_in_the_way_is_named_before_anything_is_written(tmp_path: Path) -> None:
-    (tmp_path / "report.html").mkdir()
-    with pytest.raises(IsADirectoryError, match=r"a folder has the name.*report\.html'") as caught:
-        write_half(atomic_file(tmp_path / "report.html"), lambda partial: pytest.fail("nobody should get here"))
-    assert caught.value.filename == str(tmp_path / "report.html")
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("count", [0, 1, 9])
 def test_every_task_once(workers, count):
     assert dict(map_unordered(double, range(count), workers=workers)) == {i: 2 * i for i in range(count)}
 
 
-def test_an_error_keeps_its_kind_and_words():
-    with pytest.raises(ImageError, match="number 3 is missing") as caught:
+def test_an_error_keeps_its_type_and_message():
+    with pytest.raises(ImageError) as caught:
         dict(map_unordered(complain, range(6), workers=2))
-    assert caught.value.rule == "missing-image"
+    assert (caught.value.rule, caught.value.message) == ("missing-image", "number 3 is missing")
 
 
-def say_and_double(task):
+def count_and_double(task):
     """The first task waits for all those that may be started before it is done, and then for one too many."""
     folder, number = task
     (Path(folder) / str(number)).touch()
@@ -130,7 +65,7 @@ def say_and_double(task):
 
 
 def test_one_slow_task_holds_the_others_up_where_order_matters(tmp_path):
-    started, *others = map_in_order(say_and_double, [(str(tmp_path), n) for n in range(6 * AHEAD)], workers=2)
+    started, *others = map_in_order(count_and_double, [(str(tmp_path), n) for n in range(6 * AHEAD)], workers=2)
     assert started == 2 * AHEAD
     assert others == [2 * n for n in range(1, 6 * AHEAD)]
 
@@ -143,15 +78,16 @@ def test_results_in_order_also_when_a_worker_dies(tmp_path, workers, count):
     assert list(map_in_order(die_once, tasks, workers=workers)) == list(range(count))
 
 
-def test_a_killed_worker_costs_a_retry(tmp_path):
+def test_a_task_of_a_killed_worker_is_tried_again(tmp_path):
     tasks = [(str(tmp_path / "marker"), number) for number in range(6)]
     assert dict(map_unordered(die_once, tasks, workers=2)) == {i: i for i in range(6)}
     assert (tmp_path / "marker").exists()
 
 
 def test_a_task_that_always_kills_is_named():
-    with pytest.raises(YolopipeError, match="died 3 times while it worked on task two"):
+    with pytest.raises(YolopipeError) as caught:
         dict(map_unordered(always_die, range(5), workers=2, name=lambda n: f"task {['zero', 'one', 'two'][n % 3]}"))
+    assert {"3", "two"} <= set(re.findall(r"\w+", caught.value.message))
 
 
 def test_worker_count(monkeypatch):
@@ -160,8 +96,9 @@ def test_worker_count(monkeypatch):
     assert worker_count(1) == 1
     for wrong in ("0", "-1", "two", "1.5"):
         monkeypatch.setenv("YOLOPIPE_WORKERS", wrong)
-        with pytest.raises(UsageError, match=f"YOLOPIPE_WORKERS must be .*'{wrong}'"):
+        with pytest.raises(UsageError) as caught:
             worker_count()
+        assert {"YOLOPIPE_WORKERS", repr(wrong)} <= set(caught.value.message.split())
     monkeypatch.delenv("YOLOPIPE_WORKERS")
     assert worker_count() >= 1
 
@@ -173,14 +110,14 @@ def test_errors_survive_pickling(error):
     assert str(pickle.loads(pickle.dumps(error))).startswith("m")
 
 
-def sleep_and_say(folder, seconds=60.0):
+def sleep_long(folder, seconds=60.0):
     """Leaves its process id, then works for longer than the test waits."""
     Path(folder, str(os.getpid())).touch()
     time.sleep(seconds)
 
 
 def alive(pid):
-    """Running, not merely unburied: nobody may be there to collect it."""
+    """Running; a zombie that no process collects is not."""
     try:
         return psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -190,21 +127,21 @@ def alive(pid):
 def wait_until(true, seconds=20.0):
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, "nothing happened"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.02)
 
 
 @pytest.mark.parametrize("kernel_helps", [True, False])
 def test_workers_do_not_outlive_a_killed_parent(tmp_path, repo, kernel_helps):
-    """What kill -9 of the command leaves behind: nothing, with PR_SET_PDEATHSIG or with the watching thread."""
+    """kill -9 of the command leaves no process, with PR_SET_PDEATHSIG or with the watching thread."""
     main = tmp_path / "main.py"
     main.write_text(
         "import sys\n"
         "from yolopipe.workers import mapping as workers, processes\n"
-        "from tests.test_files_and_workers import sleep_and_say, watched\n"
+        "from tests.workers.test_processes import sleep_long, watched\n"
         f"if not {kernel_helps}: processes.die_with_parent = watched\n"
         "if __name__ == '__main__':\n"
-        f"    list(workers.map_unordered(sleep_and_say, [{str(tmp_path / 'pids')!r}] * 4, workers=2))\n"
+        f"    list(workers.map_unordered(sleep_long, [{str(tmp_path / 'pids')!r}] * 4, workers=2))\n"
     )
     (tmp_path / "pids").mkdir()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(repo), *filter(None, sys.path)])}
@@ -217,21 +154,21 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path, repo, kernel_helps):
 
 
 @pytest.mark.parametrize("moment", ["import", "work"])
-def test_ctrl_c_in_a_terminal_is_told_once(tmp_path, repo, moment):
-    """It reaches all processes, those that are still importing and those at work: only the command speaks."""
+def test_ctrl_c_in_a_terminal_is_reported_once(tmp_path, repo, moment):
+    """It reaches all processes, those that are still importing and those at work: only the command reports it."""
     pids = tmp_path / "pids"
     pids.mkdir()
     main = tmp_path / "main.py"
     main.write_text(
         "import sys, yolopipe.workers.mapping as workers\n"
-        "from tests.test_files_and_workers import sleep_and_say\n"
+        "from tests.workers.test_processes import sleep_long\n"
         "if __name__ == '__main__':\n"
         "    try:\n"
-        f"        list(workers.map_unordered(sleep_and_say, [{str(pids)!r}] * 4, workers=2))\n"
+        f"        list(workers.map_unordered(sleep_long, [{str(pids)!r}] * 4, workers=2))\n"
         "    except KeyboardInterrupt:\n"
         "        sys.exit('interrupted')\n"
         f"elif {moment == 'import'}:\n"
-        f"    sleep_and_say({str(pids)!r}, seconds=1.0)\n"
+        f"    sleep_long({str(pids)!r}, seconds=1.0)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(repo), *filter(None, sys.path)])}
     options = {"env": environment, "stderr": subprocess.PIPE, "start_new_session": True, "text": True}
