@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from yolopipe.errors import DataError
+from yolopipe.errors import DataError, ProblemsError
+from yolopipe.formats.coco import read_coco_names
+from yolopipe.problems import MOST_SHOWN
 
 __all__ = ["CocoIds", "read_coco_ids"]
 
@@ -100,19 +101,19 @@ def read_coco_ids(path: str | Path, class_names: Sequence[str]) -> CocoIds:
         class_names: every class that may be found needs an id.
 
     Raises:
-        DataError: the file cannot be read, is of another kind, or lacks a class.
+        ProblemsError: records of images or categories are wrong; annotations are not read.
+        DataError: the file cannot be read or lacks a class.
     """
-    try:
-        tree = json.loads(Path(path).read_bytes())
-        images = {str(image["file_name"]): image["id"] for image in tree["images"]}
-        categories = {category["name"]: category["id"] for category in tree["categories"]}
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}: expected COCO annotations with images (id, file_name) and categories (id, name), got {error!r}",
+    coco = read_coco_names(path)
+    if coco.problems:
+        raise ProblemsError(
+            f"{path} is not a COCO annotation file with images (id, file_name) and categories (id, name)",
+            coco.problems[:MOST_SHOWN],
             hint="name the annotation file that `yolopipe score --truth` takes",
-        ) from None
+            more=max(0, len(coco.problems) - MOST_SHOWN),
+        )
+    images = {image.file_name: number for number, image in coco.images.items()}
+    categories = {name: number for number, (name, _) in coco.categories.items()}
     missing = [name for name in class_names if name not in categories]
     if missing:
         raise DataError(
