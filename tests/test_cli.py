@@ -63,8 +63,8 @@ def test_parse_to_precompute(project, capsys):
     assert cv2.imread("drawn.png").shape[0] > 100
 
 
-def test_what_arrow_frees_goes_back_to_the_system(tmp_path):
-    """Commands import Arrow late, so that it still reads what they set; its own pool would grow with the data."""
+def test_arrow_uses_the_allocator_of_the_system(tmp_path):
+    """Commands import Arrow late, so that it reads the variable; its own pool would grow with the data."""
     code = "import atexit, sys; sys.argv = ['yolopipe', '--version']; from yolopipe.cli import main; "
     code += "atexit.register(lambda: print(__import__('pyarrow').default_memory_pool().backend_name)); main()"
     environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
@@ -156,7 +156,7 @@ def test_shards_of_another_schema(project, capsys):
         assert f"version {SCHEMA_VERSION}" in shown
 
 
-def test_an_image_that_broke_after_parse(project, capsys):
+def test_an_image_damaged_after_parse(project, capsys):
     assert call("parse") == call("augment") == 0
     cut(project / "my images/zwei ö.jpg")
     assert call("precompute") == 4
@@ -215,7 +215,7 @@ def test_interrupted(project, capsys, monkeypatch):
 
 
 def test_real_processes(project):
-    """The exit code and the clean message of a real process; no TensorFlow, no half second wasted."""
+    """Exit code and message of a real process."""
 
     def run(*arguments):
         command = [sys.executable, "-m", "yolopipe", *arguments]

@@ -1,4 +1,4 @@
-"""Annotation text to other formats and back, and what other tools make of it."""
+"""Annotation text to other formats and back, and read by other tools."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _project(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """A folder that is not there yet."""
+    """A folder that does not exist yet."""
     return tmp_path / "out"
 
 
@@ -165,7 +165,7 @@ def test_what_no_format_can_hold(kind: str, line: str, rule: str, column: int, o
 
 @pytest.mark.parametrize("box", ["-90,2,50,4", "1,-9,3,4", "60,2,160,4", "-1,2,101,4"])
 def test_what_yolo_cannot_hold(box: str, out: Path, tmp_path: Path) -> None:
-    """Centre outside or larger than the image; COCO holds these, and reaching out a little is fine for both."""
+    """Centre outside or larger than the image; COCO can hold these, and both a box that reaches a little outside."""
     file = tmp_path / "bad.txt"
     file.write_text(f"img/a b.jpg -2,-2,50,90,0 {box},0\n")
     with pytest.raises(ProblemsError) as caught:

@@ -33,7 +33,7 @@ def faults(text: AnnotationText) -> list[tuple[int, int, str, int]]:
     return [(f.problem.line, f.problem.column, f.problem.rule, f.image) for f in text.faults]
 
 
-def test_the_line_of_the_notes() -> None:
+def test_the_line_of_the_reference() -> None:
     assert public_parse_annotation is parse_annotation
     path, boxes = parse_annotation("some/directory/hash.jpg 79,537,107,574,0 297,547,318,575,0")
     assert path == "some/directory/hash.jpg"
@@ -60,7 +60,7 @@ def test_background_has_no_boxes() -> None:
         "数字/一 二.webp",
     ],
 )
-def test_paths_with_anything_in_them(path: str, tmp_path: Path) -> None:
+def test_paths_with_any_characters(path: str, tmp_path: Path) -> None:
     assert parse_annotation(f"{path} 1,2,3,4,5").image_path == path
     assert parse_annotation(f"{path}\t 1,2,3,4,5 6,7,8,9,0 ").bboxes.shape == (2, 5)
     assert parse_annotation(path).image_path == path
@@ -89,7 +89,7 @@ def test_paths_with_anything_in_them(path: str, tmp_path: Path) -> None:
         ("cat", "1 value"),
     ],
 )
-def test_malformed_boxes_are_named_wherever_they_stand(token: str, reason: str, tmp_path: Path) -> None:
+def test_malformed_boxes_are_reported_with_their_column(token: str, reason: str, tmp_path: Path) -> None:
     for line, column in (
         (f"a b.jpg {token} 1,2,3,4,0", 9),
         (f"a b.jpg 1,2,3,4,0 {token}", 19),
@@ -111,7 +111,7 @@ def test_malformed_box_behind_a_name_without_extension() -> None:
         parse_annotation("dir/abc 1,2,3,4 1,2,3,4,0")
 
 
-def test_blanks_between_numbers_are_reported_not_swallowed(tmp_path: Path) -> None:
+def test_spaces_between_numbers_are_reported(tmp_path: Path) -> None:
     assert [c for _, c, _, _ in faults(read(tmp_path, "a.jpg 1, 2, 3, 4, 0\n"))] == [7, 10, 13, 16, 19]
 
 
@@ -164,7 +164,7 @@ def test_line_breaks_byte_order_marks_and_comments(newline: str, mark: str, tmp_
     assert text.faults == []
 
 
-def test_bytes_that_are_no_utf8(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
     text = read(tmp_path, b"a.jpg\nsch\xf6n.jpg 1,2,3,4,0\nb.jpg 1,2,3,4,0\n")
     assert text.image_paths == ["a.jpg", "b.jpg"]
     assert faults(text) == [(2, 0, "not-utf8", -1)]
@@ -200,7 +200,7 @@ def test_no_token_is_lost(tmp_path_factory: pytest.TempPathFactory, tokens: list
         assert words == sum(len(line.split()) for line in lines)
 
 
-def test_hostile_lines_cost_little() -> None:
+def test_hostile_lines_are_fast() -> None:
     start = time.perf_counter()
     for line in ("a.jpg " + "1" * 100_000, "a " + "1," * 50_000 + "/", "a.jpg " + " " * 100_000, "1e" * 50_000):
         try:

@@ -14,7 +14,7 @@ NAMES = st.lists(st.sampled_from([f"{folder}{name}.jpg" for folder in ("", "./",
 
 
 @given(NAMES, st.integers(1, 5), st.lists(st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=3)))
-def test_as_a_dictionary_has_it_however_it_is_cut(names: list[str], piece: int, others: list[str]) -> None:
+def test_equal_to_a_dictionary_for_any_cut(names: list[str], piece: int, others: list[str]) -> None:
     first: dict[str, int] = {}
     register, lines = PathRegister(), count(3, 2)
     for start in range(0, len(names), piece):  # itertools.batched is of Python 3.12
@@ -27,7 +27,7 @@ def test_as_a_dictionary_has_it_however_it_is_cut(names: list[str], piece: int, 
     assert register.lines(asked).tolist() == [first.get(os.path.abspath(name), 0) for name in asked]
 
 
-def test_nothing_is_entered_and_nothing_is_known() -> None:
+def test_empty() -> None:
     register = PathRegister()
     assert register.enter([], []).dtype == register.lines([]).dtype == np.int32
     assert register.lines(["a.jpg"]).tolist() == [0]
@@ -42,7 +42,7 @@ def test_a_relative_path_is_that_of_the_working_folder(tmp_path, monkeypatch: py
 
 
 def test_twenty_bytes_an_image() -> None:
-    """The runs, whatever the length of the paths; and few of them, so that looking up stays cheap."""
+    """The size of the runs does not depend on the length of the paths; and there are few of them."""
     register, total = PathRegister(), 20_000
     for start in range(0, total, 512):
         names = [f"{'long/' * 30}{number}.jpg" for number in range(start, min(start + 512, total))]

@@ -56,7 +56,7 @@ def test_an_image_without_objects(tmp_path: Path) -> None:
     assert (image.filename, image.objects, image.problems) == ("a.jpg", [], [])
 
 
-def test_broken_objects_are_named_by_line_and_the_rest_is_read(tmp_path: Path) -> None:
+def test_broken_objects_have_their_line_and_the_rest_is_read(tmp_path: Path) -> None:
     broken = PERSON.replace("<xmax>3e1</xmax>", "<xmax>wide</xmax>").replace("<ymin>2</ymin><xmin>1.5", "<xmin>nan")
     image = read(tmp_path, broken)
     assert places(image) == [(8, "bad-box"), (4, "bad-box"), (8, "bad-box")]
@@ -121,7 +121,7 @@ def test_missing_file(tmp_path: Path) -> None:
         read_voc_xml(tmp_path / "no.xml")
 
 
-def test_lists_of_one_class_are_no_splits(tmp_path: Path) -> None:
+def test_lists_of_one_class_are_not_splits(tmp_path: Path) -> None:
     main = tmp_path / "ImageSets" / "Main"
     main.mkdir(parents=True)
     (main / "train.txt").write_text("b\n\n a 1 \nc d\r\n")

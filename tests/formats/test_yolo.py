@@ -1,4 +1,4 @@
-"""Label lines: what is read, what is refused, and that pixels come back."""
+"""Label lines: lines read, lines refused, and pixels after a round trip."""
 
 from __future__ import annotations
 
@@ -62,20 +62,20 @@ def test_empty_files(tmp_path: Path, text: str) -> None:
         ("0 0.1 0.1 0.2 1.2 0.3 0.3", "not-normalised", "1.2"),
     ],
 )
-def test_broken_lines_are_named_and_the_rest_is_read(tmp_path: Path, line: str, rule: str, words: str) -> None:
+def test_broken_lines_are_reported_and_the_rest_is_read(tmp_path: Path, line: str, rule: str, words: str) -> None:
     labels = read(tmp_path, f"0 0.5 0.5 0.5 0.5\n{line}\n1 0.5 0.5 0.5 0.5")
     assert [(p.line, p.rule) for p in labels.problems] == [(2, rule)]
     assert words in labels.problems[0].message
     assert [item.line for item in labels.objects] == [1, 3]
 
 
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text(tmp_path: Path) -> None:
     assert [(p.line, p.rule) for p in read(tmp_path, b"\n\xff 1 2\n").problems] == [(2, "not-utf8")]
     with pytest.raises(DataError, match="UTF-16"):
         read(tmp_path, "0 0.5 0.5 0.5 0.5".encode("utf-16"))
 
 
-def test_only_what_six_digits_cannot_say_is_put_on_the_edge() -> None:
+def test_only_rounding_errors_are_moved_to_the_edge() -> None:
     fractions = np.array([[-ROUNDING / 2, 0, 0.5, 1], [0, 0, 0.5, 1 + ROUNDING * 2], [0.25, 0, 1, 0.5]])
     boxes, moved = to_pixels(fractions, np.full((3, 2), 1000.0))
     assert moved == 1

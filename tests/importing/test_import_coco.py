@@ -126,7 +126,7 @@ def test_shapes_of_folders(file: str, picture: str, split: str) -> None:
     assert lines(f"out2/{split}.txt") == [f"{picture} 1,2,4,6,0"]
 
 
-def test_named_files_and_images_win() -> None:
+def test_named_files_and_images() -> None:
     write("a.json", ["x/p.jpg"], [])
     draw("elsewhere/x/p.jpg")
     import_data("coco", "coco", "out", files={"night": "a.json"}, images="elsewhere")
@@ -136,7 +136,7 @@ def test_named_files_and_images_win() -> None:
     assert not Path("some/train.txt").exists()
 
 
-def test_two_files_for_a_split_are_not_guessed_between() -> None:
+def test_two_files_for_a_split_are_an_error() -> None:
     write("coco/annotations/instances_train2014.json", [], [])
     with pytest.raises(UsageError, match=r"'train'.*\n.*--split NAME=FILE"):
         import_data("coco", "coco", "out")
@@ -180,7 +180,7 @@ def test_a_list_longer_than_a_screen_becomes_a_file() -> None:
     assert listed()[0] == (PLACES["train"], 5, "unknown-image", "failed")
 
 
-def test_what_parse_objects_to_is_noted_and_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_boxes_that_parse_reports_are_noted_and_written(capsys: pytest.CaptureFixture[str]) -> None:
     """A list of its own for each rule, at the line of the record, and the box as it was."""
     boxes = [[5, 5, 0, 9], [40, 30, 20, 5], [1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 0.05, 9]]
     write(PLACES["val"], ["c.jpg"], [(5, 1, box) for box in boxes])
@@ -212,7 +212,7 @@ def test_notes_on_images() -> None:
     assert ["EXIF" in line for line in messages if ",image-size," in line] == [False, True, False, False, False]
 
 
-def test_never_over_what_is_imported() -> None:
+def test_source_files_are_not_overwritten() -> None:
     write("set/train.txt", ["p.jpg"], [])
     draw("set/p.jpg")
     before = Path("set/train.txt").read_bytes()

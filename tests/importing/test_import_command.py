@@ -1,4 +1,4 @@
-"""The commands as a user meets them; the readers' own tests have the rest."""
+"""``yolopipe import`` and ``convert`` as commands; the tests of the readers have the rest."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ultralytics(yaml: str) -> None:
-    """``set/images/{train,val}`` and the labels beside; a blank in one name."""
+    """``set/images/{train,val}`` and the labels beside; a space in one name."""
     draw("set/images/train/a b.jpg", "set/images/train/deep/c.png", "set/images/val/d.jpg")
     put("set/labels/train/a b.txt", BOX + "\r\n1 0.1 0.1 0.2 0.1 0.15 0.3\r\n")
     put("set/labels/train/deep/c.txt", "")
@@ -120,14 +120,14 @@ def test_broken_data_yaml(yaml: str, place: tuple[int, str]) -> None:
 
 
 @pytest.mark.parametrize("yaml", ["names: [a\n", "names: [a]\nnames: [b]\n", "- names\nnames: x", "names:\n"])
-def test_data_yaml_that_is_none(yaml: str) -> None:
+def test_invalid_data_yaml(yaml: str) -> None:
     put("set/data.yaml", yaml)
     with pytest.raises(DataError):
         import_data("yolo", "set/data.yaml", "out")
 
 
 def test_darknet_and_cvat_yolo() -> None:
-    """CVAT writes paths from a folder ``data`` that nobody has; labels lie beside the images."""
+    """CVAT writes paths from a folder ``data`` that does not exist; labels are beside the images."""
     put(
         "set/obj.data",
         "classes = 2\ntrain = data/train.txt\nvalid = data/test.txt\nnames = data/obj.names\n",
@@ -202,7 +202,7 @@ def test_label_studio() -> None:
         (("set/train/a.jpg", "set/val/b.jpg"), "set/train/a.txt"),
     ],
 )
-def test_folders_alone(pictures: tuple[str, str], labels: str) -> None:
+def test_folders_without_a_data_yaml(pictures: tuple[str, str], labels: str) -> None:
     draw(*pictures)
     put(labels, BOX)
     put("my.names", "cat\n")
@@ -246,7 +246,7 @@ def test_labels_without_image_are_named() -> None:
     assert written()["train"] == EXPECTED["train"]
 
 
-def test_labels_of_images_in_no_list_are_not_lost_ones() -> None:
+def test_labels_of_unlisted_images_are_not_noted() -> None:
     ultralytics("train: train.txt\nnames: [a, b]\n")
     put("set/train.txt", "./images/train/deep/c.png\n")
     put("set/labels/train/deep/e.txt", BOX)
@@ -280,7 +280,7 @@ def test_a_names_file_puts_classes_into_another_order() -> None:
     assert problems("set", "out2", classes="my.names") == [("set/labels/train/a b.txt", 3, "unknown-class")]
 
 
-def test_what_parse_objects_to_is_noted_and_written() -> None:
+def test_boxes_that_parse_reports_are_noted_and_written() -> None:
     ultralytics("train: images/train\nval: images/val\nnames: [a, b]\n")
     put("set/labels/val/d.txt", "0 0.9 0.5 0.5 0.5\n0 0.5 0.5 0 0.5\n0 0.5 0.5 0.25 0.25\n0 0.5 0.5 0.25 0.25\n")
     assert import_data("yolo", "set", "out").report["notes"] == {"duplicate-box": 1, "no-area": 1, "outside-image": 1}
@@ -322,7 +322,7 @@ def test_boxes_along_the_edge_of_a_large_image_survive_six_digits() -> None:
     assert read_annotations("out/all.txt").boxes_xyxy[0, 0] == 0
 
 
-def test_never_over_what_is_imported() -> None:
+def test_source_files_are_not_overwritten() -> None:
     ultralytics("train: train.txt\nnames: [a, b]\n")
     put("set/train.txt", "./images/train/deep/c.png\n")
     with pytest.raises(UsageError, match=r"set/train\.txt"):

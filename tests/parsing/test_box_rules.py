@@ -44,7 +44,7 @@ def test_equal_to_the_rules_one_box_at_a_time(rows: list[tuple[float, ...]]) -> 
 
 
 @given(st.lists(BOX, max_size=8))
-def test_boxes_that_can_be_clipped_are_those_that_clipping_changes_and_keeps(rows: list[tuple[float, ...]]) -> None:
+def test_clipping_changes_and_keeps_the_boxes_partly_outside(rows: list[tuple[float, ...]]) -> None:
     table = np.array(rows, float).reshape(-1, 6)
     boxes, size = table[:, :4], SIZES[table[:, 5].astype(int)]
     partly = partly_outside(boxes, size)

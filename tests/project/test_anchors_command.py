@@ -1,4 +1,4 @@
-"""``yolopipe anchors``: the fit of the present set, a proposal that ``params.yaml`` takes as it is printed."""
+"""``yolopipe anchors``: the fit of the anchors in use, and a proposal that can be pasted into ``params.yaml``."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def _here(tmp_path, monkeypatch):
     Path("params.yaml").write_text(PARAMS)
 
 
-def test_the_fit_of_the_present_set(tmp_path):
+def test_the_fit_of_the_anchors_in_use(tmp_path):
     sizes = write_parsed(30, 4)
     advice = run(Config(data=DATA))
     boxes, anchors = (np.hstack([np.zeros_like(wh), wh]) for wh in (sizes, COCO.reshape(9, 2)))
@@ -64,7 +64,7 @@ def test_the_fit_of_the_present_set(tmp_path):
     assert advice.warnings == ()
 
 
-def test_the_proposal_is_pasted_as_it_is(capsys):
+def test_the_printed_proposal_can_be_pasted(capsys):
     write_parsed(30, 4)
     before = Path("params.yaml").read_bytes()
     assert call() == 0
@@ -116,7 +116,7 @@ def test_anchors_out_of_order():
     assert advise(sizes, swapped, k=9, size=416).warnings == (), "the order within a stride does not matter"
 
 
-def test_small_anchors_keep_a_tenth():
+def test_small_anchors_have_one_decimal():
     sizes = np.array([[2.25, 3.5], [40.4, 60.6]])
     assert [anchor_text(anchor) for anchor in advise(sizes, COCO, k=2, size=416).proposal.anchors_wh] == [
         "2.2x3.5",
@@ -135,7 +135,7 @@ def test_small_anchors_keep_a_tenth():
         (lambda: Path("params.yaml").unlink(), [], 3, "params.yaml"),
     ],
 )
-def test_what_cannot_be_done(capsys, prepare, arguments, code, words):
+def test_errors(capsys, prepare, arguments, code, words):
     prepare()
     assert call(*arguments) == code
     shown = capsys.readouterr()

@@ -50,7 +50,7 @@ def test_a_sound_project(project, capsys):
     assert "next: dvc repro" in shown
 
 
-def test_this_repository_is_wired_as_it_should(repo, monkeypatch):
+def test_this_repository_has_no_errors(repo, monkeypatch):
     monkeypatch.chdir(repo)
     assert not [row for row in check.run() if row.severity == "error" and row.name not in ("git", "packages")]
 
@@ -151,7 +151,7 @@ def test_faults(project, file, old, new, name, words):
 
 
 def test_one_fault_is_one_row(project):
-    """Wiring that is wrong in one place is not called wrong elsewhere."""
+    """A mistake in one stage is not reported for others."""
     for file, old, new, name, _ in FAULTS["wiring"]:
         before = Path(file).read_text()
         edit(file, old, new)
@@ -172,12 +172,12 @@ def test_one_fault_is_one_row(project):
         ("    outs:\n      - data/parsed\n", "    outs:\n      - data/parsed\n      - data/parse.log\n"),
     ],
 )
-def test_what_a_user_may_write_otherwise(project, old, new):
+def test_accepted_variants_of_dvc_yaml(project, old, new):
     edit("dvc.yaml", old, new)
     assert bad_rows() == []
 
 
-def test_stages_of_the_users_own_are_named(project):
+def test_other_stages_are_named(project):
     edit("dvc.yaml", "plots:\n", "  mine:\n    cmd: echo\nplots:\n")
     assert [row.name for row in check.run() if "mine" in row.result] == ["dvc.yaml"]
 
@@ -188,7 +188,7 @@ def test_a_foreach_stage_cannot_be_checked(project):
     assert [row.name for row in bad_rows()] == ["stage augment"]
 
 
-def test_all_of_params_is_more_than_a_stage_reads(project):
+def test_a_stage_that_lists_all_of_params_is_a_warning(project):
     edit("dvc.yaml", "      - data\n      - parse\n", "      - params.yaml:\n")
     (row,) = bad_rows()
     assert (row.name, row.severity) == ("stage parse", "warning")
@@ -204,7 +204,7 @@ def test_every_mistake_at_once(project, capsys):
         assert words in shown
 
 
-def test_a_broken_config_keeps_nothing_else_from_being_checked(project):
+def test_a_broken_config_does_not_prevent_the_other_checks(project):
     edit("params.yaml", "epochs: 50", "epochs: 0")
     edit("dvc.yaml", "      - algorithm.train\n", "")
     edit("data/annotations/train.txt", ",0", ",7")
@@ -256,7 +256,7 @@ def test_broken_files(project, spoil, name, words):
     assert any(row.name == name and row.severity == "error" and words in row.result for row in bad_rows()), bad_rows()
 
 
-def test_more_mistakes_than_are_named_are_counted(project):
+def test_further_mistakes_are_counted(project):
     Path("data/annotations/train.txt").write_text(
         "".join(f"voc data/JPEGImages/photo {n}.jpg 1,2\n" for n in range(6))
     )
@@ -322,7 +322,7 @@ def test_packages_that_are_missing(project, monkeypatch):
     assert (row.advice, row.severity) == ("pip install no_such_package", "error")
 
 
-def test_the_demo_before_and_after_it_is_made(project, tmp_path, git, monkeypatch):
+def test_the_demo_before_its_data_exist(project, tmp_path, git, monkeypatch):
     init(tmp_path / "demo", demo=True)
     monkeypatch.chdir(tmp_path / "demo")
     (tmp_path / "demo/.dvc").mkdir()
@@ -344,7 +344,7 @@ def test_exit_codes(project, fail_on, codes):
     assert call("--fail-on", fail_on) == codes[1]
 
 
-def test_another_word_for_fail_on(project, capsys):
+def test_unknown_value_of_fail_on(project, capsys):
     assert call("--fail-on", "notes") == 2
     assert "'notes'" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""A scaffolded project under real git and DVC: ``dvc repro`` runs it as it was written."""
+"""A scaffolded project under real git and DVC: ``dvc repro`` runs it unchanged."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SMALL = {"width: 1.0": "width: 0.0625", "depth: 1.0": "depth: 0.1", "epochs: 50": "epochs: 1", "size: 8": "size: 4"}
-"""To keep the time down: the model and the length of the training.  Nothing of the data half is edited."""
+"""To keep the time down: the model and the length of the training.  The data stages are not changed."""
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def next_command(shell, *arguments):
     return " && ".join(report["next"])
 
 
-def test_imported_data_run_untouched(shell, voc, git):
-    """The next command, typed as it is told, up to the shards; then a small model on them."""
+def test_imported_data(shell, voc, git):
+    """The commands that init prints, up to the shards; then a small model on them."""
     source = voc(train=6, val=3)
     command = next_command(shell, "'own data'", "--from", "voc", f"'{source}'")
     assert command.endswith("&& dvc repro")
@@ -73,7 +73,7 @@ def test_imported_data_run_untouched(shell, voc, git):
 
 
 def test_the_demo_in_a_folder_of_a_repository(shell):
-    """Wired, by DVC's own word, also below the root of a repository; tests/test_pipeline.py runs these very files."""
+    """DVC finds all stages also below the root of a repository; tests/test_pipeline.py runs these files."""
     shell("git init -q monorepo")
     command = next_command(shell, "'monorepo/sub project'", "--demo")
     assert "dvc init --subdir" in command

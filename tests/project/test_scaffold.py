@@ -1,4 +1,4 @@
-"""``yolopipe init``: all files or none, nothing overwritten, and what it says to type next."""
+"""``yolopipe init``: all files or none, nothing overwritten, and the next commands."""
 
 import json
 import shutil
@@ -69,7 +69,7 @@ def test_a_users_file_is_never_overwritten(name, demo, capsys):
     assert names() == {name}
 
 
-def test_all_that_is_in_the_way_is_named(voc):
+def test_all_existing_files_are_named(voc):
     for name in ("params.yaml", "dvc.yaml", "data/annotations/train.txt"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("mine\n")
@@ -78,7 +78,7 @@ def test_all_that_is_in_the_way_is_named(voc):
 
 
 @pytest.mark.parametrize("before", ["", "*.log\n/models\n", "*.log\n/models", "/data/parsed\r\n/plots\r\n"])
-def test_ignore_files_gain_what_they_lack(before):
+def test_missing_lines_are_appended_to_ignore_files(before):
     Path(".gitignore").write_bytes(before.encode())
     run()
     after = Path(".gitignore").read_bytes().decode()
@@ -116,7 +116,7 @@ def test_imported_voc(voc):
     assert len((folder / "data/annotations/train.txt").read_text().splitlines()) == 4
 
 
-def test_images_in_the_project_are_named_from_there(voc):
+def test_images_in_the_project_have_relative_paths(voc):
     shutil.move(voc(train=2, val=1), "voc")
     run(source=("voc", Path("voc")))
     assert load_config("params.yaml").data.images == "voc/JPEGImages"
@@ -190,7 +190,7 @@ def test_the_division_does_not_depend_on_the_order_or_on_other_images():
     ("train", "val", "images"),
     [("images/a/1.jpg", "images/b/2.jpg", "images"), ("/far/x/1.jpg", "/far/x/2.jpg", "/far/x")],
 )
-def test_the_images_folder_holds_all(train, val, images):
+def test_the_images_folder_contains_all_images(train, val, images):
     folder = write_lists({"train": [train], "val": [val]})
     assert choose_data(folder, Path("x")).data["images"] == images
 
@@ -198,7 +198,7 @@ def test_the_images_folder_holds_all(train, val, images):
 @pytest.mark.parametrize(
     ("train", "val"), [("a/1.jpg", "b/2.jpg"), ("1.jpg", "2.jpg"), ("data/a/1.jpg", "/far/2.jpg")]
 )
-def test_a_folder_that_also_holds_outputs_is_refused(train, val):
+def test_an_images_folder_with_outputs_is_refused(train, val):
     folder = write_lists({"train": [train], "val": [val]})
     with pytest.raises(DataError, match="DVC"):
         choose_data(folder, Path("x"))
@@ -219,7 +219,7 @@ def test_a_failed_import_leaves_nothing(voc):
 
 
 @pytest.mark.parametrize("failing", [".gitignore", ".dvcignore", "dvc.yaml", "params.yaml"])
-def test_a_file_that_cannot_be_written_takes_the_others_back(voc, monkeypatch, failing):
+def test_if_one_file_cannot_be_written_none_is(voc, monkeypatch, failing):
     Path(".gitignore").write_text("*.log\n")
     real = scaffold.atomic_file
 
@@ -236,8 +236,8 @@ def test_a_file_that_cannot_be_written_takes_the_others_back(voc, monkeypatch, f
     assert [path.name for path in Path().iterdir()] == [".gitignore"]
 
 
-def test_a_killed_run_is_taken_up():
-    """What is left of one are files of ours: equal content is not in the way."""
+def test_after_a_killed_run_init_writes_the_rest():
+    """Files with equal content may exist."""
     run()
     Path("params.yaml").unlink()
     assert run().report["written"] == ["params.yaml"]
@@ -264,7 +264,7 @@ def test_json_is_all_there_is_on_standard_output(voc, capsys):
     assert set(report["written"]) == FILES
 
 
-def test_the_next_command_knows_what_is_there(git):
+def test_next_commands_with_git_and_dvc(git):
     git("init", "-q")
     last = ["yolopipe check", "dvc repro"]
     assert run().report["next"] == ["dvc init", *last]

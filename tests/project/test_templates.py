@@ -1,4 +1,4 @@
-"""The packed templates are this repository's own files, and an own project's params the same with the defaults."""
+"""The packed templates are copies of this repository's files; params of other projects differ in values only."""
 
 import tomllib
 
@@ -20,7 +20,7 @@ DATA = {"train": "t.txt", "val": "v.txt", "classes": "c.names", "images": "i"}
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_the_copy_is_the_repositorys_own_file(repo, name):
+def test_templates_are_copies(repo, name):
     packed = f"yolopipe/project/templates/{COPIES[name]}"
     assert (repo / packed).read_bytes() == (repo / name).read_bytes(), f"cp {name} {packed}"
     assert template(COPIES[name]) == (repo / name).read_text()
@@ -64,7 +64,7 @@ def test_paths_of_any_kind_are_read_back(tmp_path, name):
 
 
 def test_the_templates_are_packed(repo):
-    """A wheel holds what ``package-data`` names and no other file that is not Python."""
+    """A wheel contains the files of ``package-data`` and Python files only."""
     patterns = tomllib.loads((repo / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["yolopipe"]
     packed = {path for pattern in patterns for path in (repo / "yolopipe").glob(pattern)}
     assert set((repo / "yolopipe/project/templates").iterdir()) <= packed

@@ -138,10 +138,10 @@ def test_fail_lists_everything_and_writes_nothing_else(project: Run) -> None:
     assert not parse.FAILED_PROBLEMS.exists()
 
 
-def test_a_list_longer_than_a_screen_is_whole_in_the_file(
+def test_a_list_longer_than_a_screen_is_complete_in_the_file(
     project: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was noted before the first obstacle is no obstacle, and no part of the list."""
+    """Notes before the first problem are not in the list."""
     monkeypatch.setattr(parse, "CHUNK_LINES", 1)
     save("other/x.jpg")
     boxes = [f"{n},5,{n},9,1" for n in range(60)]
@@ -223,7 +223,7 @@ def test_drop_image_drops_every_image_with_a_problem(project: Run) -> None:
 
 
 @pytest.mark.parametrize("policy", ["fail", "clip", "drop-box"])
-def test_only_drop_image_survives_bad_images(policy: str, project: Run) -> None:
+def test_only_drop_image_handles_bad_images(policy: str, project: Run) -> None:
     with pytest.raises(ProblemsError) as caught:
         project("images/a.jpg 5,5,5,5,0\nimages/no.jpg 1,1,9,9,0\nimages/a.jpg\n", on_bad=policy)
     rules = [p.rule for p in caught.value.problems if p.rule != "no-area"]
@@ -265,13 +265,13 @@ def test_tiny_is_measured_at_the_smallest_of_several_sizes(project: Run) -> None
     assert "at input size 32" in caught.value.problems[0].message
 
 
-def test_rounding_past_the_edge_is_put_back(project: Run) -> None:
+def test_rounding_errors_past_the_edge_are_moved_to_the_edge(project: Run) -> None:
     project("images/a.jpg -0.0000001,0,60.00003,40.0001,0\n")
     assert rows()[0]["boxes_xyxy"] == [[0, 0, 60, 40]]
     assert problems() == []
 
 
-def test_paths_with_blanks_commas_and_other_letters(project: Run) -> None:
+def test_paths_with_spaces_commas_and_other_letters(project: Run) -> None:
     names = ["images/two words.jpg", "images/a, b 1,2.jpg", "images/größe.jpg"]
     for name in names:
         save(name)

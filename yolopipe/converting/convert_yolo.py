@@ -24,7 +24,7 @@ def write(splits: Mapping[str, TextSplit], names: Sequence[str], partial: Path, 
     """Write all splits; see :class:`~yolopipe.converting.convert_formats.ConvertFormat`.
 
     Raises:
-        ProblemsError: boxes whose centre lies outside their image or which are larger than it.
+        ProblemsError: boxes with their centre outside the image, and boxes larger than it.
         YolopipeError: the file system has no links.
     """
     raise_problems([problem for split in splits.values() for problem in _not_normalised(split)])

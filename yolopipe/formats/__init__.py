@@ -1,1 +1,1 @@
-"""Readers and writers of what people hand in: annotation text, class names, Pascal VOC."""
+"""Readers and writers of input files: annotation text, class names, Pascal VOC, COCO, YOLO labels, YAML."""

@@ -114,9 +114,12 @@ def _why_not(fields: Sequence[str]) -> tuple[str, str]:
     if len(fields) != 5 and (len(fields) < 7 or len(fields) % 2 == 0):
         message = "a box (class cx cy w h) or a polygon (class x1 y1 x2 y2 x3 y3 ...)"
         return "bad-label", f"{len(fields)} fields; expected {message}"
-    wild = next((text for text in fields[1:] if not -ROUNDING <= float(text) <= 1 + ROUNDING), None)
-    if wild is not None:
-        return "not-normalised", f"{wild} is not between 0 and 1; expected fractions of width and height, not pixels"
+    outside = next((text for text in fields[1:] if not -ROUNDING <= float(text) <= 1 + ROUNDING), None)
+    if outside is not None:
+        return (
+            "not-normalised",
+            f"{outside} is not between 0 and 1; expected fractions of width and height, not pixels",
+        )
     return "", ""
 
 

@@ -31,7 +31,7 @@ def read(request: ImportRequest) -> Reading:
     if not files:
         raise DataError(
             f"no Annotations/*.xml in {root}; expected a Pascal VOC folder",
-            hint="name the folder that holds Annotations, JPEGImages and ImageSets",
+            hint="name the folder that contains Annotations, JPEGImages and ImageSets",
         )
     lists = read_voc_splits(root)
     names = choose_splits(list(lists), request.splits, f"no ImageSets/Main/{{}}.txt in {root}")

@@ -39,7 +39,7 @@ class SourceImage(NamedTuple):
 
     Args:
         path: as annotation text will name it.
-        file: the source file that holds its boxes.
+        file: the source file with its boxes.
         line: 1-based line of the image in ``file``; 0 where the whole file is about it.
         size_wh: the size that the source states; zeros where it states none.
     """
@@ -129,7 +129,7 @@ class Reading:
         names: class names in the order of the source.
         order: where that order comes from, in words.
         problems: what makes the import impossible.
-        notes: what the user should know; printed and listed as notes whatever their ``action``.
+        notes: what the user should know; always listed with the action ``noted``.
         inputs: files that were read and must not be overwritten.
         rows: lines for the summary.
         origins: what a class is called in the source, e.g. ``category 18``.
@@ -165,5 +165,5 @@ def choose_splits(found: Sequence[str], wanted: Sequence[str] | None, missing: s
     """
     unknown = [name for name in wanted or () if name not in found]
     if unknown:
-        raise UsageError(f"{missing.format(unknown[0])}; found: {', '.join(found) or 'no lists at all'}")
+        raise UsageError(f"{missing.format(unknown[0])}; found: {', '.join(found) or 'none'}")
     return list(found if wanted is None else wanted)

@@ -30,7 +30,7 @@ def find_image(folder: Path, stem: str) -> Path | None:
 
 
 def shown_path(picture: str | Path) -> str:
-    """The path that annotation text holds: relative to the project folder for an image below it, else absolute.
+    """The path in annotation text: relative to the project folder for an image below it, else absolute.
 
     >>> shown_path(Path.cwd() / "a" / "b.jpg")
     'a/b.jpg'

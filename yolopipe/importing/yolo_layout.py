@@ -229,7 +229,9 @@ def _take_names(layout: YoloLayout, file: Path) -> None:
     layout.order = f"as in {file}"
     layout.inputs.add(str(file))
     if file.name == "classes.txt" and len(layout.names) > 1 and list(layout.names) == sorted(layout.names):
-        message = "the names are in alphabetical order, as Label Studio writes them whatever order the project had"
+        message = (
+            "the names are in alphabetical order; Label Studio sorts them, so check the order against the project"
+        )
         layout.notes.append(Problem(str(file), 0, 0, "class-order", message))
 
 
@@ -247,7 +249,7 @@ def _from_folder(root: Path) -> YoloLayout:
     if not any(layout.splits.values()) and not layout.problems:
         raise DataError(
             f"no YOLO data set in {root}: no data.yaml, no .data file, no train.txt, no images",
-            hint="name the folder that holds images/ and labels/, or the data.yaml",
+            hint="name the folder that contains images/ and labels/, or the data.yaml",
         )
     return layout
 

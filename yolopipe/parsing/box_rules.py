@@ -4,7 +4,7 @@ Rules:
 
 ``class-range``    the class has no name;
 ``no-area``        x1 >= x2 or y1 >= y2 (swapped corners are not repaired: what was meant is unknown);
-``outside-image``  a corner lies outside the image;
+``outside-image``  a corner is outside the image;
 ``tiny``           a side is below ``min_box_px`` once the image is letterboxed to the network input;
 ``duplicate-box``  same corners and class as an earlier box of the image.
 

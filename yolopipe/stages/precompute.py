@@ -180,7 +180,7 @@ def _pixel_counts(built: Sequence[BuiltShard]) -> dict[str, int]:
 def _with_pixels(result: CommandResult, built: Sequence[BuiltShard]) -> CommandResult:
     """The result with the counts of the side cache, which are never written to a file."""
     counts = _pixel_counts(built)
-    trouble = sorted({shard.cache_trouble for shard in built} - {""})
-    unkept = f"; not all cached: {', '.join(trouble)}" if trouble else ""
+    reasons = sorted({shard.cache_trouble for shard in built} - {""})
+    unkept = f"; not all cached: {', '.join(reasons)}" if reasons else ""
     rows = {**result.rows, "pixels": f"{counts['reused']:,} reused, {counts['encoded']:,} encoded{unkept}"}
     return replace(result, rows=rows, report={**result.report, "pixels": counts})
