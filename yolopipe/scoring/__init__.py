@@ -1,1 +1,1 @@
-"""How good the detector is: suppression of doubles, COCO scores, pictures of hits and misses."""
+"""Scores of detections: COCO and VOC measures, confusion, calibration, `score`, `report` and the report page."""

@@ -1,4 +1,4 @@
-"""The scores of an earlier commit, to compare with."""
+"""Metrics of an earlier commit, to compare with."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["committed_metrics"]
 
 
 def committed_metrics(file: Path, revision: str | None = None) -> Baseline:
-    """Metrics as git has them.
+    """Read metrics from git.
 
     Args:
-        file: as it is called in the project, relative to the working folder.
-        revision: a commit, branch or tag; by default the last commit, and then it is no error when there is none.
+        file: path relative to the working folder.
+        revision: a commit, branch or tag, which must have the file; None for the last commit, which may lack it.
 
     Returns:
-        The metrics and what they are of; without metrics, why there are none.
+        The metrics and the name of their commit; without metrics, the reason.
 
     Raises:
-        UsageError: ``revision`` was named and has no such metrics.
+        UsageError: ``revision`` does not exist or has no such metrics.
     """
     wanted = revision or "HEAD"
     short = git_output("rev-parse", "--short", f"{wanted}^{{commit}}")

@@ -1,4 +1,4 @@
-"""Every measure of one set of detections, under the names that ``metrics/eval.json`` and ``yolopipe score`` use."""
+"""All measures of one set of detections, by the keys of ``metrics/eval.json`` and ``yolopipe score --json``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Measures:
 
     Args:
         coco: average precision and recall.
-        voc: average precision at IoU .5, and what became of each detection.
+        voc: average precision at IoU .5, and the verdict on each detection.
     """
 
     coco: Scores
@@ -39,7 +39,7 @@ class Measures:
         }
 
     def of_class(self, class_id: int) -> dict[str, float | int | None]:
-        """The same of one class, by name, and how many boxes it was measured on."""
+        """The same measures of one class, by name, and its number of annotated boxes."""
         return {
             "AP": self.coco.ap(class_id=class_id),
             "AP50": self.coco.ap(50, class_id=class_id),
@@ -52,7 +52,7 @@ class Measures:
         }
 
     def by_name(self, class_names: Sequence[str]) -> dict[str, Any]:
-        """All of them: :meth:`of_all`, and :meth:`of_class` of each class under ``per_class``."""
+        """:meth:`of_all`, and :meth:`of_class` of each class under ``per_class``."""
         return {
             **self.of_all(),
             "per_class": {name: self.of_class(class_id) for class_id, name in enumerate(class_names)},
@@ -66,7 +66,7 @@ def measure(truth: Truth, detections: Detections, *, num_classes: int, plus_one:
         truth: annotated boxes.
         detections: found boxes.
         num_classes: classes are numbered 0 to ``num_classes - 1``.
-        plus_one: see :func:`~yolopipe.scoring.voc_ap.voc_scores`; COCO's measures do not know it.
+        plus_one: see :func:`~yolopipe.scoring.voc_ap.voc_scores`; COCO's measures ignore it.
 
     Returns:
         The measures.

@@ -1,4 +1,4 @@
-"""The folder of plots: curves and tables for DVC's templates, and the sheet of pictures."""
+"""Folder of plots: curves and tables for DVC's templates, and the contact sheet."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["confusion_rows", "write_plots"]
 def write_plots(
     directory: str | Path, evaluation: Evaluation, found: Found, class_names: Sequence[str], *, shown_score: float
 ) -> None:
-    """Write the folder of plots, whole.
+    """Write the folder of plots; it appears complete or not at all.
 
     ``pr/all-classes.csv`` and one ``pr/NUMBER-CLASS.csv`` per class (precision at 101 recall levels, IoU .5),
     ``per_class.csv``, ``confusion.csv``, ``calibration.csv`` and ``predictions.png``.
@@ -44,7 +44,7 @@ def write_plots(
 
 
 def confusion_rows(counts: npt.NDArray[np.int64], class_names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """One row a box, as DVC's template counts them: what it is, what it was found to be.
+    """One row a count, as DVC's template expects: annotated class, predicted class.
 
     >>> list(confusion_rows(np.array([[2, 1], [0, 0]]), ["cat"]))
     [('cat', 'cat'), ('cat', 'cat'), ('cat', '(background)')]
@@ -65,7 +65,7 @@ def _bins(evaluation: Evaluation) -> list[list[float]]:
 
 
 def _file_name(class_name: str) -> str:
-    """The class name with what file systems and DVC dislike replaced; the number before it keeps names apart."""
+    """The class name without characters that file systems or DVC reject; the number in front keeps it unique."""
     return re.sub(r"[^\w.-]+", "_", class_name)
 
 

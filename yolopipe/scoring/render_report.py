@@ -1,4 +1,4 @@
-"""``yolopipe report``: the page of scores from what ``evaluate`` left, without a network or a model."""
+"""``yolopipe report``: the report page from the outputs of ``evaluate``, without the model."""
 
 from __future__ import annotations
 
@@ -27,21 +27,18 @@ __all__ = ["run"]
 def run(
     config: Config, *, out: str | Path = paths.REPORT, against: str | None = None, open_page: bool = False
 ) -> CommandResult:
-    """Write the page anew: after ``dvc checkout``, another commit, or to compare with another one.
+    """Regenerate the page: after ``dvc checkout``, or to compare with another commit.
 
     Args:
-        config: reads ``evaluate.picture_score``, where the slider stands at first.
-        out: the page.
-        against: a commit whose metrics the tiles compare with; by default the last one.
-        open_page: show it in the browser.
-
-    Returns:
-        Where it is.
+        config: reads ``evaluate.picture_score``, the initial position of the slider.
+        out: an ``.html`` file.
+        against: commit whose metrics the tiles compare with; None for the last one.
+        open_page: open it in the browser.
 
     Raises:
         ShardError: shards missing or damaged.
-        DataError: no predictions, or of other images than the shards'.
-        UsageError: ``against`` has no metrics, or ``out`` is no page.
+        DataError: predictions are missing, or of images that the shards do not hold.
+        UsageError: ``against`` has no metrics, or ``out`` is not an HTML file.
     """
     manifest = load_manifest(paths.SHARDS)
     found = _found(manifest)
@@ -57,7 +54,7 @@ def run(
     rows: dict[str, object] = {"page": f"{report.file} ({report.bytes / 1e6:.1f} MB)"}
     rows |= {f"left out {number}": sentence for number, sentence in enumerate(report.left_out, start=1)}
     if open_page and not webbrowser.open(report.file.resolve().as_uri()):
-        rows["browser"] = "none could be started here"
+        rows["browser"] = "no browser found; open the file yourself"
     return CommandResult(
         "", rows, {"page": str(report.file), "bytes": report.bytes, "left_out": list(report.left_out)}
     )

@@ -1,4 +1,4 @@
-"""What evaluation says: metrics, a table of predictions, and the lines of the summary."""
+"""Results of an evaluation: metrics, the predictions table, and the lines of the summary."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ __all__ = [
     "assess",
     "class_rows",
     "class_values",
-    "few",
     "mean_rows",
     "metrics",
     "predictions_table",
+    "shortened",
     "untested",
 ]
 
 SHOWN_CLASSES = 20
-"""More than this many classes are left to ``per_class.csv``; the summary shows the lowest."""
+"""With more classes the summary shows those with the lowest AP; ``per_class.csv`` has all."""
 
 
 @dataclass
 class Found:
-    """What was annotated and what was found, image by image, in source pixels.
+    """Annotated boxes and detections of val, image by image, in source pixels.
 
     Args:
-        images: path of each image; its place here is its number.
+        images: path of each image; its position is its number.
         annotated: per image boxes (M, 4) xyxy and classes (M,).
-        detected: per image what was found.
-        examples: images for the sheet of pictures.
-        outside: detections that lie wholly outside their image, in the grey border; they are left out.
+        detected: per image the detections, best score first.
+        examples: images of the contact sheet.
+        outside: number of detections entirely inside the letterbox padding; they are dropped.
     """
 
     images: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Found:
         return Truth(_image_numbers(classes), np.concatenate(boxes), np.concatenate(classes))
 
     def detections(self) -> Detections:
-        """All found boxes."""
+        """All detections."""
         boxes, scores, classes = (list(part) for part in zip(*self.detected, strict=True))
         return Detections(
             _image_numbers(classes),
@@ -75,14 +75,14 @@ def _image_numbers(per_image: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was measured on the val split.
+    """All measures of the val split.
 
     Args:
         measures: COCO's and VOC's.
-        best: per class where F1 is highest; None where nothing was hit.
+        best: threshold with the highest F1 per class; None without true positives.
         best_of_all: the same for one threshold on all classes.
-        calibration: of the detections worth showing.
-        confusion: (C + 1, C + 1) of them; row annotated, column found, the last of each the background.
+        calibration: of the detections from the shown score on.
+        confusion: (C + 1, C + 1) counts of these; row annotated, column predicted, the last of each the background.
     """
 
     measures: Measures
@@ -93,15 +93,12 @@ class Evaluation:
 
 
 def assess(found: Found, *, num_classes: int, shown_score: float) -> Evaluation:
-    """Measure everything.
+    """Compute all measures.
 
     Args:
         found: the val split.
         num_classes: classes are numbered 0 to ``num_classes - 1``.
-        shown_score: detections from this score are worth showing.
-
-    Returns:
-        The measures.
+        shown_score: detections that score at least this count for calibration and confusion.
 
     >>> box, cat = np.array([[0.0, 0, 9, 9]]), np.zeros(1, np.int64)
     >>> found = Found(["a.jpg"], [(box, cat)], [ImageDetections(box.astype(np.float32), np.ones(1, np.float32), cat)])
@@ -125,7 +122,7 @@ def assess(found: Found, *, num_classes: int, shown_score: float) -> Evaluation:
 
 
 def _best_values(best: BestF1 | None) -> dict[str, float | None]:
-    """The threshold is rounded down, so that the detections that score it are among those that reach it."""
+    """The threshold is rounded down, so that detections with exactly this score still reach it."""
     if best is None:
         return dict.fromkeys(("F1", "F1_threshold", "F1_precision", "F1_recall"))
     return {
@@ -137,7 +134,7 @@ def _best_values(best: BestF1 | None) -> dict[str, float | None]:
 
 
 def class_values(evaluation: Evaluation, class_id: int) -> dict[str, float | int | None]:
-    """All that was measured on one class, by name, to six decimals."""
+    """All measures of one class, by name, to six decimals."""
     return _rounded({**evaluation.measures.of_class(class_id), **_best_values(evaluation.best[class_id])})
 
 
@@ -158,7 +155,7 @@ def metrics(evaluation: Evaluation, found: Found, class_names: Sequence[str]) ->
 
 
 def predictions_table(found: Found, class_names: Sequence[str]) -> pa.Table:
-    """One row a detection: image after image in the order of their paths, best score first."""
+    """One row a detection, in the order of image paths, best score first."""
     every = found.detections()
     _, path_rank = np.unique(np.array(found.images, object).astype(str), return_inverse=True)
     order = np.lexsort((-every.scores, every.image, path_rank[every.image]))
@@ -177,7 +174,7 @@ def predictions_table(found: Found, class_names: Sequence[str]) -> pa.Table:
 
 
 def mean_rows(measures: Measures) -> dict[str, str]:
-    """The means over the classes, for people; null values as a dash."""
+    """Lines of the summary: means over the classes, a dash for null."""
     values = measures.of_all()
 
     def shown(*names: str) -> str:
@@ -194,7 +191,7 @@ def mean_rows(measures: Measures) -> dict[str, str]:
 
 
 def class_rows(measures: Measures, class_names: Sequence[str]) -> dict[str, str]:
-    """AP of each class; of many classes those that do worst."""
+    """Lines of the summary: AP of each class; of many classes the lowest."""
     scored = [
         (name, ap, measures.coco.ap(50, class_id=class_id), int(measures.coco.boxes[class_id]))
         for class_id, name in enumerate(class_names)
@@ -208,19 +205,19 @@ def class_rows(measures: Measures, class_names: Sequence[str]) -> dict[str, str]
         for name, ap, ap50, boxes in scored
     }
     if left_out > 0:
-        rows["  ..."] = f"{left_out} classes that do better; --json has all"
+        rows["  ..."] = f"{left_out} classes with a higher AP; --json has all"
     return rows
 
 
 def untested(measures: Measures, class_names: Sequence[str]) -> list[str]:
-    """The classes without truth: they have no AP, and do not count in the means."""
+    """The classes without annotated boxes: they have no AP and do not count in the means."""
     return [name for name, boxes in zip(class_names, measures.coco.boxes.tolist(), strict=True) if not boxes]
 
 
-def few(names: Sequence[str]) -> str:
-    """The names, and of many the first and how many there are.
+def shortened(names: Sequence[str]) -> str:
+    """Names joined by commas; of more than five the first five and the count.
 
-    >>> few(["cat", "dog"]), few(["a", "b", "c", "d", "e", "f"])
+    >>> shortened(["cat", "dog"]), shortened(["a", "b", "c", "d", "e", "f"])
     ('cat, dog', 'a, b, c, d, e, ... (6 in all)')
     """
     return ", ".join(names[:5]) + (f", ... ({len(names)} in all)" if len(names) > 5 else "")

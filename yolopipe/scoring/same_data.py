@@ -1,4 +1,4 @@
-"""Whether a model and shards belong together."""
+"""Check that a model and shards belong together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from yolopipe.errors import DataError
-from yolopipe.scoring.results import few
+from yolopipe.scoring.results import shortened
 from yolopipe.shards.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -19,13 +19,11 @@ __all__ = ["check_same_data"]
 
 
 def check_same_data(weights: Path, card: ModelCard, manifest: Manifest) -> None:
-    """Insist that a model was trained on data like that of some shards.
-
-    One of other classes, size or anchors would be scored, and wrongly or on other terms than it was taught.
+    """Check that a model has the classes, input size and anchors of the shards; otherwise its scores would be wrong.
 
     Args:
-        weights: its file, for the message.
-        card: its card.
+        weights: file of the model, for the message.
+        card: of the model.
         manifest: of the shards.
 
     Raises:
@@ -34,8 +32,8 @@ def check_same_data(weights: Path, card: ModelCard, manifest: Manifest) -> None:
     hint = "make both from one params.yaml: dvc repro"
     if card.class_names != manifest.class_names:
         raise DataError(
-            f"{weights} is a model for the classes {few(card.class_names)}, "
-            f"but the shards hold {few(manifest.class_names)}{_apart(card.class_names, manifest.class_names)}",
+            f"{weights} is a model for the classes {shortened(card.class_names)}, "
+            f"but the shards hold {shortened(manifest.class_names)}{_apart(card.class_names, manifest.class_names)}",
             hint=hint,
         )
     if card.input_size != manifest.input_size:
@@ -53,9 +51,9 @@ def check_same_data(weights: Path, card: ModelCard, manifest: Manifest) -> None:
 
 
 def _apart(theirs: Sequence[str], ours: Sequence[str]) -> str:
-    """Where two lists of as many names differ first: the end of both may be cut off on the screen."""
+    """The first difference of two lists of equal length: the message may cut off their ends."""
     pairs = enumerate(zip(theirs, ours, strict=False))
     apart = next(((number, a, b) for number, (a, b) in pairs if a != b), None)
     if apart is None or len(theirs) != len(ours):
         return ""
-    return f"; class {apart[0]} is {apart[1]} there and {apart[2]} here"
+    return f"; class {apart[0]} is {apart[1]} in the model and {apart[2]} in the shards"

@@ -8,7 +8,7 @@ from pathlib import Path
 from yolopipe import console
 from yolopipe.result import CommandResult
 from yolopipe.scoring.measures import measure
-from yolopipe.scoring.results import class_rows, few, mean_rows, untested
+from yolopipe.scoring.results import class_rows, mean_rows, shortened, untested
 from yolopipe.scoring.score_files import ScoreFiles, read_score_files
 
 __all__ = ["run"]
@@ -18,16 +18,16 @@ def run(predictions: str | Path, truth: str | Path, *, plus_one: bool = False) -
     """Score a file of predictions.
 
     Args:
-        predictions: COCO's list of results.
-        truth: COCO's annotations.
-        plus_one: count boxes as the VOC devkit does, one pixel wider and higher, in VOC's measures.
+        predictions: COCO results file.
+        truth: COCO annotation file.
+        plus_one: VOC's measures count boxes as the VOC devkit does, one pixel wider and higher.
 
     Returns:
-        The measures; ``docs/scores.md`` says what each is.
+        The measures; ``docs/scores.md`` defines each.
 
     Raises:
-        DataError: a file cannot be used.
-        ProblemsError: entries of a file are wrong.
+        DataError: a file cannot be read.
+        ProblemsError: records of a file are wrong.
     """
     files = read_score_files(predictions, truth)
     measures = measure(files.truth, files.detections, num_classes=len(files.class_names), plus_one=plus_one)
@@ -40,8 +40,8 @@ def run(predictions: str | Path, truth: str | Path, *, plus_one: bool = False) -
 
 def _warn(files: ScoreFiles, without_truth: Sequence[str]) -> None:
     if len(without_truth) == len(files.class_names):
-        console.note("warning: the truth has no boxes: nothing can be measured")
+        console.note("warning: the truth has no boxes: all measures are null")
     elif without_truth:
-        console.note(f"warning: no true box of {few(without_truth)}: no AP, and no part in the means")
+        console.note(f"warning: no annotated box of {shortened(without_truth)}: no AP, not counted in the means")
     if not len(files.detections.classes):
         console.note("warning: there are no predictions")

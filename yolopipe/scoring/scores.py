@@ -1,9 +1,9 @@
-"""COCO's measures of a set of detections, by faster-coco-eval (equal to pycocotools to the last bits).
+"""COCO's measures of a set of detections, by faster-coco-eval (equal to pycocotools to 1e-12).
 
 The definitions are pycocotools': 101 recall levels, ten IoU thresholds from .50 to .95, at most 100 detections of a
 class in an image, size by the annotated area, crowds neither hit nor miss; ``docs/scores.md`` has them in words.
-Class after class is scored: memory holds the Python objects of one class at a time (about 2 KB for a detection), and
-images that show nothing of the class are not looked at, which makes it faster than one call for all classes.
+Classes are scored one after the other: memory holds the Python objects of one class at a time, and images without the
+class are skipped, which makes it faster than one call for all classes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AREAS = {"all": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**
 """COCO's sizes: annotated area in square pixels, both ends included."""
 
 LIMITS = (1, 10, 100)
-"""COCO's limits on the detections of a class in an image: part of the definitions, no settings; AP has the last."""
+"""COCO's limits on the detections of a class in an image, part of the definitions; AP uses the last."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -37,12 +37,12 @@ class Truth:
 
     Args:
         image: (M,) number of the image each box is in, from 0.
-        boxes_xyxy: (M, 4) pixels, any frame as long as it is the detections'.
+        boxes_xyxy: (M, 4) in the same pixels as the detections.
         classes: (M,).
         sizes_wh: (M, 2) widths and heights as a file gives them; x + w - x is not w to the last bit.
         area: (M,) square pixels, for the sizes; default width times height.
         crowd: (M,) boxes around many; default none.
-        difficult: (M,) VOC's mark; default none.  COCO's measures do not know it.
+        difficult: (M,) VOC's mark; default none.  COCO's measures ignore it.
     """
 
     image: Ints
@@ -61,7 +61,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in all images.
+    """The detections of all images.
 
     Args:
         image: (K,) number of the image, from 0.
@@ -86,7 +86,7 @@ class Detections:
 
 @dataclass(frozen=True)
 class Scores:
-    """COCO's measures, as arrays to be averaged.
+    """COCO's measures, as arrays before averaging.
 
     Args:
         precision: (10, 101, C, 4) at each IoU, recall level, class and area of :data:`AREAS`, with 100 detections;

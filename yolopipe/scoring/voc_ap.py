@@ -1,9 +1,10 @@
-"""Pascal VOC's average precision, and which detections VOC's rule calls right.
+"""Pascal VOC's average precision, and the verdict of VOC's rule on each detection.
 
 The rule is the devkit's (VOCdevkit 2010 and later, ``VOCevaldet``): detection after detection in falling score, each
 is compared with the box of its class and image that it overlaps most.  If that overlap is below the threshold it is a
-miss; if the box is difficult it counts for nothing; if an earlier detection has the box it is a miss; else a hit.  It
-differs from COCO's, where a detection whose best box is taken may have the next best.
+miss; if the box is difficult it is not counted; if an earlier detection has the box it is a miss; else a hit.  It is
+apart from :mod:`~yolopipe.scoring.matching`, COCO's rule, where a detection whose best box is taken may get the next
+best, and where corners do not count as pixels.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def voc_scores(
 
 
 def falling(scores: Floats) -> Ints:
-    """Positions in falling score, equal scores in the order given.
+    """Positions in the order of falling score; equal scores keep their order.
 
     >>> falling(np.array([0.5, 0.9, 0.5])).tolist()
     [1, 0, 2]
@@ -91,7 +92,7 @@ def falling(scores: Floats) -> Ints:
 
 
 def voc_verdicts(truth: Truth, detections: Detections, *, iou: float = 0.5, plus_one: bool = False) -> Ints:
-    """(K,) :data:`HIT`, :data:`MISS` or :data:`UNCOUNTED` for each detection; see the module's text for the rule.
+    """(K,) :data:`HIT`, :data:`MISS` or :data:`UNCOUNTED` for each detection; see the module for the rule.
 
     >>> box, zero = np.array([[10.0, 10, 50, 50]]), np.zeros(2, np.int64)
     >>> doubled = Detections(zero, np.repeat(box, 2, axis=0), np.array([0.5, 0.9]), zero)

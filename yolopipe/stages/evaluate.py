@@ -1,4 +1,4 @@
-"""evaluate: model and val shards become COCO scores, curves, a predictions table and a sheet of pictures."""
+"""The evaluate stage: COCO and VOC scores of the model on val, curves, predictions table, contact sheet and page."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from yolopipe.scoring.results import (
     Found,
     assess,
     class_rows,
-    few,
     mean_rows,
     metrics,
     predictions_table,
+    shortened,
     untested,
 )
 from yolopipe.scoring.same_data import check_same_data
@@ -47,7 +47,7 @@ __all__ = ["run"]
 
 
 def run(config: Config, *, workers: Workers = 1) -> CommandResult:
-    """Write ``metrics/eval.json``, ``plots/evaluate``, ``predictions/val.parquet``, and the page that shows them.
+    """Write ``metrics/eval.json``, ``plots/evaluate``, ``predictions/val.parquet`` and ``reports/evaluate.html``.
 
     Args:
         config: reads ``evaluate``.
@@ -58,7 +58,7 @@ def run(config: Config, *, workers: Workers = 1) -> CommandResult:
 
     Raises:
         ShardError: shards missing or damaged.
-        DataError: model missing or not of these shards, or no annotated box in val.
+        DataError: the model is missing or does not fit the shards, or val has no annotated box.
     """
     manifest = load_manifest(paths.SHARDS)
     if not sum(manifest.splits["val"].boxes_per_class):
@@ -87,7 +87,7 @@ def run(config: Config, *, workers: Workers = 1) -> CommandResult:
 def _predict_val(params: Evaluate, manifest: Manifest) -> Found:
     from yolopipe.backend import import_tensorflow
 
-    import_tensorflow()  # before anything else does: this one is quiet, and leaves memory on the GPU to others
+    import_tensorflow()  # before any other import of it: this one is quiet and does not take all GPU memory
     from yolopipe.detection.network import predictor
     from yolopipe.model.model_file import load_model
 
@@ -138,7 +138,7 @@ def _add(found: Found, row: Row, image: ImageDetections) -> None:
 def _result(evaluation: Evaluation, found: Found, class_names: Sequence[str]) -> CommandResult:
     without_truth = untested(evaluation.measures, class_names)
     if without_truth:
-        console.note(f"warning: no val box of {few(without_truth)}: no AP for it, and it does not count in mAP")
+        console.note(f"warning: no val box of {shortened(without_truth)}: no AP, not counted in mAP")
     rows: dict[str, object] = {
         **mean_rows(evaluation.measures),
         **_threshold_rows(evaluation),
@@ -147,7 +147,7 @@ def _result(evaluation: Evaluation, found: Found, class_names: Sequence[str]) ->
     }
     detections = sum(len(image.scores) for image in found.detected)
     if found.outside:
-        rows["left out"] = f"{found.outside:,} detections that lie wholly in the grey border"
+        rows["left out"] = f"{found.outside:,} detections entirely inside the letterbox padding"
     report = {
         **metrics(evaluation, found, class_names),
         "detections": detections,
@@ -164,7 +164,7 @@ def _threshold_rows(evaluation: Evaluation) -> dict[str, str]:
     rows = {}
     if best is not None:
         shares = f"precision {best.precision:.3f}, recall {best.recall:.3f}"
-        rows["highest F1"] = f"{best.f1:.4f} from score {best.threshold:.3f} ({shares})"
+        rows["best F1"] = f"{best.f1:.4f} at score threshold {best.threshold:.3f} ({shares})"
     if error is not None:
         rows["calibration error"] = f"{error:.4f}"
     return rows

@@ -1,4 +1,4 @@
-"""The page ``reports/evaluate.html``: the scores, and every image with what was missed, invented or badly placed."""
+"""The page ``reports/evaluate.html``: the scores, and every image with its missed boxes and false positives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// The page's state, and what is drawn from it: counts, confusion, gallery, one image large.
+// The state of the page and what depends on it: counts, confusion matrix, gallery, one image enlarged.
 
 const PAGE = 24;
 const NAMES = [...data.classes, '(background)'];
@@ -18,7 +18,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-// ---- what follows from the score
+// ---- counts and confusion matrix at a score
 
 function judgeAll() {
   verdicts = images.map((image) => judge(image, state.score));
@@ -116,7 +116,7 @@ function tile(verdict, place) {
   return button;
 }
 
-/** The picture with its boxes as an SVG above it; names only where there is room. */
+/** A picture with its boxes as SVG on top; names in the enlarged view only. */
 function drawn(verdict, named) {
   const frame = make('span', { class: 'frame' });
   if (verdict.image.picture >= 0) frame.append(make('img', { alt: '', src: `data:image/jpeg;base64,${pictures[verdict.image.picture]}` }));
@@ -151,7 +151,7 @@ function addBox(svg, box, kind, text, named) {
   svg.append(label);
 }
 
-// ---- one image, large
+// ---- one image, enlarged
 
 function openImage(place) {
   state.open = place;
@@ -194,7 +194,7 @@ function showCurve(cls) {
   for (const curve of document.querySelectorAll('.of-class')) curve.classList.toggle('on', curve.dataset.class === cls);
 }
 
-// ---- listening
+// ---- events
 
 function change(changes) {
   Object.assign(state, changes, { shown: PAGE });

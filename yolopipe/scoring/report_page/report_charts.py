@@ -1,4 +1,4 @@
-"""The drawings of the page: precision against recall, and how far scores can be believed."""
+"""Charts of the report page: precision over recall, and calibration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def precision_recall(
     of_class: Sequence[npt.NDArray[np.float64] | None],
     class_names: Sequence[str],
 ) -> Chart:
-    """Precision at 101 levels of recall, IoU .5; the page shows one class at a time beside the mean.
+    """Precision at 101 recall levels, IoU .5; the page shows one class at a time beside the mean.
 
     Args:
         mean: (101,) over the classes that have truth; None where none has.
@@ -49,7 +49,9 @@ def precision_recall(
         parts.append(
             polyline([(x(r), y(p)) for r, p in zip(recall.tolist(), mean.tolist(), strict=True)], "curve curve0")
         )
-    note = "Precision at IoU .5 over recall: to the right is more found, upwards fewer wrong."
+    else:
+        parts.append(label((frame.left + frame.width) / 2, frame.height / 2, "no annotated boxes"))
+    note = "Precision over recall at IoU .5; a perfect detector reaches the upper right corner."
     rows = [("all classes", *_at(mean)), *((class_names[n], *_at(values)) for n, values in enumerate(of_class))]
     return Chart(
         "precision-recall",
@@ -75,10 +77,10 @@ def _at(values: npt.NDArray[np.float64] | None) -> tuple[str, ...]:
 
 
 def calibration_chart(bins: Calibration) -> Chart:
-    """Of the detections of a score, which share is right.
+    """Observed precision per score bin.
 
     Args:
-        bins: of the detections worth showing.
+        bins: of the detections from the shown score on.
     """
     frame = Frame(height=300)
     x, y = linear((0, 1), frame.x_range), linear((0, 1), frame.y_range)
@@ -88,18 +90,18 @@ def calibration_chart(bins: Calibration) -> Chart:
     most = max([count for *_, count in rows], default=1)
     for score, share, count in rows:
         mark = Markup('<circle cx="{}" cy="{}" r="{}" class="series0"><title>{}</title></circle>')
-        text = f"score {score:.2f}: {share:.0%} of {count:,} right"
+        text = f"score {score:.2f}: {share:.0%} of {count:,} are true positives"
         parts.append(mark.format(f"{x(score):.1f}", f"{y(share):.1f}", f"{2 + 5 * (count / most) ** 0.5:.1f}", text))
     if not rows:
         parts.append(label((frame.left + frame.width) / 2, frame.height / 2, "no detections"))
     error = bins.error()
-    said = "No detections." if error is None else f"Mean distance from the diagonal: {error:.3f}."
-    note = f"Share of right detections by score; on the diagonal a score is a probability. {said}"
+    result = "No detections." if error is None else f"Expected calibration error: {error:.3f}."
+    note = f"Observed precision per score bin; on the diagonal the score equals the precision. {result}"
     return Chart(
         "calibration",
         "Calibration",
         note,
         drawing(frame.width, frame.height, parts, title="Calibration", about=note),
-        ("mean score", "share right", "detections"),
+        ("mean score", "precision", "detections"),
         tuple((f"{score:.3f}", f"{share:.3f}", count) for score, share, count in rows),
     )

@@ -1,4 +1,4 @@
-"""``reports/evaluate.html`` from what was measured: tiles, curves, classes, confusion, and the images worst first."""
+"""Writes ``reports/evaluate.html``: tiles, curves, classes, confusion matrix, and the images worst first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TILES = (
     ("mAP50", "mAP@.5"),
     ("mAP75", "mAP@.75"),
     ("AR_100", "AR at 100"),
-    ("F1", "highest F1"),
+    ("F1", "best F1"),
 )
 
 
@@ -29,7 +29,7 @@ class Baseline(NamedTuple):
 
     Args:
         metrics: the content of a ``metrics/eval.json``; None where there is none.
-        name: what they are of, or why there are none.
+        name: of the commit they are from, or why there are none.
     """
 
     metrics: Mapping[str, Any] | None
@@ -38,11 +38,11 @@ class Baseline(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A page that was written.
+    """The page on disk.
 
     Args:
-        file: where.
-        bytes: how large.
+        file: its path.
+        bytes: its size.
         left_out: what it does not show and why, one sentence each.
     """
 
@@ -65,18 +65,15 @@ def write_report(
 
     Args:
         file: an ``.html`` or ``.htm`` file.
-        evaluation: what was measured.
-        found: on what.
+        evaluation: the measures of ``found``.
+        found: annotated boxes and detections of val.
         read: the val rows in the order of ``found``; called once for boxes and for each block of pictures.
-        manifest: of the shards.
-        baseline: earlier metrics.
-        shown_score: where the slider stands at first.
-
-    Returns:
-        What was written.
+        manifest: of these shards.
+        baseline: metrics to compare with.
+        shown_score: initial position of the slider.
 
     Raises:
-        UsageError: another suffix.
+        UsageError: the file has another suffix.
     """
     target = page_path(file, "--out")
     gallery = gather(found, read, manifest, shown_score=shown_score)
@@ -120,7 +117,7 @@ def write_report(
 
 
 def _tile(name: str, now: float | None, before: object) -> dict[str, str]:
-    """A number and what became of it; a change that does not show in four digits is none.
+    """A score and its change since the baseline; below half of .0001 it is unchanged.
 
     >>> _tile("mAP", 0.5123, 0.5)
     {'name': 'mAP', 'number': '0.5123', 'change': '▲ 0.0123', 'kind': 'better', 'was': 'was 0.5000'}
