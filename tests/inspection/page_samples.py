@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from yolopipe.inspection.checks.check_report import Check, CheckReport, Hit, SplitFacts
+from yolopipe.inspection.label_page import ChartCounts, Limits, PageFile, write_page
+from yolopipe.inspection.label_page.page_images import PageImages, choose_rows, read_images
+from yolopipe.inspection.label_pass import read_labels
 from yolopipe.labels.anchors import AnchorFit
-from yolopipe.shards.manifest import Manifest
+from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import Row
 
@@ -18,7 +22,7 @@ SIZE = 96
 CLASSES = ("<script>alert('class')</script>", "quoted\" 'name' & co", "naïve\u2028日本")
 HOSTILE = "img/<script>alert(2)</script> \"a' & é\u2028日.png"
 COLLISION, FORCED, EMPTY = "img/collision.png", "img/forced.png", "img/empty.png"
-TWINS = (("train", "img/twin-train.png"), ("val", "v/twin-val.png"))
+PAIR = (("train", "img/pair-train.png"), ("val", "v/pair-val.png"))
 PLAIN = 64
 RECALL = tuple((step / 100, 1 - step / 100) for step in range(30, 100, 5))
 
@@ -53,7 +57,7 @@ def rows_of(shards: ModuleType) -> dict[str, list[Row]]:
         row(COLLISION, [[30, 30, 50, 50], [31, 31, 50.25, 50], [4, 60, 14, 72]], [1, 1, 2]),
         row(FORCED, [[0, 40, 96, 43]], [1]),
         row(EMPTY, [], []),
-        row(TWINS[0][1], [[20, 20, 44, 40]], [0]),
+        row(PAIR[0][1], [[20, 20, 44, 40]], [0]),
     ]
     rng = np.random.default_rng(0)
     plain = []
@@ -65,7 +69,7 @@ def rows_of(shards: ModuleType) -> dict[str, list[Row]]:
         plain.append(row(f"img/plain {number:02d}.png", boxes, [n % 2 for n in range(count)]))
     copies = [row(image.path, [[5, 5, 25, 25]], [1], copy=1) for image in (*first, *plain)]
     val = [
-        row(TWINS[1][1], [[21, 20, 45, 40]], [0]),
+        row(PAIR[1][1], [[21, 20, 45, 40]], [0]),
         row("v/one.png", [[8, 8, 60, 70]], [0]),
         row("v/two.png", [], []),
     ]
@@ -103,7 +107,7 @@ def fit_of(manifest: Manifest, factor: float = 1.0) -> AnchorFit:
 def report_of(folder: Path, manifest: Manifest, *, problems: bool = True) -> CheckReport:
     """Two errors, two warnings and a note, or nothing."""
     absent = Hit("train", "gone/<b>.png", "box 1,1,1,1 has no area <i>", (), "data/<x>&.txt", 3)
-    pair = Hit(*TWINS[0], "nearly the same picture", (), "data/train.txt", 12, TWINS[1])
+    pair = Hit(*PAIR[0], "nearly the same picture", (), "data/train.txt", 12, PAIR[1])
     lost = Hit("train", COLLISION, "box 0 is taught nowhere", (0,), "data/train.txt", 7)
     forced = Hit("train", FORCED, "box 0 fits no anchor", (0,))
     many = tuple(
@@ -127,6 +131,28 @@ def report_of(folder: Path, manifest: Manifest, *, problems: bool = True) -> Che
         fit_of(manifest, 1.5) if boxes else None,
         ("near pictures: <no> sources",) if problems else (),
     )
+
+
+def counts_of(folder: Path, manifest: Manifest) -> ChartCounts:
+    """What the command's pass over the labels counts for the page."""
+    counts = ChartCounts(manifest)
+    read_labels(folder, manifest, [counts])
+    return counts
+
+
+def write(file: Path, folder: Path, **options: Any) -> PageFile:
+    """The page of the shards in a folder, with the report of these samples."""
+    manifest = load_manifest(folder)
+    report = report_of(folder, manifest, problems=options.pop("problems", True))
+    counts = counts_of(folder, manifest)
+    return write_page(file, shards=folder, manifest=manifest, report=report, counts=counts, **options)
+
+
+def images_of(folder: Path, flagged: dict[tuple[str, str], int], limits: Limits) -> PageImages:
+    """The images of the page."""
+    manifest = load_manifest(folder)
+    chosen = choose_rows(counts_of(folder, manifest).paths, flagged, limits)
+    return read_images(folder, manifest, chosen, flagged, limits)
 
 
 def build(shards: ModuleType, folder: Path, splits: dict[str, list[Row]] | None = None) -> Manifest:

@@ -11,8 +11,9 @@ from ruamel.yaml import YAML
 from yolopipe.cli import app, guarded
 from yolopipe.config.params import Config
 from yolopipe.config.params_file import load_config
+from yolopipe.labels.anchors import anchor_text
 from yolopipe.labels.boxes import pairwise_iou
-from yolopipe.project.propose_anchors import advise, anchor_text, run
+from yolopipe.project.propose_anchors import advise, run
 from yolopipe.tables import PARSED_SCHEMA, write_table
 
 PARAMS = "data:\n  train: t.txt\n  val: v.txt\n  classes: c.names\n  images: i\n"

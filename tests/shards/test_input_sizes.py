@@ -13,6 +13,7 @@ import pytest
 from yolopipe.config.params import STRIDES
 from yolopipe.errors import ShardError
 from yolopipe.inspection.inspect_labels import run as inspect
+from yolopipe.inspection.label_request import DatasetRequest
 from yolopipe.labels.assign import assign
 from yolopipe.labels.sparse import encode_dense, preprocess_true_boxes
 from yolopipe.shards.manifest import load_manifest
@@ -188,7 +189,7 @@ def test_columns_are_as_documented(project):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_inspection_checks_and_counts_every_size(project, form, tmp_path):
-    result, info = inspect(shards=project / form), load_manifest(project / form).splits["train"]
+    result, info = inspect(project / form, DatasetRequest()), load_manifest(project / form).splits["train"]
     assert "labels at 64 px" in result.text
     assert "labels at 128 px" in result.text
     assert result.text.count(f"{RULE} (in force)") == len(SIZES)
@@ -202,7 +203,7 @@ def test_inspection_checks_and_counts_every_size(project, form, tmp_path):
     tree["splits"]["train"]["smaller"]["64"]["forced"] += 1
     (folder / "manifest.json").write_text(json.dumps(tree))
     with pytest.raises(ShardError, match=r"smaller is .* in the shards, the manifest says"):
-        inspect(shards=folder)
+        inspect(folder, DatasetRequest())
 
 
 @pytest.mark.parametrize("size", [32, 320, 352, 416, 544, 576])

@@ -1,4 +1,4 @@
-"""What inspection says about labels, against a plain walk through the notes' rule."""
+"""The places of each box, against a plain walk through the reference rule."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolopipe.errors import ShardError
+from yolopipe.inspection.label_totals import SplitTotals
 from yolopipe.labels.scale_label import ScaleLabel
-from yolopipe.shards.targets import box_targets, split_totals
+from yolopipe.shards.targets import assigned_batches, box_targets
 
 SIZE = 96
 NAMES = ("cat", "dog")
 
 
 def plain_places(boxes: list[list[float]], anchors_px: np.ndarray) -> tuple[dict, dict, list[bool]]:
-    """The notes' loop with Python numbers: who writes each (stride, y, x, anchor), in order; IoU; forced."""
+    """The reference loop with Python numbers: who writes each (stride, y, x, anchor), in order; IoU; forced."""
     writers: dict[tuple[int, int, int, int], list[int]] = {}
     overlap: dict[tuple[int, tuple[int, int, int, int]], float] = {}
     forced = []
@@ -41,6 +42,14 @@ def plain_places(boxes: list[list[float]], anchors_px: np.ndarray) -> tuple[dict
                 writers.setdefault(place, []).append(number)
                 overlap[number, place] = iou
     return writers, overlap, forced
+
+
+def totals_of(rows: list, manifest) -> SplitTotals:
+    """What inspection counts over rows, two at a time."""
+    totals = SplitTotals("train")
+    for batch in assigned_batches(rows, manifest, at_once=2):
+        totals.add("train", 0, batch)
+    return totals
 
 
 def random_boxes(rng: np.random.Generator, count: int) -> list[list[float]]:
@@ -70,7 +79,7 @@ def test_places_equal_a_plain_walk(shards, seed: int, count: int) -> None:
             assert place.taken_by == (None if last == box.number else last)
             assert place.iou == pytest.approx(overlap[box.number, key], abs=1e-5)
             assert place.anchor_wh == tuple(shards.ANCHORS_PX[(8, 16, 32).index(place.stride), place.anchor])
-        assert len(box.taught) + len(box.lost) == len(box.places) > 0
+        assert len(box.assigned) + len(box.overwritten) == len(box.places) > 0
 
 
 @settings(max_examples=20)
@@ -83,26 +92,36 @@ def test_totals_are_the_sum_of_the_rows(shards, seed: int, rows: int) -> None:
         for n, k in enumerate(counts)
     ]
     manifest = _manifest(shards, list_length=3)
-    totals = split_totals(iter(split), manifest)
+    totals = totals_of(split, manifest)
     each = [box_targets(row, manifest) for row in split]
     boxes = [box for targets in each for box in targets]
     assert (totals.images, totals.boxes, totals.backgrounds) == (rows, counts.sum(), (counts == 0).sum())
-    assert totals.overwritten == sum(not box.taught for box in boxes)
-    assert totals.partly_overwritten == sum(bool(box.taught and box.lost) for box in boxes)
+    assert totals.overwritten == sum(not box.assigned for box in boxes)
+    assert totals.partly_overwritten == sum(bool(box.assigned and box.overwritten) for box in boxes)
     assert totals.forced == sum(box.forced for box in boxes)
     assert totals.past_list_end == sum(len(box.unlisted) for box in boxes)
-    assert totals.positives.sum() == sum(len(box.taught) for box in boxes)
-    troubled = [n for n, targets in enumerate(each) if any(b.lost or b.forced or b.unlisted for b in targets)]
-    assert [trouble.path for trouble in totals.troubles] == [f"{n}.png" for n in troubled]
-    weights = [trouble.weight for trouble in totals.worst(3)]
-    assert weights == sorted((t.weight for t in totals.troubles), reverse=True)[:3]
+    assert totals.positives.sum() == sum(len(box.assigned) for box in boxes)
+    troubled = [n for n, targets in enumerate(each) if any(b.overwritten or b.forced or b.unlisted for b in targets)]
+    assert {tally.path for tally in totals.worst} == {f"{n}.png" for n in troubled}
+    weights = [tally.weight for tally in totals.worst]
+    assert weights == sorted(weights, reverse=True)
+
+
+def test_the_worst_images_are_kept_and_no_more(shards) -> None:
+    """Thirty images, each with one to four copies of one box: all but one copy are overwritten."""
+    rows = [
+        shards.build_row(f"{n}", [[40, 40, 60, 60]] * (1 + n % 4), [0] * (1 + n % 4), size=SIZE) for n in range(30)
+    ]
+    worst = totals_of(rows, _manifest(shards)).worst
+    assert [tally.path for tally in worst] == [str(n) for n in (3, 7, 11, 15, 19, 23, 27, 2, 6, 10)]
+    assert [tally.overwritten for tally in worst] == [3] * 7 + [2] * 3
 
 
 @pytest.mark.parametrize("rule", ["keep-best-iou", "next-anchor"])
 @settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 14))
 def test_places_under_the_other_rules(shards, rule: str, seed: int, count: int) -> None:
-    """The walk's places, each held by the box of the highest IoU; what is given besides was wanted by nobody."""
+    """The places of the walk, each held by the box of the highest IoU; no box matches a rescued place."""
     boxes = random_boxes(np.random.default_rng(seed), count)
     row = shards.build_row("a.png", boxes, [0] * count, size=SIZE, collisions=rule)
     manifest = _manifest(shards, collisions=rule)
@@ -117,17 +136,17 @@ def test_places_under_the_other_rules(shards, rule: str, seed: int, count: int) 
                 assert holders.setdefault(key, box.number) == box.number
             else:
                 assert overlap[place.taken_by, key] >= overlap[box.number, key] - 1e-6
-        assert not any(place.rescued for place in box.places) or len(box.taught) == 1
+        assert not any(place.rescued for place in box.places) or len(box.assigned) == 1
     assert {key for key in holders if key in writers} == set(writers)
-    totals = split_totals(iter([row]), manifest)
-    assert totals.overwritten == totals.without_positive[rule] == sum(not box.taught for box in targets)
+    totals = totals_of([row], manifest)
+    assert totals.overwritten == totals.without_positive[rule] == sum(not box.assigned for box in targets)
 
 
 def test_labels_of_another_rule_are_an_error(shards) -> None:
     """Three equal boxes: the rule in the manifest decides what the shard must hold."""
     row = shards.build_row("a.png", [[30, 30, 50, 50]] * 3, [0] * 3, size=SIZE, collisions="next-anchor")
-    assert [len(box.taught) for box in box_targets(row, _manifest(shards, collisions="next-anchor"))][:2] == [1, 1]
-    with pytest.raises(ShardError, match=r"stride \d+: the stored label is not what the rule gives"):
+    assert [len(box.assigned) for box in box_targets(row, _manifest(shards, collisions="next-anchor"))][:2] == [1, 1]
+    with pytest.raises(ShardError, match=r"stride \d+: "):
         box_targets(row, _manifest(shards))
 
 
@@ -137,7 +156,7 @@ def test_a_box_past_the_end_of_the_list_is_named(shards) -> None:
     row = shards.build_row("a.png", boxes, [0] * 5, size=SIZE, list_length=3)
     targets = box_targets(row, _manifest(shards, list_length=3))
     assert [box.unlisted for box in targets] == [(8,), (8,), (), (), ()]
-    assert all(box.taught for box in targets)
+    assert all(box.assigned for box in targets)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +167,7 @@ def test_a_box_past_the_end_of_the_list_is_named(shards) -> None:
         (lambda label: label._replace(slots=label.slots[::-1]), "its box list is"),
     ],
 )
-def test_a_label_that_is_not_the_rules_is_an_error(shards, damage, message: str) -> None:
+def test_a_label_that_differs_is_an_error(shards, damage, message: str) -> None:
     boxes = [[8, 8, 18, 18], [40, 40, 50, 50]]
     row = shards.build_row("some/a.png", boxes, [0, 1], size=SIZE)
     labels: tuple[ScaleLabel, ...] = (damage(row.labels[0]), *row.labels[1:])

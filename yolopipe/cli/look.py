@@ -29,7 +29,11 @@ def _inspect_labels(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="With --image: draw the decoded labels into this PNG.", metavar="FILE", show_default=False),
+        typer.Option(
+            help="Draw the labels of the image, or of the first images, into this PNG.",
+            metavar="FILE",
+            show_default=False,
+        ),
     ] = None,
     scale: Annotated[
         int | None,
@@ -60,22 +64,13 @@ def _inspect_labels(
     Checks boxes, duplicates, leaks between train and val, classes and anchors.
     With --image it shows one image instead.
     """
-    from yolopipe.inspection.inspect_labels import run
+    from yolopipe.inspection.inspect_labels import CheckOptions, run
+    from yolopipe.inspection.label_request import label_request
 
-    result = run(
-        shards=shards,
-        image=image,
-        split=split,
-        copy=copy,
-        out=out,
-        scale=scale,
-        fail_on=fail_on,
-        only=only,
-        params=params,
-        workers=worker_count(workers),
-        html=html,
-        open_page=open_page,
+    request = label_request(
+        image=image, only=only, split=split, copy=copy, scale=scale, out=out, html=html, open_page=open_page
     )
+    result = run(shards, request, CheckOptions(fail_on=fail_on, params=params, workers=worker_count(workers)))
     if not as_json:
         print(result.text)
     show(replace(result, title=""), as_json)

@@ -1,15 +1,10 @@
-"""One scale of one image as text: the grid, and each positive decoded back to a box.
-
-Encoding and decoding are written apart here: what is stored (cell, anchor, box) becomes the numbers that the network
-must predict, and those become a box again by the notes' formula for predictions (1.2), so that a mistake in either
-shows as a difference.
-"""
+"""One scale of one image as text: the grid, and each positive encoded and decoded back to a box."""
 
 from __future__ import annotations
 
 import math
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
@@ -18,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.imaging.geometry import invert_affine, transform_boxes
+from yolopipe.inspection.target_codes import decode_box, encode_boxes
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
 from yolopipe.shards.targets import BoxTargets, split_cell
 
-__all__ = ["Positive", "class_letters", "decode_box", "positives_of", "scale_report", "scale_text"]
+__all__ = ["Positive", "class_letters", "positives_of", "scale_report", "scale_text"]
 
 COLUMNS, WIDE_COLUMNS = 94, 74
 """Of the grid itself, beside the row numbers: at most, and up to where each cell gets a blank beside it."""
@@ -34,7 +30,7 @@ Four = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Positive:
-    """One cell and anchor that learn a box, and what the network must predict there.
+    """One cell and anchor that a box is assigned to, and what the network must output there.
 
     Args:
         box: number within the image.
@@ -42,12 +38,12 @@ class Positive:
         cell_yx: row and column.
         anchor: 0 to 2.
         anchor_wh: pixels of the network input.
-        offset_xy: the centre within the cell, 0 to 1: what the sigmoid of tx and ty must become.
+        offset_xy: the centre within the cell, 0 to 1: the value of the sigmoid of tx and ty.
         log_wh: tw and th: the natural logarithm of size over anchor.
-        objectness: 1, as every positive.
-        decoded_xyxy: the box that these numbers mean, in pixels of the source image.
+        objectness: 1, as for every positive.
+        decoded_xyxy: the box decoded from these numbers, in pixels of the source image.
         original_xyxy: the box of the annotation text (or of the shard, taken back to the source image).
-        contested_by: boxes that wanted this cell and anchor too, and lost it.
+        contested_by: boxes that match this cell and anchor too and are overwritten.
     """
 
     box: int
@@ -66,23 +62,6 @@ class Positive:
     def off_px(self) -> float:
         """The largest difference of a side between the decoded and the original box, source pixels."""
         return max(abs(a - b) for a, b in zip(self.decoded_xyxy, self.original_xyxy, strict=True))
-
-
-def decode_box(
-    cell_yx: tuple[int, int],
-    anchor_wh: tuple[float, float],
-    offset_xy: tuple[float, float],
-    log_wh: tuple[float, float],
-    stride: int,
-) -> Four:
-    """The box that a prediction means: ``(sigmoid(t_xy) + cell) * stride`` and ``exp(t_wh) * anchor`` (notes 1.2).
-
-    >>> decode_box((1, 2), (10.0, 20.0), (0.5, 0.25), (0.0, 0.0), 8)
-    (15.0, 0.0, 25.0, 20.0)
-    """
-    centre_x, centre_y = (offset_xy[0] + cell_yx[1]) * stride, (offset_xy[1] + cell_yx[0]) * stride
-    half_w, half_h = (math.exp(log) * side / 2 for log, side in zip(log_wh, anchor_wh, strict=True))
-    return centre_x - half_w, centre_y - half_h, centre_x + half_w, centre_y + half_h
 
 
 def positives_of(
@@ -104,32 +83,33 @@ def positives_of(
     index = manifest.strides.index(stride)
     back = invert_affine(row.matrix)
     original = transform_boxes(back, row.boxes_xyxy) if source_xyxy is None else source_xyxy
-    losers: dict[tuple[tuple[int, int], int], list[int]] = {}
+    contested: dict[tuple[tuple[int, int], int], list[int]] = {}
     for box in targets:
-        for place in box.lost:
+        for place in box.overwritten:
             if place.stride == stride:
-                losers.setdefault((place.cell_yx, place.anchor), []).append(box.number)
+                contested.setdefault((place.cell_yx, place.anchor), []).append(box.number)
+    cells, boxes = row.labels[index].cell.tolist(), row.labels[index].box.tolist()
+    places = [split_cell(cell, manifest.input_size // stride) for cell in cells]
+    anchors = [manifest.anchors[index][anchor] for _, _, anchor in places]
+    codes = encode_boxes(row.boxes_xyxy[boxes], [place[:2] for place in places], [stride] * len(places), anchors)
     found = []
-    for cell, number in zip(row.labels[index].cell.tolist(), row.labels[index].box.tolist(), strict=True):
-        y, x, anchor = split_cell(cell, manifest.input_size // stride)
-        width, height = manifest.anchors[index][anchor]
-        x1, y1, x2, y2 = row.boxes_xyxy[number].tolist()
-        offset = (x1 + x2) / 2 / stride - x, (y1 + y2) / 2 / stride - y
-        logs = math.log((x2 - x1) / width), math.log((y2 - y1) / height)
-        decoded = transform_boxes(back, [decode_box((y, x), (width, height), offset, logs, stride)])[0]
+    for number, (y, x, anchor), anchor_wh, (tx, ty, tw, th) in zip(
+        boxes, places, anchors, codes.tolist(), strict=True
+    ):
+        decoded = transform_boxes(back, [decode_box((y, x), anchor_wh, (tx, ty), (tw, th), stride)])[0]
         found.append(
             Positive(
                 box=number,
                 class_id=int(row.classes[number]),
                 cell_yx=(y, x),
                 anchor=anchor,
-                anchor_wh=(width, height),
-                offset_xy=offset,
-                log_wh=logs,
+                anchor_wh=anchor_wh,
+                offset_xy=(tx, ty),
+                log_wh=(tw, th),
                 objectness=1,
                 decoded_xyxy=_four(decoded),
                 original_xyxy=_four(original[number]),
-                contested_by=tuple(losers.get(((y, x), anchor), ())),
+                contested_by=tuple(contested.get(((y, x), anchor), ())),
             )
         )
     return tuple(found)
@@ -175,55 +155,64 @@ def scale_text(row: Row, positives: Sequence[Positive], manifest: Manifest, stri
     title = f"{split}, copy {row.copy}, stride {stride}: {grid} x {grid} cells, anchors {anchors}"
     head = [row.path if len(row.path) <= 100 else "..." + row.path[-97:], title]
     if not positives:
-        return "\n".join([*head, "", "no positives: this scale learns that all of it is background"])
-    return "\n".join(
-        [
-            *head,
-            "",
-            *_grid(positives, letters, grid),
-            "",
-            *_legend(positives, letters, manifest.class_names),
-            "",
-            *_table(positives, letters),
-        ]
-    )
+        return "\n".join([*head, "", "no positives: all of this scale is background"])
+    layout = _layout(positives, grid)
+    signs = _signs(positives, letters, layout)
+    lines = [*head, "", *_grid(signs, layout, grid), "", *_legend(signs.values(), letters, manifest.class_names)]
+    return "\n".join([*lines, "", *_table(positives, letters)])
 
 
-def _grid(positives: Sequence[Positive], letters: Mapping[int, str], grid: int) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Layout:
+    """The part of the grid that is drawn, in cells, and how many cells a sign stands for."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    block: int
+
+    @property
+    def step(self) -> int:
+        """Characters a sign."""
+        return 2 if 2 * (self.right - self.left + 1) <= WIDE_COLUMNS else 1
+
+
+def _layout(positives: Sequence[Positive], grid: int) -> _Layout:
     rows, columns = ([p.cell_yx[axis] for p in positives] for axis in (0, 1))
-    top, bottom = max(0, min(rows) - 1), min(grid - 1, max(rows) + 1)
     left, right = max(0, min(columns) - 1), min(grid - 1, max(columns) + 1)
     block = math.ceil((right - left + 1) / COLUMNS)
-    step = 2 if 2 * (right - left + 1) <= WIDE_COLUMNS else 1
+    return _Layout(max(0, min(rows) - 1), left, min(grid - 1, max(rows) + 1), right, block)
+
+
+def _grid(signs: Mapping[tuple[int, int], str], layout: _Layout, grid: int) -> Iterator[str]:
+    top, left, bottom, right, block = layout.top, layout.left, layout.bottom, layout.right, layout.block
     if (top, left, bottom, right) != (0, 0, grid - 1, grid - 1):
         yield f"rows {top} to {bottom}, columns {left} to {right}; the rest is empty"
     if block > 1:
         yield f"each sign stands for {block} x {block} cells"
-    yield _ruler(left, right, block, step)
-    signs = _signs(positives, letters, block, top, left)
+    yield _ruler(layout)
     for y in range((bottom - top) // block + 1):
-        line = "".join(signs.get((y, x), EMPTY).ljust(step) for x in range((right - left) // block + 1))
+        line = "".join(signs.get((y, x), EMPTY).ljust(layout.step) for x in range((right - left) // block + 1))
         yield f"{top + y * block:>4}  {line}".rstrip()
 
 
-def _ruler(left: int, right: int, block: int, step: int) -> str:
+def _ruler(layout: _Layout) -> str:
     """Column numbers, as many as fit."""
     line = ""
-    for x in range(left, right + 1, block):
-        at = (x - left) // block * step
+    for x in range(layout.left, layout.right + 1, layout.block):
+        at = (x - layout.left) // layout.block * layout.step
         number = str(x)
-        if at >= len(line) + bool(line) and (x == left or x // block % 5 == 0):
+        if at >= len(line) + bool(line) and (x == layout.left or x // layout.block % 5 == 0):
             line = line.ljust(at) + number
     return f"{'':6}{line}"
 
 
-def _signs(
-    positives: Sequence[Positive], letters: Mapping[int, str], block: int, top: int, left: int
-) -> dict[tuple[int, int], str]:
+def _signs(positives: Sequence[Positive], letters: Mapping[int, str], layout: _Layout) -> dict[tuple[int, int], str]:
     here: dict[tuple[int, int], list[Positive]] = {}
     for positive in positives:
         y, x = positive.cell_yx
-        here.setdefault(((y - top) // block, (x - left) // block), []).append(positive)
+        here.setdefault(((y - layout.top) // layout.block, (x - layout.left) // layout.block), []).append(positive)
     return {place: _sign(found, letters) for place, found in here.items()}
 
 
@@ -233,12 +222,13 @@ def _sign(found: Sequence[Positive], letters: Mapping[int, str]) -> str:
     return SEVERAL if len({positive.box for positive in found}) > 1 else letters[found[0].class_id]
 
 
-def _legend(positives: Sequence[Positive], letters: Mapping[int, str], names: Sequence[str]) -> Iterator[str]:
+def _legend(signs: Container[str], letters: Mapping[int, str], names: Sequence[str]) -> Iterator[str]:
     for class_id, letter in letters.items():
         yield f"  {letter}  {names[class_id][:60]}"
-    if any(positive.contested_by for positive in positives):
-        yield f"  {CONTESTED}  two boxes wanted one cell and anchor: one of them lost it"
-    yield f"  {SEVERAL}  several boxes, each on an anchor of its own"
+    if CONTESTED in signs:
+        yield f"  {CONTESTED}  two boxes match one cell and anchor: one of them is overwritten"
+    if SEVERAL in signs:
+        yield f"  {SEVERAL}  several boxes, each with its own anchor"
 
 
 def _table(positives: Sequence[Positive], letters: Mapping[int, str]) -> Iterator[str]:
@@ -256,11 +246,11 @@ def _row(positive: Positive, letter: str) -> str:
     width, height = positive.anchor_wh
     y, x = positive.cell_yx
     numbers = " ".join(f"{value:>6.2f}" for value in (*positive.offset_xy, *positive.log_wh))
-    lost = f"  lost: box {', '.join(map(str, positive.contested_by))}" if positive.contested_by else ""
+    overwritten = f"  overwrites box {', '.join(map(str, positive.contested_by))}" if positive.contested_by else ""
     anchor = f"{positive.anchor} {width:g}x{height:g}"
     return (
         f"{letter}  {positive.box:>4} {f'{y},{x}':<9} {anchor:<12} {numbers} {positive.objectness:>4} "
-        f"{positive.class_id:>6}{lost}"
+        f"{positive.class_id:>6}{overwritten}"
     )
 
 

@@ -1,136 +1,115 @@
-"""``yolopipe inspect-labels``: what the network is taught by the shards that lie there."""
+"""``yolopipe inspect-labels``: what the labels in the shards say, and whether the data set has faults."""
 
 from __future__ import annotations
 
-import difflib
 import shlex
 import webbrowser
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from yolopipe import console, paths
-from yolopipe.errors import DataError, ShardError, UsageError
-from yolopipe.imaging import drawing
-from yolopipe.inspection import grid_text, overlay
-from yolopipe.inspection import label_text as text
+from yolopipe.errors import DataError, UsageError
+from yolopipe.imaging.drawing import save_png
+from yolopipe.inspection import label_text, overlay
 from yolopipe.inspection.checks.check_report import SEVERITIES, CheckReport
 from yolopipe.inspection.checks.check_text import report_json, report_text, rule_text
-from yolopipe.inspection.checks.origins import source_boxes
-from yolopipe.inspection.checks.rules import RULES
+from yolopipe.inspection.checks.dataset import DatasetBuilder
 from yolopipe.inspection.checks.run_checks import run_checks
-from yolopipe.inspection.label_page import write_page
-from yolopipe.pages.document import page_path
-from yolopipe.result import CommandResult
+from yolopipe.inspection.inspect_image import inspect_image
+from yolopipe.inspection.inspection_result import Inspection
+from yolopipe.inspection.label_page import ChartCounts, PageFile, write_page
+from yolopipe.inspection.label_pass import BatchReader, read_labels
+from yolopipe.inspection.label_request import DatasetRequest, ImageRequest, LabelRequest, RuleRequest
+from yolopipe.inspection.label_totals import ImageTally, SplitTotals
 from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.shards.reader import read_rows
-from yolopipe.shards.schema import Row
-from yolopipe.shards.targets import BoxTargets, Totals, Trouble, box_targets, split_totals
+from yolopipe.shards.targets import box_targets
 from yolopipe.workers.pool import Workers
 
-__all__ = ["Inspection", "find_row", "run"]
+__all__ = ["CheckOptions", "check_labels", "run"]
 
 SHEET_IMAGES = 12
 
 
-@dataclass(frozen=True)
-class Inspection(CommandResult):
-    """A result whose ``text`` is the whole answer for people, at most 100 columns wide.
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions:
+    """How the data set is checked.
 
     Args:
-        text: for people.
-        exit_code: 1 when a check found something at or above ``--fail-on``.
+        fail_on: the lowest severity that makes the exit code 1.
+        params: the params file, for the names of the annotation files; by default that of the project.
+        workers: processes that read source images; they do not change the result.
     """
 
-    text: str = ""
-    exit_code: int = 0
+    fail_on: Literal["error", "warning", "never"] = "error"
+    params: str | Path | None = None
+    workers: Workers = 1
 
 
-def run(
-    *,
-    shards: str | Path = paths.SHARDS,
-    image: str | None = None,
-    split: str = "train",
-    copy: int | None = None,
-    out: str | Path | None = None,
-    scale: int | None = None,
-    fail_on: str = "error",
-    only: str | None = None,
-    params: str | Path | None = None,
-    workers: Workers = 1,
-    html: str | Path | None = None,
-    open_page: bool = False,
-) -> Inspection:
-    """Inspect a data set: what a split teaches, and all checks; or one image.
+def run(shards: str | Path, request: LabelRequest, options: CheckOptions = CheckOptions()) -> Inspection:
+    """Inspect a data set, one rule of its checks, or one image.
 
     Args:
         shards: the folder of shards.
-        image: path of an image as in the annotation text, or enough of its end to be unique, or its name without
-            suffix; None for the totals of the split.
-        split: ``train`` or ``val``.
-        copy: which augmented copy; None means all for the totals and 0 for an image.
-        out: a PNG to draw: the image and its three scales (or the one of ``scale``), or the first images of the
-            split.
-        scale: with an image, the stride whose grid is shown.
-        fail_on: ``error``, ``warning`` or ``never``: from which severity on a check that finds something makes the
-            exit code 1.
-        only: without an image, one rule of the checks with all its places.
-        params: the params file, for the names of the annotation files.
-        workers: processes that read source images.
-        html: without an image, the page to write, for all splits.
-        open_page: show the page in the browser; without ``html`` it goes to ``.yolopipe/labels.html``.
+        request: what is asked for; from :func:`yolopipe.inspection.label_request.label_request`.
+        options: of the checks; not used for one image.
 
     Returns:
         ``text`` for people, ``report`` for programs.
 
     Raises:
-        UsageError: a copy, scale or rule that is not there, or an ``out`` that is not a PNG.
-        DataError: no such image, or several.
-        ShardError: shards missing or damaged, or labels that are not what the rule gives.
+        UsageError: a split, copy or scale that does not exist.
+        DataError: no such image, or several; or a rule that could not be checked.
+        ShardError: shards missing or damaged, or labels that differ from an assignment of their boxes.
     """
-    manifest = load_manifest(shards)
-    _check_request(manifest, shards, split, copy, out)
-    if scale is not None and scale not in manifest.strides:
-        raise UsageError(f"--scale is one of {', '.join(map(str, manifest.strides))}, got {scale}")
-    folder = Path(shards)
-    page = _wanted_page(html, open_page, image or only)
-    if image is not None:
-        if only is not None:
-            raise UsageError("--only shows a rule over the whole data set, --image one image: give one of them")
-        return _inspect_image(folder, manifest, split, copy or 0, image, out, scale)
-    _check_rule(only, scale, manifest)
-    report = run_checks(folder, workers=workers, params=params, manifest=manifest)
-    if only is not None:
-        return _with_checks(Inspection("", {}), _only(report, only), only, fail_on)
-    result = _with_checks(_inspect_split(folder, manifest, split, copy, out), report, None, fail_on)
-    return result if page is None else _with_page(result, page, folder, manifest, report, open_page)
+    folder, manifest = Path(shards), load_manifest(shards)
+    match request:
+        case RuleRequest():
+            return _inspect_rule(folder, manifest, request.rule, options)
+        case ImageRequest():
+            _check_copy(folder, manifest, request.split, request.copy)
+            return inspect_image(folder, manifest, request)
+        case DatasetRequest():
+            _check_copy(folder, manifest, request.split, request.copy)
+            return _inspect_dataset(folder, manifest, request, options)
 
 
-def _check_request(
-    manifest: Manifest, shards: str | Path, split: str, copy: int | None, out: str | Path | None
-) -> None:
-    if split not in manifest.splits:
-        raise UsageError(f"{shards} has no split {split!r}; it has {', '.join(sorted(manifest.splits))}")
-    copies = manifest.splits[split].copies
-    if copy is not None and not 0 <= copy < copies:
-        raise UsageError(f"{split} has copies 0 to {copies - 1}, got --copy {copy}")
-    if out is not None and Path(out).suffix.lower() != ".png":
-        raise UsageError(f"--out writes a PNG, got {str(out)!r}", hint=f"--out {Path(out).with_suffix('.png')}")
+def check_labels(shards: str | Path, options: CheckOptions = CheckOptions()) -> CheckReport:
+    """Every check of a data set.
+
+    Raises:
+        ShardError: shards missing or damaged, or labels that differ from an assignment of their boxes.
+    """
+    return _read_and_check(Path(shards), load_manifest(shards), options)
 
 
-def _check_rule(only: str | None, scale: int | None, manifest: Manifest) -> None:
-    if scale is not None:
-        raise UsageError("--scale shows the grid of one image", hint=f"--image NAME --scale {scale}")
-    if only is not None and only not in RULES:
-        near = difflib.get_close_matches(only, RULES, n=1, cutoff=0.5)
-        hint = f"--only {near[0]}" if near else None
-        raise UsageError(f"no rule {only!r}; the rules are {', '.join(RULES)}", hint=hint)
+def _read_and_check(
+    shards: Path,
+    manifest: Manifest,
+    options: CheckOptions,
+    others: Sequence[BatchReader] = (),
+    more_copies: tuple[str, int | None] | None = None,
+) -> CheckReport:
+    """One pass over the labels for the checks and for all other readers, then the checks."""
+    data = DatasetBuilder(manifest)
+    read_labels(shards, manifest, [data, *others], more_copies=more_copies)
+    return run_checks(data, shards, params=options.params, workers=options.workers)
 
 
-def _only(report: CheckReport, rule: str) -> CheckReport:
+def _inspect_rule(shards: Path, manifest: Manifest, rule: str, options: CheckOptions) -> Inspection:
+    report = _one_rule(_read_and_check(shards, manifest, options), rule)
+    return Inspection(
+        title="",
+        rows={},
+        report={"check_report": report_json(report)},
+        text=rule_text(report, rule),
+        exit_code=_exit_code(report, options),
+    )
+
+
+def _one_rule(report: CheckReport, rule: str) -> CheckReport:
     checks = tuple(check for check in report.checks if check.rule == rule)
     if not checks:
         why = "; ".join(sentence for sentence in report.left_out if rule in sentence)
@@ -139,185 +118,60 @@ def _only(report: CheckReport, rule: str) -> CheckReport:
     return replace(report, checks=checks)
 
 
-def _with_checks(result: Inspection, report: CheckReport, only: str | None, fail_on: str) -> Inspection:
-    """The result and the checks: their text after its own, their facts under ``check_report``."""
-    failing = SEVERITIES[: SEVERITIES.index("warning" if fail_on == "warning" else "error") + 1]
-    found = any(report.found(severity) for severity in failing) and fail_on != "never"
-    said = report_text(report) if only is None else rule_text(report, only)
-    return replace(
-        result,
-        text="\n\n".join(filter(None, [result.text, said])),
-        report={**result.report, "check_report": report_json(report)},
-        exit_code=int(found),
+def _inspect_dataset(shards: Path, manifest: Manifest, request: DatasetRequest, options: CheckOptions) -> Inspection:
+    totals, counts = SplitTotals(request.split, request.copy), ChartCounts(manifest)
+    readers: list[BatchReader] = [totals, counts] if request.page else [totals]
+    report = _read_and_check(shards, manifest, options, readers, (request.split, request.copy))
+    if request.copy is None:
+        totals.compare(manifest)
+    if request.out is not None:
+        _draw_sheet(request.out, shards, manifest, request)
+    texts = [label_text.totals_text(totals, manifest), report_text(report)]
+    facts = {**label_text.totals_report(totals, manifest), "check_report": report_json(report)}
+    if request.page is not None:
+        page = write_page(request.page, shards=shards, manifest=manifest, report=report, counts=counts)
+        texts.append(_page_text(page, request.open_page))
+        facts["page"] = {**asdict(page), "file": str(page.file), "left_out": list(page.left_out)}
+    return Inspection(
+        title=f"{request.split}, {totals.images:,} images, {totals.boxes:,} boxes",
+        rows={"picture": request.out} if request.out is not None else {},
+        report=facts,
+        next_step=None if request.page or not totals.worst else _show_image(totals.worst[0], request.split),
+        text="\n\n".join(texts),
+        exit_code=_exit_code(report, options),
     )
 
 
-def _wanted_page(html: str | Path | None, open_page: bool, part: str | None) -> Path | None:
-    if html is None and not open_page:
-        return None
-    if part is not None:
-        raise UsageError("the page shows the whole data set", hint="leave out --image and --only; the page has both")
-    return page_path(paths.LABELS_PAGE if html is None else html)
+def _exit_code(report: CheckReport, options: CheckOptions) -> int:
+    if options.fail_on == "never":
+        return 0
+    failing = SEVERITIES[: SEVERITIES.index(options.fail_on) + 1]
+    return int(any(report.found(severity) for severity in failing))
 
 
-def _with_page(
-    result: Inspection, file: str | Path, shards: Path, manifest: Manifest, report: CheckReport, open_page: bool
-) -> Inspection:
-    """The result, and the page written: where, how large, and what is not on it."""
-    images = sum(_row_count(manifest, split, 0) for split in manifest.splits)
-    with console.progress("page", images) as advance:
-        page = write_page(file, shards=shards, manifest=manifest, report=report, advance=advance)
+def _draw_sheet(out: Path, shards: Path, manifest: Manifest, request: DatasetRequest) -> None:
+    rows = list(islice(read_rows(shards, manifest, request.split, copy=request.copy), SHEET_IMAGES))
+    if not rows:
+        raise DataError(f"{request.split} has no images to draw")
+    save_png(out, overlay.sheet_picture([(row, box_targets(row, manifest)) for row in rows], manifest))
+
+
+def _page_text(page: PageFile, open_page: bool) -> str:
     shown = open_page and webbrowser.open(page.file.resolve().as_uri())
-    said = [f"page: {page.file}, {page.bytes / 1e6:.1f} MB, {page.images:,} images; open it in any browser"]
-    said += [f"  not on it: {sentence}" for sentence in page.left_out]
-    said += ["  no browser could be started here"] if open_page and not shown else []
-    facts = {"file": str(page.file), "bytes": page.bytes, "images": page.images, "left_out": list(page.left_out)}
-    return replace(
-        result, text="\n".join([result.text, "", *said]), report={**result.report, "page": facts}, next_step=None
-    )
+    lines = [f"page: {page.file}, {page.bytes / 1e6:.1f} MB, {page.images:,} images; open it in any browser"]
+    lines += [f"  not on it: {sentence}" for sentence in page.left_out]
+    lines += ["  no browser could be started here"] if open_page and not shown else []
+    return "\n".join(lines)
 
 
-def _inspect_image(
-    shards: Path, manifest: Manifest, split: str, copy: int, image: str, out: str | Path | None, scale: int | None
-) -> Inspection:
-    row = find_row(shards, manifest, split, copy, image)
-    targets = box_targets(row, manifest)
-    if scale is not None:
-        return _inspect_scale(row, targets, manifest, split, scale, out, source_boxes(shards, split, row))
-    if out is not None:
-        drawing.save_png(out, overlay.row_picture(row, targets, manifest, split=split))
-    return Inspection(
-        title=f"{row.path}, {len(targets)} boxes",
-        rows={"picture": out} if out is not None else {},
-        report=text.row_report(row, targets, manifest, split=split),
-        next_step=None if out is not None else "the same with --out taught.png draws it",
-        text=text.row_text(row, targets, manifest, split=split),
-    )
+def _show_image(tally: ImageTally, split: str) -> str:
+    copy = f" --copy {tally.copy}" if tally.copy else ""
+    return f"yolopipe inspect-labels --image {shlex.quote(tally.path)} --split {split}{copy} --out labels.png"
 
 
-def _inspect_scale(
-    row: Row,
-    targets: Sequence[BoxTargets],
-    manifest: Manifest,
-    split: str,
-    scale: int,
-    out: str | Path | None,
-    source_xyxy: npt.NDArray[np.float32] | None,
-) -> Inspection:
-    positives = grid_text.positives_of(row, targets, manifest, scale, source_xyxy)
-    if out is not None:
-        drawing.save_png(out, overlay.scale_picture(row, targets, manifest, scale, split=split))
-    return Inspection(
-        title=f"{row.path}, stride {scale}",
-        rows={"picture": out} if out is not None else {},
-        report=grid_text.scale_report(row, positives, manifest, scale, split=split),
-        next_step=None if out is not None else f"the same with --out stride{scale}.png draws it",
-        text=grid_text.scale_text(row, positives, manifest, scale, split=split),
-    )
-
-
-def _inspect_split(
-    shards: Path, manifest: Manifest, split: str, copy: int | None, out: str | Path | None
-) -> Inspection:
-    first: list[Row] = []
-    with console.progress("inspect", _row_count(manifest, split, copy)) as advance:
-        rows = _watched(read_rows(shards, manifest, split, copy=copy, pixels=out is not None), advance, first)
-        totals = split_totals(rows, manifest)
-    if copy is None:
-        _compare_with_manifest(totals, manifest, split)
-    if out is not None:
-        if not first:
-            raise DataError(f"{split} has no images to draw")
-        drawing.save_png(out, overlay.sheet_picture([(row, box_targets(row, manifest)) for row in first], manifest))
-    worst = totals.worst(1)
-    return Inspection(
-        title=f"{split}, {totals.images:,} images, {totals.boxes:,} boxes",
-        rows={"picture": out} if out is not None else {},
-        report=text.totals_report(totals, manifest, split=split, copy=copy),
-        next_step=_look_at(worst[0], split) if worst else None,
-        text=text.totals_text(totals, manifest, split=split, copy=copy),
-    )
-
-
-def _look_at(trouble: Trouble, split: str) -> str:
-    copy = f" --copy {trouble.copy}" if trouble.copy else ""
-    return f"yolopipe inspect-labels --image {shlex.quote(trouble.path)} --split {split}{copy} --out taught.png"
-
-
-def _row_count(manifest: Manifest, split: str, copy: int | None) -> int:
-    return sum(shard.rows for shard in manifest.splits[split].of_copy(copy))
-
-
-def _watched(rows: Iterable[Row], advance: console.Advance, first: list[Row]) -> Iterator[Row]:
-    """The rows, counted for the progress line; the first few are kept for the picture."""
-    for row in rows:
-        if len(first) < SHEET_IMAGES:
-            first.append(row)
-        advance(1)
-        yield row
-
-
-def _compare_with_manifest(totals: Totals, manifest: Manifest, split: str) -> None:
-    info = manifest.splits[split]
-    positives = {str(s): tuple(totals.positives[i].tolist()) for i, s in enumerate(manifest.strides)}
-    facts = {
-        "boxes": (totals.boxes, info.boxes),
-        "backgrounds": (totals.backgrounds, info.backgrounds),
-        "overwritten": (totals.overwritten, info.overwritten),
-        "partly_overwritten": (totals.partly_overwritten, info.partly_overwritten),
-        "forced": (totals.forced, info.forced),
-        "past_list_end": (totals.past_list_end, info.past_list_end),
-        "without_positive": (totals.without_positive, dict(info.without_positive)),
-        "positives": (positives, dict(info.positives)),
-        "smaller": ({str(size): labels for size, labels in totals.smaller.items()}, dict(info.smaller)),
-    }
-    for name, (found, written) in facts.items():
-        if found != written:
-            raise ShardError(
-                f"{split}: {name} is {found} in the shards, the manifest says {written}",
-                hint="make the shards again: dvc repro -f precompute",
-            )
-
-
-def find_row(shards: str | Path, manifest: Manifest, split: str, copy: int, image: str) -> Row:
-    """The row of an image.
-
-    Args:
-        shards: the folder of shards.
-        manifest: of the same shards.
-        split: ``train`` or ``val``.
-        copy: which augmented copy.
-        image: the path as in the annotation text, its end, or the file name without suffix.
-
-    Raises:
-        DataError: no such image, with the nearest names; or several, with the first of them.
-    """
-    similar: list[Row] = []
-    names: list[str] = []
-    for row in read_rows(shards, manifest, split, copy=copy):
-        if row.path == image:
-            return row
-        names.append(row.path)
-        if _is_end_of(image, row.path):
-            similar.append(row)
-    if len(similar) == 1:
-        return similar[0]
-    if similar:
-        shown = ", ".join(row.path for row in similar[:5]) + (", ..." if len(similar) > 5 else "")
-        raise DataError(f"{image!r} fits {len(similar)} images of {split}: {shown}", hint="give more of the path")
-    raise DataError(f"{split} has no image {image!r}", hint=_nearest(shards, manifest, split, image, names))
-
-
-def _is_end_of(image: str, path: str) -> bool:
-    return path.endswith(f"/{image}") or PurePosixPath(path).name == image or PurePosixPath(path).stem == image
-
-
-def _nearest(shards: str | Path, manifest: Manifest, split: str, image: str, names: list[str]) -> str | None:
-    for other in sorted(set(manifest.splits) - {split}):
-        if any(
-            row.path == image or _is_end_of(image, row.path) for row in read_rows(shards, manifest, other, copy=0)
-        ):
-            return f"it is in {other}: --split {other}"
-    by_name = {PurePosixPath(name).name: name for name in names}
-    near = difflib.get_close_matches(PurePosixPath(image).name, by_name, n=3, cutoff=0.6)
-    return "did you mean " + ", ".join(by_name[name] for name in near) + "?" if near else None
+def _check_copy(shards: Path, manifest: Manifest, split: str, copy: int | None) -> None:
+    if split not in manifest.splits:
+        raise UsageError(f"{shards} has no split {split!r}; it has {', '.join(sorted(manifest.splits))}")
+    copies = manifest.splits[split].copies
+    if copy is not None and not 0 <= copy < copies:
+        raise UsageError(f"{split} has copies 0 to {copies - 1}, got --copy {copy}")

@@ -6,20 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from yolopipe.inspection.label_totals import ImageTally, SplitTotals
 from yolopipe.shards.label_info import collisions_text, smaller_text
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
-from yolopipe.shards.targets import BoxTargets, Place, Totals, Trouble
+from yolopipe.shards.targets import BoxTargets, TargetPlace
 
 __all__ = ["COLUMNS", "row_report", "row_text", "totals_report", "totals_text"]
 
 COLUMNS = 100
 
-NAME_WIDTH = 14
+NAME_WIDTH = 12
 
 
 def row_text(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str) -> str:
-    """One image's boxes, each with the places where it is taught and those it lost."""
+    """One image's boxes, each with the cells and anchors assigned to it and those overwritten by other boxes."""
     copies = manifest.splits[split].copies
     size = manifest.input_size
     (scale_x, _, left), (_, scale_y, top) = row.matrix.tolist()
@@ -38,12 +39,12 @@ def row_text(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, spl
 
 def _tally(targets: Sequence[BoxTargets]) -> str:
     if not targets:
-        return "no boxes: the whole picture is background"
-    parts = [_count(len(targets), "box"), _count(sum(len(box.taught) for box in targets), "positive")]
-    untaught = sum(not box.taught for box in targets)
-    partly = sum(bool(box.taught and box.lost) for box in targets)
+        return "no boxes: the whole image is background"
+    parts = [_count(len(targets), "box"), _count(sum(len(box.assigned) for box in targets), "positive")]
+    unassigned = sum(not box.assigned for box in targets)
+    partly = sum(bool(box.assigned and box.overwritten) for box in targets)
     forced = sum(box.forced for box in targets)
-    parts += [f"{untaught} not taught anywhere"] if untaught else []
+    parts += [f"{unassigned} not assigned to any anchor"] if unassigned else []
     parts += [f"{partly} partly overwritten"] if partly else []
     parts += [f"{forced} forced onto the best anchor"] if forced else []
     return ", ".join(parts)
@@ -66,34 +67,34 @@ def _table(targets: Sequence[BoxTargets], manifest: Manifest) -> Iterator[str]:
     if not targets:
         return
     yield (
-        f"{'box':>4} {'class':<{NAME_WIDTH}} {'x1':>7} {'y1':>6} {'x2':>6} {'y2':>6}"
-        f"  {'stride':>6}  {'cell y,x':<9}{'anchor':<14}{'IoU':>4}"
+        f"{'box':>4} {'class':<{NAME_WIDTH}} {'x1':>6} {'y1':>6} {'x2':>6} {'y2':>6}"
+        f"  {'stride':>6}  {'cell y,x':<9}{'anchor':<11}{'IoU':>4}"
     )
     for box in targets:
         x1, y1, x2, y2 = box.box_xyxy
         name = _head(manifest.class_names[box.class_id], NAME_WIDTH)
-        start = f"{box.number:>4} {name:<{NAME_WIDTH}} {x1:>7.1f} {y1:>6.1f} {x2:>6.1f} {y2:>6.1f}"
+        start = f"{box.number:>4} {name:<{NAME_WIDTH}} {x1:>6.1f} {y1:>6.1f} {x2:>6.1f} {y2:>6.1f}"
         for place in box.places:
             yield f"{start}  {_place(place)}".rstrip()
             start = " " * len(start)
-        if not box.taught:
-            yield f"{'':>5}not taught anywhere: other boxes took every place"
+        if not box.assigned:
+            yield f"{'':>5}not assigned to any anchor: other boxes took every one it matches"
         for stride in box.unlisted:
             yield (
-                f"{'':>5}pushed out of the box list of stride {stride} "
-                f"(it holds {manifest.max_bbox_per_scale}): the ignore mask misses it"
+                f"{'':>5}beyond the box list of stride {stride} "
+                f"({manifest.max_bbox_per_scale} boxes): not covered by the ignore mask there"
             )
 
 
-def _place(place: Place) -> str:
+def _place(place: TargetPlace) -> str:
     y, x = place.cell_yx
     width, height = place.anchor_wh
-    anchor = f"{place.anchor}  {width:g}x{height:g}"
-    notes = ["forced"] if place.forced else []
-    notes += ["next anchor"] if place.rescued else []
-    notes += [] if place.taken_by is None else [f"lost to {place.taken_by}"]
+    anchor = f"{place.anchor} {width:g}x{height:g}"
+    remarks = ["forced"] if place.forced else []
+    remarks += ["next anchor"] if place.rescued else []
+    remarks += [] if place.taken_by is None else [f"taken by {place.taken_by}"]
     cell = f"{y},{x}"
-    return f"{place.stride:>6}  {cell:<9}{anchor:<14}{place.iou:>4.2f}  {', '.join(notes)}"
+    return f"{place.stride:>6}  {cell:<9}{anchor:<11}{place.iou:>4.2f}  {', '.join(remarks)}"
 
 
 def row_report(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _box_report(box: BoxTargets, manifest: Manifest) -> dict[str, Any]:
         "class_id": box.class_id,
         "class": manifest.class_names[box.class_id],
         "box_xyxy": list(box.box_xyxy),
-        "taught": bool(box.taught),
+        "taught": bool(box.assigned),
         "unlisted_strides": list(box.unlisted),
         "places": [
             {**asdict(place), "cell_yx": list(place.cell_yx), "anchor_wh": list(place.anchor_wh)}
@@ -124,26 +125,27 @@ def _box_report(box: BoxTargets, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def totals_text(totals: Totals, manifest: Manifest, *, split: str, copy: int | None, worst: int = 10) -> str:
-    """What a split teaches: positives per anchor, what the rule lost, and where."""
+def totals_text(totals: SplitTotals, manifest: Manifest) -> str:
+    """The labels of a split: positives per anchor, boxes that are overwritten or forced, and the worst images."""
+    split, copy = totals.split, totals.copy
     copies = manifest.splits[split].copies
     which = f"all {copies} copies" if copy is None and copies > 1 else f"copy {copy or 0}" if copies > 1 else ""
     lines = [
         ", ".join(part for part in (split, which, f"network input {manifest.input_size} px") if part),
         f"{_count(totals.images, 'image')}, {_count(totals.boxes, 'box')}, {_count(totals.backgrounds, 'image')} "
         "without boxes",
-        "stored labels equal a fresh assignment of the stored boxes",
+        "stored labels: equal to a new assignment of the stored boxes",
         "",
         *_positives(totals, manifest),
         "",
-        *_losses(totals, manifest),
+        *_unlearned(totals, manifest),
         *_smaller(totals, manifest),
-        *_worst(totals, worst),
+        *_worst(totals),
     ]
     return "\n".join(lines)
 
 
-def _positives(totals: Totals, manifest: Manifest) -> Iterator[str]:
+def _positives(totals: SplitTotals, manifest: Manifest) -> Iterator[str]:
     yield f"{'stride':>6} {'grid':>9} {'in list':>10} {'positives':>10}   of these, by anchor"
     total = max(1, int(totals.positives.sum()))
     for index, stride in enumerate(manifest.strides):
@@ -156,49 +158,47 @@ def _positives(totals: Totals, manifest: Manifest) -> Iterator[str]:
         yield f"{stride:>6} {f'{grid}x{grid}':>9} {listed:>10,} {positives:>10,}   {'  '.join(anchors)}"
 
 
-def _losses(totals: Totals, manifest: Manifest) -> Iterator[str]:
+def _unlearned(totals: SplitTotals, manifest: Manifest) -> Iterator[str]:
     rows = [
-        (totals.overwritten, "taught nowhere: other boxes took every cell and anchor of theirs"),
-        (totals.partly_overwritten, "lost some of their places to other boxes"),
-        (totals.forced, f"fit no anchor above IoU {manifest.iou_threshold:g}: taught by their best one"),
-        (totals.past_list_end, f"pushed out of a list of {manifest.max_bbox_per_scale}: the ignore mask misses them"),
+        (totals.overwritten, "not assigned to any anchor: other boxes overwrote all they match"),
+        (totals.partly_overwritten, "partly overwritten: other boxes took some of their anchors"),
+        (totals.forced, f"match no anchor above IoU {manifest.iou_threshold:g}: forced onto their best one"),
+        (totals.past_list_end, f"beyond a box list of {manifest.max_bbox_per_scale}: not covered by the ignore mask"),
     ]
     for count, meaning in rows:
         share = f"{count / max(1, totals.boxes):.1%}"
         yield f"{count:>9,} {share:>6} of boxes  {meaning}"
     yield ""
-    yield "taught nowhere, by rule (assignment.collisions):"
+    yield "not assigned to any anchor, by rule (assignment.collisions):"
     yield f"  {collisions_text(totals.without_positive, totals.boxes, manifest.collisions)}"
 
 
-def _smaller(totals: Totals, manifest: Manifest) -> Iterator[str]:
+def _smaller(totals: SplitTotals, manifest: Manifest) -> Iterator[str]:
     for size, labels in totals.smaller.items():
         yield ""
-        yield f"labels at {size} px, anchors the same in pixels:"
+        yield f"labels at {size} px (anchors keep their size in pixels):"
         yield f"  {smaller_text(labels)}"
-        yield f"  taught nowhere: {collisions_text(labels.without_positive, totals.boxes, manifest.collisions)}"
+        by_rule = collisions_text(labels.without_positive, totals.boxes, manifest.collisions)
+        yield f"  not assigned to any anchor: {by_rule}"
 
 
-def _worst(totals: Totals, count: int) -> Iterator[str]:
-    worst = totals.worst(count)
-    if not worst:
+def _worst(totals: SplitTotals) -> Iterator[str]:
+    if not totals.worst:
         return
     yield ""
-    yield f"{'nowhere':>8} {'partly':>7} {'forced':>7} {'past end':>9} {'of boxes':>9}   most trouble"
-    for trouble in worst:
+    yield f"{'unassigned':>10} {'partly':>7} {'forced':>7} {'past end':>9} {'of boxes':>9}   in"
+    for tally in totals.worst:
         yield (
-            f"{trouble.overwritten:>8,} {trouble.partly_overwritten:>7,} {trouble.forced:>7,} "
-            f"{trouble.past_list_end:>9,} {trouble.boxes:>9,}   {_tail(_named(trouble), COLUMNS - 48)}"
+            f"{tally.overwritten:>10,} {tally.partly_overwritten:>7,} {tally.forced:>7,} "
+            f"{tally.past_list_end:>9,} {tally.boxes:>9,}   {_tail(_named(tally), COLUMNS - 50)}"
         )
 
 
-def _named(trouble: Trouble) -> str:
-    return f"{trouble.path} (copy {trouble.copy})" if trouble.copy else trouble.path
+def _named(tally: ImageTally) -> str:
+    return f"{tally.path} (copy {tally.copy})" if tally.copy else tally.path
 
 
-def totals_report(
-    totals: Totals, manifest: Manifest, *, split: str, copy: int | None, worst: int = 10
-) -> dict[str, Any]:
+def totals_report(totals: SplitTotals, manifest: Manifest) -> dict[str, Any]:
     """The same facts for programs."""
     scales = [
         {
@@ -213,8 +213,8 @@ def totals_report(
         for index, stride in enumerate(manifest.strides)
     ]
     return {
-        "split": split,
-        "copy": copy,
+        "split": totals.split,
+        "copy": totals.copy,
         "images": totals.images,
         "boxes": totals.boxes,
         "backgrounds": totals.backgrounds,
@@ -226,5 +226,5 @@ def totals_report(
         "without_positive": dict(totals.without_positive),
         "scales": scales,
         "smaller": {str(size): asdict(labels) for size, labels in totals.smaller.items()},
-        "most_trouble": [asdict(trouble) for trouble in totals.worst(worst)],
+        "most_trouble": [asdict(tally) for tally in totals.worst],
     }

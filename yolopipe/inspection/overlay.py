@@ -1,7 +1,7 @@
-"""Pictures of what is taught, over the stored pixels.
+"""Pictures of the stored labels, over the stored pixels.
 
-Boxes are drawn from the label (cell, anchor, box number), not from the annotation: what the label cannot say is not
-in the picture, except for lost places, which are marked as such.
+Boxes are drawn from the label (cell, anchor, box number), not from the annotation: what the label does not hold is
+not in the picture, except for overwritten places, which are marked as such.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from yolopipe.imaging import drawing
 from yolopipe.imaging.drawing import Colour, Key, Pixels, Sketch
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row, decode_pixels
-from yolopipe.shards.targets import BoxTargets, Place, split_cell
+from yolopipe.shards.targets import BoxTargets, TargetPlace, split_cell
 
 __all__ = ["row_picture", "scale_picture", "sheet_picture"]
 
@@ -36,12 +36,12 @@ CLASS_COLOURS: tuple[Colour, ...] = (
     drawing.BLUE,
     drawing.WHITE,
 )
-LOST: Colour = drawing.VERMILLION
+OVERWRITTEN: Colour = drawing.VERMILLION
 STRIDE_COLOURS: tuple[Colour, ...] = (drawing.SKY, drawing.ORANGE, drawing.GREEN)
 
 
 def row_picture(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str) -> Pixels:
-    """The stored pixels, and one panel per scale: lit cells, the boxes taught there, the anchors in charge.
+    """The stored pixels, and one panel per scale: assigned cells, their boxes and anchors.
 
     Args:
         row: from the shards.
@@ -65,7 +65,7 @@ def row_picture(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, 
 
 
 def scale_picture(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, stride: int, *, split: str) -> Pixels:
-    """The panel of one scale alone, larger: grid lines, lit cells, anchors in charge, lost places in red.
+    """The panel of one scale alone, larger: grid lines, assigned cells, anchors, overwritten places in red.
 
     Args:
         row: from the shards.
@@ -94,9 +94,9 @@ def _class_colours(targets: Sequence[BoxTargets]) -> dict[int, Colour]:
 
 def _row_legend(targets: Sequence[BoxTargets], manifest: Manifest, colours: dict[int, Colour], width: int) -> Pixels:
     keys = [Key(manifest.class_names[class_id], colour) for class_id, colour in colours.items()]
-    if any(box.lost for box in targets):
-        keys.append(Key("lost to another box", LOST, dashed=True))
-    note = "filled: cell in charge, cross: its centre, solid: box taught, dashed: anchor; a1=0.61: anchor 1, IoU 0.61"
+    if any(box.overwritten for box in targets):
+        keys.append(Key("overwritten by another box", OVERWRITTEN, dashed=True))
+    note = "filled: assigned cell, cross: its centre, solid: box, dashed: its anchor; a1=0.61: anchor 1, IoU 0.61"
     return drawing.legend(keys, width=width, note=note)
 
 
@@ -130,28 +130,30 @@ def _scale_panel(
     for number, y, x, _ in positives:
         sketch.box(row.boxes_xyxy[number], colours[int(row.classes[number])])
         sketch.cross((x + 0.5) * stride, (y + 0.5) * stride, colours[int(row.classes[number])])
-    _draw_lost(sketch, targets, stride)
+    _draw_overwritten(sketch, targets, stride)
     _label_positives(sketch, row, targets, manifest, stride, positives, colours)
-    _label_lost(sketch, targets, stride)
+    _label_overwritten(sketch, targets, stride)
     return sketch.pixels()
 
 
-def _draw_lost(sketch: Sketch, targets: Sequence[BoxTargets], stride: int) -> None:
+def _draw_overwritten(sketch: Sketch, targets: Sequence[BoxTargets], stride: int) -> None:
     for box in targets:
-        for place in box.lost:
+        for place in box.overwritten:
             if place.stride == stride:
-                sketch.box(_cell_box(*place.cell_yx, stride), LOST, dashed=True)
-        if not box.taught and any(place.stride == stride for place in box.lost):
-            sketch.box(box.box_xyxy, LOST, dashed=True)
+                sketch.box(_cell_box(*place.cell_yx, stride), OVERWRITTEN, dashed=True)
+        if not box.assigned and any(place.stride == stride for place in box.overwritten):
+            sketch.box(box.box_xyxy, OVERWRITTEN, dashed=True)
 
 
-def _label_lost(sketch: Sketch, targets: Sequence[BoxTargets], stride: int) -> None:
+def _label_overwritten(sketch: Sketch, targets: Sequence[BoxTargets], stride: int) -> None:
     for box in targets:
-        lost = [place for place in box.lost if place.stride == stride]
+        lost = [place for place in box.overwritten if place.stride == stride]
         for winner in sorted({place.taken_by for place in lost if place.taken_by is not None}):
             taken = [place for place in lost if place.taken_by == winner]
             anchors = " ".join(f"a{place.anchor}" for place in taken)
-            sketch.label(_cell_box(*taken[0].cell_yx, stride), f"{box.number} lost {anchors} to {winner}", LOST)
+            sketch.label(
+                _cell_box(*taken[0].cell_yx, stride), f"{box.number} {anchors} overwritten by {winner}", OVERWRITTEN
+            )
 
 
 def _label_positives(
@@ -163,9 +165,9 @@ def _label_positives(
     positives: Sequence[tuple[int, int, int, int]],
     colours: dict[int, Colour],
 ) -> None:
-    """One label a box: several anchors of a cell teach the same box."""
+    """One label a box, for all anchors of its cell."""
     for number in sorted({number for number, *_ in positives}):
-        places = [place for place in targets[number].taught if place.stride == stride]
+        places = [place for place in targets[number].assigned if place.stride == stride]
         anchors = " ".join(f"a{place.anchor}={place.iou:.2f}" for place in places)
         forced = " forced" if targets[number].forced else ""
         name = manifest.class_names[int(row.classes[number])]
@@ -183,7 +185,7 @@ def _anchor_box(y: int, x: int, stride: int, size_wh: tuple[float, float]) -> tu
 
 
 def sheet_picture(rows: Sequence[tuple[Row, Sequence[BoxTargets]]], manifest: Manifest) -> Pixels:
-    """Several images, each with the boxes that are taught, coloured by scale.
+    """Several images, each with its boxes, coloured by the scale of their best anchor.
 
     Args:
         rows: at least one row with its targets.
@@ -195,11 +197,11 @@ def sheet_picture(rows: Sequence[tuple[Row, Sequence[BoxTargets]]], manifest: Ma
     tiles = [_tile(row, targets, manifest) for row, targets in rows]
     sheet = drawing.arrange(tiles, columns=ceil(sqrt(len(tiles))))
     keys = [
-        Key(f"best taught at stride {stride}", colour)
+        Key(f"best anchor at stride {stride}", colour)
         for stride, colour in zip(manifest.strides, STRIDE_COLOURS, strict=True)
     ]
-    keys += [Key("not taught anywhere", LOST, dashed=True)]
-    note = "filled: cells in charge; label: class, and * when forced onto the best anchor"
+    keys += [Key("not assigned to any anchor", OVERWRITTEN, dashed=True)]
+    note = "filled: assigned cells; label: class, and * when forced onto the best anchor"
     return np.concatenate([drawing.legend(keys, width=sheet.shape[1], note=note), sheet])
 
 
@@ -209,17 +211,17 @@ def _tile(row: Row, targets: Sequence[BoxTargets], manifest: Manifest) -> Pixels
     sketch = Sketch(pixels, scale=max(1, ceil(TILE_PX / side)))
     sketch.dim(0.25)
     colours = dict(zip(manifest.strides, STRIDE_COLOURS, strict=True))
-    for stride, cell in sorted({(place.stride, place.cell_yx) for box in targets for place in box.taught}):
+    for stride, cell in sorted({(place.stride, place.cell_yx) for box in targets for place in box.assigned}):
         sketch.fill(_cell_box(*cell, stride), colours[stride], share=0.3)
-    for box in sorted(targets, key=lambda box: not box.taught):
-        colour = colours[_best(box.taught).stride] if box.taught else LOST
-        sketch.box(box.box_xyxy, colour, dashed=not box.taught)
+    for box in sorted(targets, key=lambda box: not box.assigned):
+        colour = colours[_best(box.assigned).stride] if box.assigned else OVERWRITTEN
+        sketch.box(box.box_xyxy, colour, dashed=not box.assigned)
     for box in targets:
-        colour = colours[_best(box.taught).stride] if box.taught else LOST
+        colour = colours[_best(box.assigned).stride] if box.assigned else OVERWRITTEN
         sketch.label(box.box_xyxy, manifest.class_names[box.class_id] + "*" * box.forced, colour)
-    positives = sum(len(box.taught) for box in targets)
+    positives = sum(len(box.assigned) for box in targets)
     return drawing.with_title(sketch.pixels(), row.path, f"{len(targets)} boxes, {positives} positives")
 
 
-def _best(places: Sequence[Place]) -> Place:
+def _best(places: Sequence[TargetPlace]) -> TargetPlace:
     return max(places, key=lambda place: place.iou)

@@ -6,6 +6,7 @@ small one, unlike the Euclidean distance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,16 @@ import numpy.typing as npt
 
 from yolopipe.arrays import Floats, Ints
 
-__all__ = ["RECALL_THRESHOLDS", "AnchorFit", "anchor_fit", "propose_anchors", "size_iou"]
+__all__ = [
+    "RECALL_THRESHOLDS",
+    "AnchorFit",
+    "anchor_fit",
+    "anchor_text",
+    "anchors_yaml",
+    "propose_anchors",
+    "proposed_fit",
+    "size_iou",
+]
 
 RECALL_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(6, 20))
 """0.30, 0.35 .. 0.95."""
@@ -126,6 +136,48 @@ def propose_anchors(sizes_wh: npt.ArrayLike, k: int = 9, *, seed: int = 0) -> Fl
     runs = [_k_means(sizes, weights, _starts(sizes, weights, k, random)) for _ in range(RESTARTS)]
     anchors = max(runs, key=lambda run: run[0])[1]
     return anchors[np.lexsort((anchors[:, 0], anchors.prod(axis=1)))]
+
+
+def proposed_fit(sizes_wh: npt.ArrayLike, k: int = 9) -> AnchorFit:
+    """Proposed anchors, rounded as ``params.yaml`` writes them, and how well the rounded ones fit.
+
+    The one answer to "which anchors": ``yolopipe anchors``, the check ``anchor-fit`` and the page all print it.
+
+    Args:
+        sizes_wh: (N, 2) as for :func:`propose_anchors`, which is given them to a thousandth of a pixel, so that sizes
+            stored as float32 lead to the same anchors.
+        k: how many anchors.
+
+    Raises:
+        ValueError: as :func:`propose_anchors`.
+
+    >>> proposed_fit([[50, 50], [8.18371, 20], [8.18371, 20]], k=2).anchors_wh
+    ((8.2, 20.0), (50.0, 50.0))
+    """
+    found = propose_anchors(np.round(np.asarray(sizes_wh, np.float64), 3), k)
+    written = [anchor_text(anchor) for anchor in found.tolist()]
+    return anchor_fit(sizes_wh, [[float(side) for side in text.split("x")] for text in written])
+
+
+def anchor_text(anchor_wh: Sequence[float]) -> str:
+    """An anchor as ``params.yaml`` writes it: whole pixels, a tenth below 10 px, where half a pixel counts.
+
+    >>> anchor_text((116.4, 90.0)), anchor_text((9.96, 3.25))
+    ('116x90', '10x3.2')
+    """
+    return "x".join(f"{side:.0f}" if side >= 10 else f"{side:.1f}".removesuffix(".0") for side in anchor_wh)
+
+
+def anchors_yaml(fit: AnchorFit) -> str:
+    """The anchors of a fit as lines for ``params.yaml``.
+
+    >>> print(anchors_yaml(AnchorFit(((10.0, 13.0), (6.5, 30.0)), 0.5, (), ())))
+    assignment:
+      anchors:
+        - 10x13
+        - 6.5x30
+    """
+    return "\n".join(["assignment:", "  anchors:", *(f"    - {anchor_text(anchor)}" for anchor in fit.anchors_wh)])
 
 
 def _checked(sizes_wh: npt.ArrayLike, what: str) -> Floats:

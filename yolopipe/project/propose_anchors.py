@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,10 +11,10 @@ import numpy.typing as npt
 from yolopipe import console, paths
 from yolopipe.config.params import STRIDES, Config
 from yolopipe.errors import DataError, UsageError
-from yolopipe.labels.anchors import AnchorFit, anchor_fit, propose_anchors
+from yolopipe.labels.anchors import AnchorFit, anchor_fit, anchor_text, anchors_yaml, proposed_fit
 from yolopipe.tables import read_table, split_boxes
 
-__all__ = ["AnchorAdvice", "advise", "anchor_text", "run", "show"]
+__all__ = ["AnchorAdvice", "advise", "run", "show"]
 
 IN_NETWORK = 9
 MOST_ANCHORS = 100
@@ -44,8 +43,7 @@ class AnchorAdvice:
     @property
     def yaml(self) -> str:
         """The proposal as lines of ``params.yaml``; empty unless it has as many anchors as the network."""
-        lines = [f"    - {anchor_text(anchor)}" for anchor in self.proposal.anchors_wh]
-        return "\n".join(["assignment:", "  anchors:", *lines]) if len(lines) == IN_NETWORK else ""
+        return anchors_yaml(self.proposal) if len(self.proposal.anchors_wh) == IN_NETWORK else ""
 
     def report(self) -> dict[str, Any]:
         """The advice as plain JSON."""
@@ -58,15 +56,6 @@ class AnchorAdvice:
             **{"boxes": self.boxes, "size": self.size, **fits, "gain": gain},
             **{"yaml": self.yaml, "warnings": list(self.warnings)},
         }
-
-
-def anchor_text(anchor_wh: Sequence[float]) -> str:
-    """An anchor as ``params.yaml`` writes it: whole pixels, a tenth below 10 px, where half a pixel counts.
-
-    >>> anchor_text((116.4, 90.0)), anchor_text((9.96, 3.25))
-    ('116x90', '10x3.2')
-    """
-    return "x".join(f"{side:.0f}" if side >= 10 else f"{side:.1f}".removesuffix(".0") for side in anchor_wh)
 
 
 def run(config: Config, *, k: int = IN_NETWORK, size: int | None = None) -> AnchorAdvice:
@@ -110,15 +99,14 @@ def advise(sizes_wh: npt.ArrayLike, anchors_px: npt.ArrayLike, *, k: int, size: 
     """
     sizes = np.asarray(sizes_wh, np.float64)
     try:
-        found = propose_anchors(sizes, k)
+        proposal = proposed_fit(sizes, k)
     except ValueError as error:
         raise DataError(f"{error}", hint="use a smaller --k") from None
-    written = [[float(side) for side in anchor_text(anchor).split("x")] for anchor in found.tolist()]
     return AnchorAdvice(
         boxes=len(sizes),
         size=size,
         present=anchor_fit(sizes, anchors_px),
-        proposal=anchor_fit(sizes, written),
+        proposal=proposal,
         warnings=tuple(_out_of_order(np.asarray(anchors_px))),
     )
 

@@ -13,7 +13,8 @@ as pixels.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path
@@ -30,7 +31,15 @@ from yolopipe.labels.scale_label import ScaleLabel
 from yolopipe.shards.schema import LABEL_PARTS, Row, labels_from, smaller_sizes
 from yolopipe.tables import box_column, list_column
 
-__all__ = ["ROWS_PER_GROUP", "read_group", "read_parquet", "schema_of", "write_parquet"]
+__all__ = [
+    "ROWS_PER_GROUP",
+    "read_group",
+    "read_parquet",
+    "read_parquet_paths",
+    "read_parquet_rows",
+    "schema_of",
+    "write_parquet",
+]
 
 ROWS_PER_GROUP = 64
 
@@ -129,6 +138,50 @@ def read_parquet(path: str | Path, *, pixels: bool = True) -> Iterator[Row]:
     Raises:
         ShardError: when the file is not Parquet, of other columns, or damaged.
     """
+    with _opened(path) as file:
+        for group in range(file.num_row_groups):
+            yield from _from_table(read_group(file, group, path, _columns(file, pixels)))
+
+
+def read_parquet_rows(path: str | Path, wanted: Mapping[int, bool]) -> Iterator[Row]:
+    """Some rows of a Parquet shard; row groups that hold none of them are not read.
+
+    Args:
+        path: the shard.
+        wanted: row numbers in the shard, and whether the row is wanted with its pixels.
+
+    Raises:
+        ShardError: as :func:`read_parquet`.
+    """
+    with _opened(path) as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            numbers = [number for number in range(start, end) if number in wanted]
+            if numbers:
+                columns = _columns(file, any(wanted[number] for number in numbers))
+                rows = list(_from_table(read_group(file, group, path, columns)))
+                yield from (rows[number - start] for number in numbers)
+            start = end
+
+
+def read_parquet_paths(path: str | Path) -> Iterator[str]:
+    """The image path of each row of a Parquet shard; no other column is read.
+
+    Raises:
+        ShardError: as :func:`read_parquet`.
+    """
+    with _opened(path) as file:
+        for group in range(file.num_row_groups):
+            yield from read_group(file, group, path, ["path"])["path"].to_pylist()
+
+
+def _columns(file: pq.ParquetFile, pixels: bool) -> list[str] | None:
+    return None if pixels else [name for name in file.schema_arrow.names if name != "image"]
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[pq.ParquetFile]:
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
     except (OSError, pa.ArrowInvalid) as error:
@@ -136,9 +189,7 @@ def read_parquet(path: str | Path, *, pixels: bool = True) -> Iterator[Row]:
     with file:
         if not file.schema_arrow.equals(schema_of(smaller_sizes(file.schema_arrow.names))):
             raise ShardError(f"{path}: columns of another schema", hint="dvc repro -f precompute")
-        columns = None if pixels else [name for name in file.schema_arrow.names if name != "image"]
-        for group in range(file.num_row_groups):
-            yield from _from_table(read_group(file, group, path, columns))
+        yield file
 
 
 def list_values(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:

@@ -1,50 +1,47 @@
-"""Where each stored box is taught, and where it lost its place: arrays in, plain facts out.
+"""The cells and anchors that each stored box is assigned to, and those that other boxes took.
 
-The stored labels are compared with a fresh assignment of the stored boxes, so that what is shown is what will be
-trained on and a wrong shard cannot look right.
+The stored labels are compared with a fresh assignment of the stored boxes: what is shown is what training reads, and
+a shard with wrong labels raises an error instead of being shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 
+from yolopipe.arrays import Ints
 from yolopipe.config.params import ANCHORS_PER_SCALE
 from yolopipe.errors import ShardError
 from yolopipe.labels.assign import Assignment, Candidates, assign
-from yolopipe.labels.collisions import COLLISION_RULES
 from yolopipe.labels.scale_label import ScaleLabel
 from yolopipe.labels.sparse import encode_sparse
-from yolopipe.shards.label_info import LabelInfo, count_labels, sum_labels
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row, boxes_at_size
 
 __all__ = [
-    "ROWS_AT_ONCE",
+    "AssignedRows",
     "BoxTargets",
-    "Place",
-    "Totals",
-    "Trouble",
-    "batch_targets",
+    "TargetPlace",
+    "assign_rows",
+    "assigned_batches",
     "box_targets",
-    "checked_assignment",
+    "flat_cell",
     "split_cell",
-    "split_totals",
 ]
 
 ROWS_AT_ONCE = 256
 """Rows assigned in one vectorised call."""
 
-Ints = npt.NDArray[np.int64]
+
+_REGENERATE = "regenerate the shards: dvc repro -f precompute"
 
 
 @dataclass(frozen=True)
-class Place:
-    """One cell and anchor that the rule gives a box.
+class TargetPlace:
+    """One cell and anchor that a box matches.
 
     Args:
         stride: pixels per cell.
@@ -53,8 +50,8 @@ class Place:
         anchor_wh: the anchor's size in pixels of the network input.
         iou: of box and anchor, the anchor centred on the cell.
         forced: no anchor of any scale passed the threshold; this is the best of all nine.
-        taken_by: the box of the image that is taught here instead; None when the box itself is.
-        rescued: a free place, given because others took all that the box wanted (rule ``next-anchor``).
+        taken_by: number of the box that is assigned here instead; None when this box is.
+        rescued: a free place that the box did not match, assigned because it had no other (rule ``next-anchor``).
     """
 
     stride: int
@@ -75,23 +72,23 @@ class BoxTargets:
         number: within the image, from 0.
         class_id: from 0.
         box_xyxy: pixels of the network input.
-        places: taught and lost ones.
-        unlisted: strides whose box list was too short: the ignore mask does not know the box there.
+        places: those assigned to the box, and those that another box overwrote.
+        unlisted: strides whose box list has no room for the box: the ignore mask does not cover it there.
     """
 
     number: int
     class_id: int
     box_xyxy: tuple[float, float, float, float]
-    places: tuple[Place, ...]
+    places: tuple[TargetPlace, ...]
     unlisted: tuple[int, ...] = ()
 
     @property
-    def taught(self) -> tuple[Place, ...]:
-        """The places where the network learns this box."""
+    def assigned(self) -> tuple[TargetPlace, ...]:
+        """The places assigned to this box."""
         return tuple(place for place in self.places if place.taken_by is None)
 
     @property
-    def lost(self) -> tuple[Place, ...]:
+    def overwritten(self) -> tuple[TargetPlace, ...]:
         """The places that another box took."""
         return tuple(place for place in self.places if place.taken_by is not None)
 
@@ -101,126 +98,68 @@ class BoxTargets:
         return any(place.forced for place in self.places)
 
 
-@dataclass(frozen=True)
-class Trouble:
-    """What one row lost."""
+def flat_cell(cell_yx: tuple[int, int], anchor: int, grid: int) -> int:
+    """Flat index of a cell and anchor, ``(y * grid + x) * 3 + anchor``.
 
-    path: str
-    copy: int
-    boxes: int
-    overwritten: int
-    partly_overwritten: int
-    forced: int
-    past_list_end: int
-
-    @property
-    def weight(self) -> tuple[int, int, int, int]:
-        """Worst first: boxes the network never sees, then what only weakens them."""
-        return (self.overwritten, self.past_list_end, self.partly_overwritten, self.forced)
-
-
-@dataclass
-class Totals:
-    """What a split teaches.
-
-    Args:
-        images: rows that were read.
-        boxes: boxes in them.
-        backgrounds: rows without boxes.
-        positives: (3, 3) per stride and anchor.
-        listed: (3,) boxes in each scale's list.
-        overwritten: boxes taught nowhere.
-        partly_overwritten: boxes that lost some of their places.
-        forced: boxes that no anchor fits above the threshold.
-        past_list_end: boxes that a scale's list had no room for.
-        without_positive: boxes taught nowhere under each collision rule, in force or not.
-        smaller: what the labels of each smaller input size teach and lose.
-        troubles: rows that lost something.
+    >>> flat_cell((5, 7), 2, 26), split_cell(413, 26)
+    (413, (5, 7, 2))
     """
-
-    images: int = 0
-    boxes: int = 0
-    backgrounds: int = 0
-    positives: Ints = field(default_factory=lambda: np.zeros((3, ANCHORS_PER_SCALE), np.int64))
-    listed: Ints = field(default_factory=lambda: np.zeros(3, np.int64))
-    overwritten: int = 0
-    partly_overwritten: int = 0
-    forced: int = 0
-    past_list_end: int = 0
-    without_positive: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLISION_RULES, 0))
-    smaller: dict[int, LabelInfo] = field(default_factory=dict)
-    troubles: list[Trouble] = field(default_factory=list)
-
-    def worst(self, count: int) -> list[Trouble]:
-        """The rows that lost most; equal ones in shard order."""
-        return sorted(self.troubles, key=lambda trouble: trouble.weight, reverse=True)[:count]
+    return (cell_yx[0] * grid + cell_yx[1]) * ANCHORS_PER_SCALE + anchor
 
 
 def split_cell(cell: int, grid: int) -> tuple[int, int, int]:
-    """Row, column and anchor of a flat cell index.
-
-    >>> split_cell((5 * 26 + 7) * 3 + 2, 26)
-    (5, 7, 2)
-    """
+    """Row, column and anchor of a flat index."""
     place, anchor = divmod(int(cell), ANCHORS_PER_SCALE)
     y, x = divmod(place, grid)
     return y, x, anchor
 
 
-def box_targets(row: Row, manifest: Manifest) -> tuple[BoxTargets, ...]:
-    """Every box of a row with its places.
+@dataclass(frozen=True)
+class AssignedRows:
+    """Some rows of the shards and the assignment of their boxes, equal to their stored labels.
 
     Args:
-        row: from the shards.
-        manifest: of the same shards.
-
-    Returns:
-        One :class:`BoxTargets` per box, in stored order.
-
-    Raises:
-        ShardError: when the stored labels are not what the rule gives for the stored boxes.
+        rows: N rows.
+        row_of_box: (M,) which of the rows each box is of; non-decreasing.
+        assignments: of the M boxes, by input size.
+        manifest: of the shards.
     """
-    return batch_targets([row], manifest)[0]
 
+    rows: Sequence[Row]
+    row_of_box: Ints
+    assignments: Mapping[int, Assignment]
+    manifest: Manifest
 
-def batch_targets(rows: Sequence[Row], manifest: Manifest) -> list[tuple[BoxTargets, ...]]:
-    """:func:`box_targets` of several rows in one vectorised call: a third of the time a row.
+    @property
+    def assignment(self) -> Assignment:
+        """The assignment at the size of the stored pixels."""
+        return self.assignments[self.manifest.input_size]
 
-    Args:
-        rows: from the shards.
-        manifest: of the same shards.
-
-    Raises:
-        ShardError: when the stored labels are not what the rule gives for the stored boxes.
-    """
-    if not rows:
-        return []
-    found, row_of_box = checked_assignment(rows, manifest, manifest.input_size)
-    for size in manifest.smaller_sizes:
-        checked_assignment(rows, manifest, size)
-    first = np.cumsum([0, *(len(row.classes) for row in rows)]).tolist()
-    places: list[list[Place]] = [[] for _ in row_of_box]
-    unlisted: list[list[int]] = [[] for _ in row_of_box]
-    for index, scale in enumerate(found.scales):
-        for box, place in _scale_places(scale, manifest, index, row_of_box.tolist(), first):
-            places[box].append(place)
-        for box in scale.slot_box[~scale.slot_wins].tolist():
-            unlisted[box].append(manifest.strides[index])
-    return [
-        tuple(
-            BoxTargets(number, int(class_id), (x1, y1, x2, y2), tuple(places[start + number]), tuple(lists))
-            for number, (class_id, (x1, y1, x2, y2), lists) in enumerate(
-                zip(row.classes, row.boxes_xyxy.tolist(), unlisted[start : start + len(row.classes)], strict=True)
+    def targets(self) -> list[tuple[BoxTargets, ...]]:
+        """Every box with its places: one tuple a row, one :class:`BoxTargets` a box, in stored order."""
+        first = np.cumsum([0, *(len(row.classes) for row in self.rows)]).tolist()
+        places: list[list[TargetPlace]] = [[] for _ in self.row_of_box]
+        unlisted: list[list[int]] = [[] for _ in self.row_of_box]
+        for index, scale in enumerate(self.assignment.scales):
+            for box, place in _scale_places(scale, self.manifest, index, self.row_of_box.tolist(), first):
+                places[box].append(place)
+            for box in scale.slot_box[~scale.slot_wins].tolist():
+                unlisted[box].append(self.manifest.strides[index])
+        return [
+            tuple(
+                BoxTargets(number, int(class_id), (x1, y1, x2, y2), tuple(places[start + number]), tuple(lists))
+                for number, (class_id, (x1, y1, x2, y2), lists) in enumerate(
+                    zip(row.classes, row.boxes_xyxy.tolist(), unlisted[start : start + len(row.classes)], strict=True)
+                )
             )
-        )
-        for row, start in zip(rows, first[:-1], strict=True)
-    ]
+            for row, start in zip(self.rows, first[:-1], strict=True)
+        ]
 
 
 def _scale_places(
     scale: Candidates, manifest: Manifest, index: int, row_of_box: Sequence[int], first: Sequence[int]
-) -> Iterator[tuple[int, Place]]:
-    """Box of the batch and place; who took it is numbered within its row."""
+) -> Iterator[tuple[int, TargetPlace]]:
+    """Box of the batch, and place; the box that took a place is numbered within its row."""
     stride, anchors = manifest.strides[index], manifest.anchors[index]
     columns = [
         column.tolist() for column in (scale.box, scale.cell, scale.iou, scale.forced, scale.wins, scale.rescued)
@@ -230,72 +169,47 @@ def _scale_places(
         y, x, anchor = split_cell(cell, manifest.input_size // stride)
         row = row_of_box[box]
         taken_by = None if wins else winner[row, cell] - first[row]
-        yield box, Place(stride, (y, x), anchor, anchors[anchor], iou, forced, taken_by, rescued)
+        yield box, TargetPlace(stride, (y, x), anchor, anchors[anchor], iou, forced, taken_by, rescued)
 
 
-def split_totals(rows: Iterable[Row], manifest: Manifest) -> Totals:
-    """Totals over many rows; every stored label is compared with a fresh assignment.
+def assigned_batches(rows: Iterable[Row], manifest: Manifest, at_once: int = ROWS_AT_ONCE) -> Iterator[AssignedRows]:
+    """Rows in batches, each assigned in one vectorised call.
 
     Args:
-        rows: from the shards, any number; they are taken a few hundred at a time.
+        rows: from the shards, any number.
         manifest: of the same shards.
+        at_once: rows of a batch; all of them are in memory together.
 
     Raises:
-        ShardError: when a stored label is not what the rule gives for the stored boxes.
+        ShardError: when a stored label is not what the rule gives for the stored boxes, at any input size.
     """
-    totals, stream = Totals(), iter(rows)
-    while batch := list(islice(stream, ROWS_AT_ONCE)):
-        found, row_of_box = checked_assignment(batch, manifest, manifest.input_size)
-        _add(totals, batch, found, row_of_box)
-        for size in manifest.smaller_sizes:
-            labels = count_labels(checked_assignment(batch, manifest, size)[0])
-            totals.smaller[size] = sum_labels([*([totals.smaller[size]] if size in totals.smaller else []), labels])
-    return totals
+    stream = iter(rows)
+    while batch := list(islice(stream, at_once)):
+        yield assign_rows(batch, manifest)
 
 
-def _add(totals: Totals, batch: Sequence[Row], found: Assignment, row_of_box: Ints) -> None:
-    totals.images += len(batch)
-    totals.boxes += len(row_of_box)
-    totals.backgrounds += sum(len(row.classes) == 0 for row in batch)
-    for index, scale in enumerate(found.scales):
-        anchors = scale.cell[scale.wins] % ANCHORS_PER_SCALE
-        totals.positives[index] += np.bincount(anchors, minlength=ANCHORS_PER_SCALE)
-        totals.listed[index] += int(scale.slot_wins.sum())
-    for rule, count in found.without_positive().items():
-        totals.without_positive[rule] += count
-    for trouble in _troubles(batch, found, row_of_box):
-        totals.overwritten += trouble.overwritten
-        totals.partly_overwritten += trouble.partly_overwritten
-        totals.forced += trouble.forced
-        totals.past_list_end += trouble.past_list_end
-        totals.troubles.append(trouble)
-
-
-def _troubles(batch: Sequence[Row], found: Assignment, row_of_box: Ints) -> Iterator[Trouble]:
-    gone = found.positives == 0
-    past = np.concatenate([scale.slot_box[~scale.slot_wins] for scale in found.scales])
-    masks = (gone, found.partly_overwritten, found.forced, past)
-    counts = [np.bincount(row_of_box[chosen], minlength=len(batch)) for chosen in masks]
-    for number in np.flatnonzero(np.sum(counts, axis=0)).tolist():
-        row = batch[number]
-        yield Trouble(row.path, row.copy, len(row.classes), *(int(count[number]) for count in counts))
-
-
-def checked_assignment(rows: Sequence[Row], manifest: Manifest, size: int) -> tuple[Assignment, Ints]:
-    """A fresh assignment of the stored boxes, compared with the stored labels.
-
-    Args:
-        rows: from the shards; one vectorised call for all of them.
-        manifest: of the same shards.
-        size: one of the manifest's input sizes.
-
-    Returns:
-        The assignment, and which row each box is of.
+def assign_rows(rows: Sequence[Row], manifest: Manifest) -> AssignedRows:
+    """A fresh assignment of the stored boxes at every input size, compared with the stored labels.
 
     Raises:
-        ShardError: when a stored label is not what the rule gives for the stored boxes.
+        ShardError: as :func:`assigned_batches`.
     """
     row_of_box = np.repeat(np.arange(len(rows)), [len(row.classes) for row in rows])
+    sizes = (manifest.input_size, *manifest.smaller_sizes)
+    assignments = {size: _checked_assignment(rows, row_of_box, manifest, size) for size in sizes}
+    return AssignedRows(rows, row_of_box, assignments, manifest)
+
+
+def box_targets(row: Row, manifest: Manifest) -> tuple[BoxTargets, ...]:
+    """Every box of one row with its places, in stored order.
+
+    Raises:
+        ShardError: as :func:`assigned_batches`.
+    """
+    return assign_rows([row], manifest).targets()[0]
+
+
+def _checked_assignment(rows: Sequence[Row], row_of_box: Ints, manifest: Manifest, size: int) -> Assignment:
     try:
         found = assign(
             boxes_at_size(np.concatenate([row.boxes_xyxy for row in rows]), size, manifest.input_size),
@@ -308,15 +222,14 @@ def checked_assignment(rows: Sequence[Row], manifest: Manifest, size: int) -> tu
             collisions=manifest.collisions,
         )
     except ValueError as error:
-        raise ShardError(f"the shards hold a box that cannot be taught: {error}", hint=_AGAIN) from None
+        raise ShardError(
+            f"the shards hold a box that no cell can be assigned to: {error}", hint=_REGENERATE
+        ) from None
     for row, labels in zip(rows, encode_sparse(found, row_of_box, len(rows)), strict=True):
         at_size = "" if size == manifest.input_size else f", at {size} px"
         for stride, stored, fresh in zip(manifest.strides, row.labels_at(size), labels, strict=True):
             _compare(f"{row.path} (copy {row.copy}){at_size}, stride {stride}", stored, fresh, size // stride)
-    return found, row_of_box
-
-
-_AGAIN = "make the shards again: dvc repro -f precompute"
+    return found
 
 
 def _compare(where: str, stored: ScaleLabel, fresh: ScaleLabel, grid: int) -> None:
@@ -324,16 +237,16 @@ def _compare(where: str, stored: ScaleLabel, fresh: ScaleLabel, grid: int) -> No
     if all(equal):
         return
     raise ShardError(
-        f"{where}: the stored label is not what the rule gives for the stored boxes: "
+        f"{where}: the stored label differs from an assignment of the stored boxes: "
         f"{_first_difference(stored, fresh, grid)}",
-        hint=_AGAIN,
+        hint=_REGENERATE,
     )
 
 
 def _first_difference(stored: ScaleLabel, fresh: ScaleLabel, grid: int) -> str:
-    taught = set(zip(stored.cell.tolist(), stored.box.tolist(), strict=True))
+    found = set(zip(stored.cell.tolist(), stored.box.tolist(), strict=True))
     expected = set(zip(fresh.cell.tolist(), fresh.box.tolist(), strict=True))
-    for cell, box in sorted(expected ^ taught):
+    for cell, box in sorted(expected ^ found):
         y, x, anchor = split_cell(cell, grid)
         verb = "is missing" if (cell, box) in expected else "should not be there"
         return f"box {box} at cell ({y}, {x}) anchor {anchor} {verb}"

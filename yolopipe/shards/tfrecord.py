@@ -10,8 +10,9 @@ An Example is protobuf: ``Example{1: Features{1: map<string, Feature{1: BytesLis
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -105,8 +106,12 @@ def write_record(file: BinaryIO, payload: bytes) -> None:
         file.write(part)
 
 
-def read_records(path: str | Path) -> Iterator[bytes]:
+def read_records(path: str | Path, wanted: Container[int] | None = None) -> Iterator[bytes]:
     """The records of a TFRecord file, their checksums compared.
+
+    Args:
+        path: the file.
+        wanted: numbers of records; the payload of any other record is passed over unread.
 
     Raises:
         ShardError: naming file and record number, when one is cut or its checksum differs.
@@ -114,6 +119,10 @@ def read_records(path: str | Path) -> Iterator[bytes]:
     with Path(path).open("rb") as file:
         number = 0
         while head := file.read(12):
+            if wanted is not None and number not in wanted and len(head) == 12:
+                file.seek(_LENGTH.unpack(head[:8])[0] + 4, os.SEEK_CUR)
+                number += 1
+                continue
             payload = _read_payload(file, head)
             if payload is None:
                 raise ShardError(

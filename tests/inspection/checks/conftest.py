@@ -12,7 +12,7 @@ import pytest
 
 from yolopipe.config.params import Config
 from yolopipe.inspection.checks.check_report import CheckReport
-from yolopipe.inspection.checks.run_checks import run_checks
+from yolopipe.inspection.inspect_labels import CheckOptions, check_labels
 from yolopipe.stages import augment, parse, precompute
 
 SIDE = 96
@@ -106,7 +106,7 @@ class Project:
     def check(self, **options: object) -> CheckReport:
         """Build, and apply all rules."""
         self.build()
-        return run_checks("data/shards", **options)  # type: ignore[arg-type]
+        return check_labels("data/shards", CheckOptions(**options))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from yolopipe.inspection.checks.fingerprints import Fingerprints, fingerprint_images
-from yolopipe.inspection.checks.near_duplicates import find_twins
+from yolopipe.inspection.checks.near_duplicates import find_near_duplicates
 
 
 def scene(seed: int, size: tuple[int, int] = (480, 360)) -> np.ndarray:
@@ -38,28 +38,28 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def twins_of(found: Fingerprints) -> list[int]:
+def partners_of(found: Fingerprints) -> list[int]:
     count = len(found.usable)
-    return find_twins(found.prints, np.zeros(count, np.uint8), found.usable).same.tolist()
+    return find_near_duplicates(found.prints, np.zeros(count, np.uint8), found.usable).same.tolist()
 
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_the_same_picture_saved_again_is_a_twin(tmp_path: Path, change: str, suffix: str) -> None:
+def test_the_same_picture_saved_again_is_found(tmp_path: Path, change: str, suffix: str) -> None:
     names = [save(tmp_path / f"{n}.jpg", scene(n)) for n in range(6)]
     names += [save(tmp_path / f"again{n}{suffix}", CHANGES[change](scene(n))) for n in range(6)]
-    assert twins_of(fingerprint_images(names, tmp_path)) == [-1] * 6 + list(range(6))
+    assert partners_of(fingerprint_images(names, tmp_path)) == [-1] * 6 + list(range(6))
 
 
-def test_low_quality_is_a_twin_and_equal_bytes_are_none(tmp_path: Path) -> None:
+def test_low_quality_is_found_and_equal_bytes_are_not(tmp_path: Path) -> None:
     names = [save(tmp_path / "a.jpg", scene(1)), save(tmp_path / "b.jpg", scene(1), cv2.IMWRITE_JPEG_QUALITY, 30)]
     names.append(save(tmp_path / "c.jpg", scene(1)))
     found = fingerprint_images(names, tmp_path)
     assert found.prints.digest[0] == found.prints.digest[2] != found.prints.digest[1]
-    assert twins_of(found) == [-1, 0, 1]
+    assert partners_of(found) == [-1, 0, 1]
 
 
-def test_dark_scenes_with_a_few_spots_are_no_twins(tmp_path: Path) -> None:
+def test_dark_scenes_with_a_few_spots_are_not_near(tmp_path: Path) -> None:
     """Their hashes are nearly all zeros; the false alarms of the plain hash, counted here too."""
     names = []
     for number in range(49):
@@ -71,14 +71,14 @@ def test_dark_scenes_with_a_few_spots_are_no_twins(tmp_path: Path) -> None:
     across = found.prints.across
     alarms = np.bitwise_count(across[:, None] ^ across[None]) <= 6
     assert alarms.sum() - 49 > 200
-    assert max(twins_of(found)) == -1
+    assert max(partners_of(found)) == -1
 
 
 def test_one_grey_all_over_is_left_out(tmp_path: Path) -> None:
     names = [save(tmp_path / f"{n}.png", np.full((50, 60, 3), 40 * n, np.uint8)) for n in range(4)]
     found = fingerprint_images(names, tmp_path)
     assert not found.usable.any()
-    assert found.troubles == []
+    assert found.unreadable == []
 
 
 def test_orientation_is_that_of_a_person(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_orientation_is_that_of_a_person(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", quality=95, exif=exif)
-    assert twins_of(fingerprint_images(["up.jpg", "turned.jpg"], tmp_path)) == [-1, 0]
+    assert partners_of(fingerprint_images(["up.jpg", "turned.jpg"], tmp_path)) == [-1, 0]
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (folder / "kaputt.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     names = ["nirgends.jpg", good, "kurz.jpg", "leer.jpg", "text.jpg", "ordner.jpg", "kaputt.png"]
     found = fingerprint_images(names, folder)
-    assert [(number, rule) for number, rule, _ in found.troubles] == [
+    assert [(number, rule) for number, rule, _ in found.unreadable] == [
         (0, "missing-image"),
         (2, "truncated-image"),
         (3, "not-an-image"),
@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         (6, "broken-header"),
     ]
     assert found.usable.tolist() == [n == 1 for n in range(7)]
-    assert all(str(folder) not in message for *_, message in found.troubles)
+    assert all(str(folder) not in message for *_, message in found.unreadable)
 
 
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,10 +123,10 @@ def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for a, b in zip(one.prints, two.prints, strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(one.usable, two.usable)
-    assert one.troubles == two.troubles
-    assert [number for number, *_ in one.troubles] == [7]
+    assert one.unreadable == two.unreadable
+    assert [number for number, *_ in one.unreadable] == [7]
 
 
 def test_no_images() -> None:
     found = fingerprint_images([], Path())
-    assert twins_of(found) == []
+    assert partners_of(found) == []

@@ -1,4 +1,4 @@
-"""Near twins against a comparison of all with all, bit by bit."""
+"""Near duplicates against a comparison of all with all, bit by bit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolopipe.inspection.checks import near_duplicates as module
-from yolopipe.inspection.checks.near_duplicates import Prints, find_twins
-from yolopipe.inspection.checks.rules import MOST_BITS_ACROSS, MOST_BITS_DOWN, TWIN_CORRELATION
+from yolopipe.inspection.checks.near_duplicates import Prints, find_near_duplicates
+from yolopipe.inspection.checks.rules import MOST_BITS_ACROSS, MOST_BITS_DOWN, THUMBNAIL_CORRELATION
 
 
 def flipped(rng: np.random.Generator, value: int, bits: int) -> int:
@@ -33,7 +33,7 @@ def families(rng: np.random.Generator, count: int, seeds: int) -> Prints:
 
 
 def all_pairs(prints: Prints, group: np.ndarray, wanted: np.ndarray) -> tuple[set[int], set[int]]:
-    """Who has an earlier near twin in its group, and who in an earlier group."""
+    """Who has an earlier near duplicate in its group, and who in an earlier group."""
     same, other = set(), set()
     for b in range(len(group)):
         for a in range(b):
@@ -42,7 +42,10 @@ def all_pairs(prints: Prints, group: np.ndarray, wanted: np.ndarray) -> tuple[se
             bits = [bin(int(words[a]) ^ int(words[b])).count("1") for words in (prints.across, prints.down)]
             if bits[0] > MOST_BITS_ACROSS or bits[1] > MOST_BITS_DOWN:
                 continue
-            if np.corrcoef(prints.thumb[a].astype(float), prints.thumb[b].astype(float))[0, 1] > TWIN_CORRELATION:
+            if (
+                np.corrcoef(prints.thumb[a].astype(float), prints.thumb[b].astype(float))[0, 1]
+                > THUMBNAIL_CORRELATION
+            ):
                 (same if group[a] == group[b] else other).add(b)
     return same, other
 
@@ -63,7 +66,7 @@ def test_equal_to_all_with_all(seed: int, count: int, few: int, block: int) -> N
         patch.setattr(module, "FEW", few)
         patch.setattr(module, "ROWS", block[0])
         patch.setattr(module, "COLUMNS", block[1])
-        found = find_twins(prints, group, wanted)
+        found = find_near_duplicates(prints, group, wanted)
     same, other = all_pairs(prints, group, wanted)
     assert set(np.flatnonzero(found.same >= 0).tolist()) == same
     assert set(np.flatnonzero(found.other >= 0).tolist()) == other
@@ -80,14 +83,14 @@ def distinct(count: int, seed: int = 0) -> Prints:
     return Prints(words[0], words[1], words[2], rng.integers(0, 256, (count, 256), dtype=np.uint8))
 
 
-def test_twins_among_many_strangers() -> None:
+def test_near_duplicates_among_many_others() -> None:
     """Above the number up to which all are compared with all; six bits apart, in six different bytes."""
     prints = distinct(6000)
     prints.across[5500] = prints.across[17] ^ np.uint64(0x0000010101010101)
     prints.down[5500] = prints.down[17]
     prints.thumb[5500] = prints.thumb[17]
     group = (np.arange(6000) >= 5000).astype(np.uint8)
-    found = find_twins(prints, group, np.ones(6000, bool))
+    found = find_near_duplicates(prints, group, np.ones(6000, bool))
     assert np.flatnonzero(found.other >= 0).tolist() == [5500]
     assert found.other[5500] == 17
     assert not (found.same >= 0).any()
@@ -98,21 +101,21 @@ def test_one_long_film_is_settled_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     prints = distinct(6000)
     prints.across[:], prints.down[:], prints.thumb[:] = prints.across[0], prints.down[0], prints.thumb[0]
     monkeypatch.setattr(module, "MOST_LOOKS", 40_000)
-    found = find_twins(prints, (np.arange(6000) >= 5000).astype(np.uint8), np.ones(6000, bool))
+    found = find_near_duplicates(prints, (np.arange(6000) >= 5000).astype(np.uint8), np.ones(6000, bool))
     assert (found.same >= 0).sum() == 5998
     assert (found.other >= 0).sum() == 1000
     assert found.skipped == 0
 
 
-def test_equal_hashes_of_different_pictures_are_no_twins_and_what_is_too_much_is_counted(
+def test_equal_hashes_of_different_pictures_are_not_near_and_pairs_left_out_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     prints = distinct(300)
     prints.across[:], prints.down[:] = 0, 0
     everyone = np.ones(300, bool)
-    found = find_twins(prints, np.zeros(300, np.uint8), everyone)
+    found = find_near_duplicates(prints, np.zeros(300, np.uint8), everyone)
     assert (found.same >= 0).sum() == found.skipped == 0
     monkeypatch.setattr(module, "MOST_LOOKS", 100)
-    assert find_twins(prints, np.zeros(300, np.uint8), everyone).skipped == 300 * 299 / 2 - 100
+    assert find_near_duplicates(prints, np.zeros(300, np.uint8), everyone).skipped == 300 * 299 / 2 - 100
     monkeypatch.setattr(module, "MOST_COMPARISONS", 10)
-    assert find_twins(prints, np.zeros(300, np.uint8), everyone).skipped > 0
+    assert find_near_duplicates(prints, np.zeros(300, np.uint8), everyone).skipped > 0

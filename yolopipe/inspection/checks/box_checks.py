@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from yolopipe.arrays import Ints
 from yolopipe.inspection.checks.check_report import MOST_HITS, Check, Hit
-from yolopipe.inspection.checks.dataset import FORCED, LOST, PARTLY, UNLISTED, Dataset
+from yolopipe.inspection.checks.dataset import FORCED, OVERWRITTEN, PARTLY, UNLISTED, Dataset
 from yolopipe.inspection.checks.image_checks import image_hit
-from yolopipe.inspection.checks.origins import Losses
+from yolopipe.inspection.checks.origins import DroppedBoxes
 from yolopipe.inspection.checks.overlaps import Overlaps
 from yolopipe.inspection.checks.rules import (
     CONFLICT_IOU,
@@ -24,9 +25,7 @@ from yolopipe.inspection.checks.rules import (
 )
 from yolopipe.labels.collisions import COLLISION_RULES
 
-__all__ = ["box_checks", "loss_checks"]
-
-Ints = npt.NDArray[np.int64]
+__all__ = ["box_checks", "dropped_checks"]
 
 
 def box_checks(data: Dataset) -> Iterator[Check]:
@@ -112,8 +111,8 @@ def _tiny(data: Dataset) -> Check:
 
 
 def _collisions(data: Dataset) -> Check:
-    lost = np.flatnonzero(data.state & LOST)
-    winner = dict(data.lost_to.tolist())
+    lost = np.flatnonzero(data.state & OVERWRITTEN)
+    winner = dict(data.overwriters.tolist())
 
     def message(box: int) -> tuple[str, tuple[int, ...]]:
         _, number = data.number_of(box)
@@ -187,7 +186,7 @@ def _backgrounds(data: Dataset) -> Check:
     return make_check("backgrounds", len(empty), len(data.paths), words, hits)
 
 
-def loss_checks(losses: Mapping[str, Losses], boxes_read: int, images_read: int) -> Iterator[Check]:
+def dropped_checks(dropped: Mapping[str, DroppedBoxes], boxes_read: int, images_read: int) -> Iterator[Check]:
     """The rules on what parse found and dropped, clipped or noted."""
     bases = {"zero-size": boxes_read, "outside-image": boxes_read, "dropped": boxes_read + images_read}
     words = {
@@ -197,7 +196,7 @@ def loss_checks(losses: Mapping[str, Losses], boxes_read: int, images_read: int)
         "unwatched": ("not under data.images", "all images lie under data.images"),
     }
     for rule, (applies, passed) in words.items():
-        found = losses[rule]
+        found = dropped[rule]
         kinds = f" ({', '.join(f'{name} {n:,}' for name, n in sorted(found.rules.items()))})"
         summary = f"{applies}{kinds * (rule == 'dropped')}: {_tally(found.actions)}" if found.count else passed
         yield make_check(rule, found.count, bases.get(rule, images_read), summary, found.hits)

@@ -48,12 +48,12 @@ class Fingerprints(NamedTuple):
     Args:
         prints: zeros where an image could not be read.
         usable: (N,) bool; read, and not of one grey all over.
-        troubles: number, rule and message of each image that could not be read, in order.
+        unreadable: number, rule and message of each image that could not be read, in order.
     """
 
     prints: Prints
     usable: npt.NDArray[np.bool_]
-    troubles: list[tuple[int, str, str]]
+    unreadable: list[tuple[int, str, str]]
 
 
 def fingerprint_images(
@@ -72,7 +72,7 @@ def fingerprint_images(
     """
     count = len(image_paths)
     prints = empty_prints(count)
-    usable, troubles = np.zeros(count, bool), []
+    usable, unreadable = np.zeros(count, bool), []
     starts = range(0, count, CHUNK_IMAGES)
     chunks = [image_paths[at : at + CHUNK_IMAGES] for at in starts]
     work = partial(_fingerprint_chunk, folder=folder.absolute())
@@ -82,15 +82,15 @@ def fingerprint_images(
         for name in Prints._fields:
             getattr(prints, name)[part] = getattr(found.prints, name)
         usable[part] = found.usable
-        troubles += [(number + starts[index], rule, message) for number, rule, message in found.troubles]
+        unreadable += [(number + starts[index], rule, message) for number, rule, message in found.unreadable]
         advance(len(chunks[index]))
-    return Fingerprints(prints, usable, sorted(troubles))
+    return Fingerprints(prints, usable, sorted(unreadable))
 
 
 def _fingerprint_chunk(image_paths: Sequence[str], folder: Path) -> Fingerprints:
     count = len(image_paths)
     prints = empty_prints(count)
-    usable, troubles = np.zeros(count, bool), []
+    usable, unreadable = np.zeros(count, bool), []
     log = cv2.utils.logging
     before = log.setLogLevel(log.LOG_LEVEL_SILENT)  # the message we give says more
     try:
@@ -98,13 +98,13 @@ def _fingerprint_chunk(image_paths: Sequence[str], folder: Path) -> Fingerprints
             try:
                 prints.digest[index], grey = _read(path, folder)
             except ImageError as error:
-                troubles.append((index, error.rule, error.message))
+                unreadable.append((index, error.rule, error.message))
                 continue
             prints.across[index], prints.down[index], prints.thumb[index] = grey_prints(grey)
             usable[index] = prints.thumb[index].std() >= FLAT_GREY
     finally:
         log.setLogLevel(before)
-    return Fingerprints(prints, usable, troubles)
+    return Fingerprints(prints, usable, unreadable)
 
 
 def _read(path: str, folder: Path) -> tuple[int, Grey]:

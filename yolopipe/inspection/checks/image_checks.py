@@ -7,20 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from yolopipe.arrays import Ints, Mask
 from yolopipe.inspection.checks.check_report import MOST_HITS, Check, Hit
 from yolopipe.inspection.checks.dataset import Dataset
 from yolopipe.inspection.checks.fingerprints import Fingerprints
-from yolopipe.inspection.checks.near_duplicates import Twins, find_twins
-from yolopipe.inspection.checks.origins import Losses
+from yolopipe.inspection.checks.near_duplicates import NearDuplicates, find_near_duplicates
+from yolopipe.inspection.checks.origins import DroppedBoxes
 from yolopipe.inspection.checks.rules import make_check
 
 __all__ = ["PIXEL_RULES", "image_checks", "unreadable_check"]
 
 PIXEL_RULES = ("leak", "leak-near", "duplicate-image", "near-duplicate")
 """What needs the source images."""
-
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 def image_checks(data: Dataset, found: Fingerprints, left_out: list[str]) -> Iterator[Check]:
@@ -32,9 +30,9 @@ def image_checks(data: Dataset, found: Fingerprints, left_out: list[str]) -> Ite
         left_out: gets a sentence about what could not be compared.
     """
     read = np.ones(len(data.paths), bool)
-    read[[number for number, *_ in found.troubles]] = False
+    read[[number for number, *_ in found.unreadable]] = False
     same = _equal_bytes(found.prints.digest, data.split, read)
-    near = find_twins(found.prints, data.split, found.usable)
+    near = find_near_duplicates(found.prints, data.split, found.usable)
     flat = int((read & ~found.usable).sum())
     if flat:
         left_out.append(f"near-duplicate, leak-near: {flat:,} images of one grey all over are not compared")
@@ -84,7 +82,7 @@ def _train_val(data: Dataset) -> Iterator[int]:
         yield data.split_names.index(name) if name in data.split_names else len(data.split_names)
 
 
-def _equal_bytes(digest: npt.NDArray[np.uint64], split: npt.NDArray[np.uint8], read: Mask) -> Twins:
+def _equal_bytes(digest: npt.NDArray[np.uint64], split: npt.NDArray[np.uint8], read: Mask) -> NearDuplicates:
     """For each image the first one with the same bytes: in its split, and in an earlier one."""
     members = np.flatnonzero(read)
     partner = {"same": np.full(len(digest), -1, np.int64), "other": np.full(len(digest), -1, np.int64)}
@@ -95,7 +93,7 @@ def _equal_bytes(digest: npt.NDArray[np.uint64], split: npt.NDArray[np.uint8], r
         right = (split[firsts] == split[members]) if name == "same" else (split[firsts] < split[members])
         chosen = (firsts != members) & right
         partner[name][members[chosen]] = firsts[chosen]
-    return Twins(partner["same"], partner["other"])
+    return NearDuplicates(partner["same"], partner["other"])
 
 
 def _pair_hits(data: Dataset, partner: Ints, words: str) -> list[Hit]:
@@ -122,15 +120,17 @@ def image_hit(
     return Hit(split, data.paths[image], message, boxes, data.files.get(split, "") if line else "", line, partner)
 
 
-def unreadable_check(data: Dataset, found: Fingerprints | None, losses: Losses | None, images_read: int) -> Check:
+def unreadable_check(
+    data: Dataset, found: Fingerprints | None, dropped: DroppedBoxes | None, images_read: int
+) -> Check:
     """Images that parse dropped because they could not be read, and those that cannot be read now."""
-    troubles = found.troubles if found else []
-    dropped = losses or Losses()
+    unreadable = found.unreadable if found else []
+    dropped = dropped or DroppedBoxes()
     hits = dropped.hits + [
-        image_hit(data, number, f"{rule}: {message}") for number, rule, message in troubles[:MOST_HITS]
+        image_hit(data, number, f"{rule}: {message}") for number, rule, message in unreadable[:MOST_HITS]
     ]
-    count = dropped.count + len(troubles)
-    parts = [f"{len(troubles):,} cannot be read now"] if troubles else []
+    count = dropped.count + len(unreadable)
+    parts = [f"{len(unreadable):,} cannot be read now"] if unreadable else []
     parts += [f"{dropped.count:,} could not be read by parse"] if dropped.count else []
     hits.sort(key=lambda hit: (hit.split, hit.line))
     return make_check(

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.inspection.checks.rules import MOST_BITS_ACROSS, MOST_BITS_DOWN, TWIN_CORRELATION
+from yolopipe.arrays import Ints
+from yolopipe.inspection.checks.rules import MOST_BITS_ACROSS, MOST_BITS_DOWN, THUMBNAIL_CORRELATION
 
-__all__ = ["Prints", "Twins", "empty_prints", "find_twins"]
+__all__ = ["NearDuplicates", "Prints", "empty_prints", "find_near_duplicates"]
 
-Ints = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint64]
 
 FEW = 4096
@@ -63,7 +63,7 @@ def empty_prints(count: int) -> Prints:
 
 
 @dataclass
-class Twins:
+class NearDuplicates:
     """For each picture an earlier one that it nearly equals; -1 where there is none.
 
     Args:
@@ -77,7 +77,9 @@ class Twins:
     skipped: int = 0
 
 
-def find_twins(prints: Prints, group: npt.NDArray[np.integer[Any]], wanted: npt.NDArray[np.bool_]) -> Twins:
+def find_near_duplicates(
+    prints: Prints, group: npt.NDArray[np.integer[Any]], wanted: npt.NDArray[np.bool_]
+) -> NearDuplicates:
     """Find pictures that nearly, but not byte by byte, equal an earlier one.
 
     Args:
@@ -95,7 +97,7 @@ def find_twins(prints: Prints, group: npt.NDArray[np.integer[Any]], wanted: npt.
     else:
         for band, bucket in _buckets(prints.across, members):
             search.compare(bucket, bucket, band=band)
-    return search.twins
+    return search.found
 
 
 def _buckets(across: Bits, members: Ints) -> Iterator[tuple[int, Ints]]:
@@ -119,7 +121,7 @@ class _Search:
     def __init__(self, prints: Prints, group: npt.NDArray[np.integer[Any]]) -> None:
         self.prints, self.group = prints, np.asarray(group)
         none = np.full(len(self.group), -1, np.int64)
-        self.twins = Twins(none, none.copy())
+        self.found = NearDuplicates(none, none.copy())
         self._comparisons = self._looks = 0
         self._mean = prints.thumb.mean(axis=1, dtype=np.float32)
         power = np.einsum("nk,nk->n", prints.thumb, prints.thumb, dtype=np.float32)
@@ -131,7 +133,7 @@ class _Search:
             block = earlier[start : start + ROWS]
             open_ = later[(later > block[0]) & self._open(later, block)]
             if self._comparisons + len(block) * len(open_) > MOST_COMPARISONS:
-                self.twins.skipped += len(block) * len(open_)
+                self.found.skipped += len(block) * len(open_)
                 continue
             self._comparisons += len(block) * len(open_)
             for at in range(0, len(open_), COLUMNS):
@@ -139,8 +141,8 @@ class _Search:
 
     def _open(self, later: Ints, block: Ints) -> npt.NDArray[np.bool_]:
         """Who could still get a partner from this block."""
-        lacks_same = (self.twins.same[later] < 0) & np.isin(self.group[later], self.group[block])
-        lacks_other = (self.twins.other[later] < 0) & (self.group[later] > self.group[block].min())
+        lacks_same = (self.found.same[later] < 0) & np.isin(self.group[later], self.group[block])
+        lacks_other = (self.found.other[later] < 0) & (self.group[later] > self.group[block].min())
         return np.asarray(lacks_same | lacks_other)
 
     def _near(self, block: Ints, later: Ints, band: int) -> tuple[Ints, Ints]:
@@ -159,13 +161,13 @@ class _Search:
         for start in range(0, len(a), LOOKS_AT_ONCE):
             one, two = a[start : start + LOOKS_AT_ONCE], b[start : start + LOOKS_AT_ONCE]
             same = self.group[one] == self.group[two]
-            free = np.where(same, self.twins.same[two], self.twins.other[two]) < 0  # others have a partner by now
+            free = np.where(same, self.found.same[two], self.found.other[two]) < 0  # others have a partner by now
             room = MOST_LOOKS - self._looks
-            self.twins.skipped += max(0, int(free.sum()) - room)
+            self.found.skipped += max(0, int(free.sum()) - room)
             one, two, same = one[free][:room], two[free][:room], same[free][:room]
             self._looks += len(one)
-            alike = self._correlation(one, two) > TWIN_CORRELATION
-            for partner, kind in ((self.twins.same, alike & same), (self.twins.other, alike & ~same)):
+            alike = self._correlation(one, two) > THUMBNAIL_CORRELATION
+            for partner, kind in ((self.found.same, alike & same), (self.found.other, alike & ~same)):
                 partner[two[kind][::-1]] = one[kind][::-1]  # written last, the earliest stays
 
     def _correlation(self, a: Ints, b: Ints) -> npt.NDArray[np.float32]:

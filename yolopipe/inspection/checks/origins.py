@@ -25,7 +25,7 @@ from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
 from yolopipe.tables import TableReader
 
-__all__ = ["PARSE_RULES", "Losses", "Sources", "project_of", "read_sources", "source_boxes"]
+__all__ = ["PARSE_RULES", "DroppedBoxes", "Sources", "project_of", "read_sources", "source_boxes"]
 
 PARSE_RULES = {
     "no-area": "zero-size",
@@ -41,7 +41,7 @@ PARSE_RULES = {
 
 
 @dataclass
-class Losses:
+class DroppedBoxes:
     """What one of our rules finds in parse's list of problems.
 
     Args:
@@ -68,7 +68,7 @@ class Sources:
         folder: where relative image paths start.
         lines: annotation line of each image, by split; empty without ``data/parsed``.
         files: annotation file by split; empty without ``params.yaml``.
-        losses: by our rules; None when parse's list is not there.
+        dropped: by our rules; None when parse's list is not there.
         boxes_read: boxes in the annotation texts, good and bad.
         images_read: images in them.
         missing: why something is not known, one sentence each.
@@ -77,7 +77,7 @@ class Sources:
     folder: Path
     lines: Mapping[str, Mapping[str, int]]
     files: Mapping[str, str]
-    losses: Mapping[str, Losses] | None
+    dropped: Mapping[str, DroppedBoxes] | None
     boxes_read: int = 0
     images_read: int = 0
     missing: tuple[str, ...] = ()
@@ -112,14 +112,14 @@ def read_sources(shards: Path, manifest: Manifest, params: Path | None = None) -
     try:
         lines = {split: _lines(parsed / f"{split}.parquet", manifest, split) for split in manifest.splits}
         counts = json.loads((parsed / "counts.json").read_text(encoding="utf-8"))["splits"].values()
-        losses = _losses(parsed / "problems.csv", files, lines)
+        dropped = _dropped(parsed / "problems.csv", files, lines)
         boxes_read, images_read = (sum(int(s[name]) for s in counts) for name in ("boxes_read", "images_read"))
     except (YolopipeError, OSError, csv.Error, ValueError, KeyError, TypeError) as error:
         reason = error.message if isinstance(error, YolopipeError) else f"{parsed} is not whole ({error})"
         rules = ", ".join(dict.fromkeys([*PARSE_RULES.values(), "dropped"]))
         missing.append(f"what parse dropped ({rules}), and lines of annotation text: {reason}")
         return Sources(folder, {}, files, None, missing=tuple(missing))
-    return Sources(folder, lines, files, losses, boxes_read, images_read, tuple(missing))
+    return Sources(folder, lines, files, dropped, boxes_read, images_read, tuple(missing))
 
 
 def source_boxes(shards: Path, split: str, row: Row) -> npt.NDArray[np.float32] | None:
@@ -160,18 +160,18 @@ def _lines(table_file: Path, manifest: Manifest, split: str) -> dict[str, int]:
     return lines
 
 
-def _losses(file: Path, files: Mapping[str, str], lines: Mapping[str, Mapping[str, int]]) -> dict[str, Losses]:
+def _dropped(file: Path, files: Mapping[str, str], lines: Mapping[str, Mapping[str, int]]) -> dict[str, DroppedBoxes]:
     """Parse's problems by our rules; a line at a time, the first hits kept."""
-    found: dict[str, Losses] = {rule: Losses() for rule in [*PARSE_RULES.values(), "dropped"]}
+    found: dict[str, DroppedBoxes] = {rule: DroppedBoxes() for rule in [*PARSE_RULES.values(), "dropped"]}
     split_of = {name: split for split, name in files.items()}
     with file.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
-            losses = found[PARSE_RULES.get(row["rule"], "dropped")]
-            losses.actions[row["action"]] += 1
-            losses.rules[row["rule"]] += 1
-            if len(losses.hits) < MOST_HITS:
+            dropped = found[PARSE_RULES.get(row["rule"], "dropped")]
+            dropped.actions[row["action"]] += 1
+            dropped.rules[row["rule"]] += 1
+            if len(dropped.hits) < MOST_HITS:
                 split = split_of.get(row["file"]) or next((s for s in lines if row["image"] in lines[s]), "")
-                losses.hits.append(_hit(row, split))
+                dropped.hits.append(_hit(row, split))
     return found
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from yolopipe.arrays import AnyFloats, Ints
 from yolopipe.labels.boxes import bbox_iou, xyxy_to_xywh
 
 __all__ = ["Overlaps", "overlaps"]
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.floating[Any]]
 
 PAIRS_AT_ONCE = 2**18
 """Pairs compared in one call: some 40 MB, however many boxes an image has."""
@@ -30,7 +29,7 @@ class Overlaps(NamedTuple):
 
     box: Ints
     first: Ints
-    iou: Floats
+    iou: AnyFloats
 
 
 def overlaps(
@@ -57,7 +56,7 @@ def overlaps(
     boxes_xywh = xyxy_to_xywh(np.asarray(boxes_xyxy, np.float64).reshape(-1, 4))
     labels = np.asarray(classes).reshape(-1)
     found = [np.zeros((0, 2), np.int64)]
-    ious: list[Floats] = [np.zeros(0)]
+    ious: list[AnyFloats] = [np.zeros(0)]
     for first, later in _pairs(np.asarray(row_of_box, np.int64).reshape(-1)):
         kind = (labels[first] == labels[later]) == same_class
         first, later = first[kind], later[kind]
@@ -84,7 +83,7 @@ def _pairs(row_of_box: Ints) -> Iterator[tuple[Ints, Ints]]:
         start = stop
 
 
-def _best_of_each(pairs: Ints, ious: Floats) -> Overlaps:
+def _best_of_each(pairs: Ints, ious: AnyFloats) -> Overlaps:
     order = np.lexsort((pairs[:, 0], -ious, pairs[:, 1]))
     pairs, ious = pairs[order], ious[order]
     leads = np.flatnonzero(np.diff(pairs[:, 1], prepend=-1))

@@ -23,9 +23,9 @@ __all__ = [
     "RARE_SHARE",
     "RULES",
     "SMALL_PX",
+    "THUMBNAIL_CORRELATION",
     "TINY_PX",
-    "TWIN_CORRELATION",
-    "Rule",
+    "CheckRule",
     "make_check",
 ]
 
@@ -53,7 +53,7 @@ ANCHOR_GAIN = 0.05
 MOST_BITS_ACROSS, MOST_BITS_DOWN = 6, 8
 """Bits that two difference hashes may differ in; the search relies on the first being below 8."""
 
-TWIN_CORRELATION = 0.96
+THUMBNAIL_CORRELATION = 0.96
 """Of two 16 x 16 thumbnails.  Of 79 photographs saved again at quality 30, at 0.6 of their size, brighter, blurred,
 noisy or grey, 99 % stay above all three limits, of those cropped by 1 % 80 %, by 3 % 11 %."""
 
@@ -61,7 +61,7 @@ FLAT_GREY = 2.0
 """A picture whose thumbnail varies by less (standard deviation, of 255) looks like any other empty one."""
 
 
-class Rule(NamedTuple):
+class CheckRule(NamedTuple):
     """What is fixed of a rule.
 
     Args:
@@ -75,42 +75,52 @@ class Rule(NamedTuple):
     advice: str
 
 
-RULES: dict[str, Rule] = {
-    "zero-size": Rule("error", "boxes", "redraw or delete them where they were drawn; parse dropped them"),
-    "outside-image": Rule(
+RULES: dict[str, CheckRule] = {
+    "zero-size": CheckRule("error", "boxes", "redraw or delete them where they were drawn; parse dropped them"),
+    "outside-image": CheckRule(
         "error", "boxes", "mend the coordinates; often the image was resized or turned after labelling"
     ),
-    "dropped": Rule("error", "lines and boxes", "mend the annotation text; what parse dropped is taught to nobody"),
-    "unreadable": Rule("error", "images", "replace or remove the files, then: dvc repro"),
-    "leak": Rule("error", "val images", "take them out of train or out of val: every score on them is a lie"),
-    "leak-near": Rule("error", "val images", "look at the pairs; keep shots of one scene in one split"),
-    "val-only-class": Rule("error", "classes", "give train examples of it, or take it out of val: it scores 0"),
-    "double-box": Rule("warning", "boxes", "delete one of each pair; often the same object was labelled twice"),
-    "class-conflict": Rule("warning", "boxes", "decide which class the object has; both are taught at one place"),
-    "tiny": Rule(
+    "dropped": CheckRule(
+        "error", "lines and boxes", "mend the annotation text; what parse dropped is taught to nobody"
+    ),
+    "unreadable": CheckRule("error", "images", "replace or remove the files, then: dvc repro"),
+    "leak": CheckRule("error", "val images", "take them out of train or out of val: every score on them is a lie"),
+    "leak-near": CheckRule("error", "val images", "look at the pairs; keep shots of one scene in one split"),
+    "val-only-class": CheckRule("error", "classes", "give train examples of it, or take it out of val: it scores 0"),
+    "double-box": CheckRule("warning", "boxes", "delete one of each pair; often the same object was labelled twice"),
+    "class-conflict": CheckRule(
+        "warning", "boxes", "decide which class the object has; both are taught at one place"
+    ),
+    "tiny": CheckRule(
         "warning", "boxes", "raise precompute.input_size, cut the images into tiles, or drop them (parse.min_box_px)"
     ),
-    "duplicate-image": Rule("warning", "images", "keep one of each; its boxes then go on one line"),
-    "near-duplicate": Rule("warning", "images", "look at the pairs; frames of one film teach little and count much"),
-    "collision": Rule(
+    "duplicate-image": CheckRule("warning", "images", "keep one of each; its boxes then go on one line"),
+    "near-duplicate": CheckRule(
+        "warning", "images", "look at the pairs; frames of one film teach little and count much"
+    ),
+    "collision": CheckRule(
         "warning", "boxes", "mend those that are double boxes; for the rest try assignment.collisions: next-anchor"
     ),
-    "past-list-end": Rule(
+    "past-list-end": CheckRule(
         "warning", "boxes", "raise assignment.max_bbox_per_scale: a box not listed is taught to be background"
     ),
-    "unused-class": Rule("warning", "classes", "take the names out, or look for labels that were lost on the way"),
-    "anchor-fit": Rule("warning", "boxes", "yolopipe anchors prints nine that fit, to paste into params.yaml"),
-    "unused-anchor": Rule("warning", "anchors", "yolopipe anchors prints nine that fit, to paste into params.yaml"),
-    "untested-class": Rule("note", "classes", "give val examples of it, or its score stays unknown"),
-    "forced": Rule("note", "boxes", "fine when few; many mean that the anchors do not fit (yolopipe anchors)"),
-    "partly-overwritten": Rule("note", "boxes", "fine: they are taught at their other places"),
-    "class-balance": Rule(
+    "unused-class": CheckRule(
+        "warning", "classes", "take the names out, or look for labels that were lost on the way"
+    ),
+    "anchor-fit": CheckRule("warning", "boxes", "yolopipe anchors prints nine that fit, to paste into params.yaml"),
+    "unused-anchor": CheckRule(
+        "warning", "anchors", "yolopipe anchors prints nine that fit, to paste into params.yaml"
+    ),
+    "untested-class": CheckRule("note", "classes", "give val examples of it, or its score stays unknown"),
+    "forced": CheckRule("note", "boxes", "fine when few; many mean that the anchors do not fit (yolopipe anchors)"),
+    "partly-overwritten": CheckRule("note", "boxes", "fine: they are taught at their other places"),
+    "class-balance": CheckRule(
         "note", "classes", "expect low scores of the rare ones; look at AP by class, not at the mean alone"
     ),
-    "small-boxes": Rule("note", "boxes", "a larger precompute.input_size helps small objects most"),
-    "huge-box": Rule("note", "boxes", "see whether the label means one object or the whole picture"),
-    "backgrounds": Rule("note", "images", "fine when nothing is on them; else their labels were lost"),
-    "unwatched": Rule("note", "images", "move them under data.images, or DVC does not notice when they change"),
+    "small-boxes": CheckRule("note", "boxes", "a larger precompute.input_size helps small objects most"),
+    "huge-box": CheckRule("note", "boxes", "see whether the label means one object or the whole picture"),
+    "backgrounds": CheckRule("note", "images", "fine when nothing is on them; else their labels were lost"),
+    "unwatched": CheckRule("note", "images", "move them under data.images, or DVC does not notice when they change"),
 }
 """Worst first, and in this order on the screen."""
 

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from yolopipe.arrays import Ints
 from yolopipe.inspection.checks.check_report import AnchorFit, Check, Hit, SplitFacts
 from yolopipe.inspection.checks.dataset import Dataset
 from yolopipe.inspection.checks.image_checks import image_hit
 from yolopipe.inspection.checks.rules import ANCHOR_GAIN, RARE_SHARE, make_check
-from yolopipe.labels.anchors import anchor_fit, propose_anchors, size_iou
+from yolopipe.labels.anchors import anchor_fit, anchor_text, proposed_fit, size_iou
 
-__all__ = ["anchor_checks", "class_checks", "fits", "split_facts"]
-
-Ints = npt.NDArray[np.int64]
+__all__ = ["anchor_checks", "anchor_fits", "class_checks", "split_facts"]
 
 
 def split_facts(data: Dataset) -> dict[str, SplitFacts]:
@@ -88,7 +87,7 @@ def _first_of_class(data: Dataset, split: str, label: int) -> Hit:
     return image_hit(data, image, f"first box of {data.manifest.class_names[label]}", boxes=(number,))
 
 
-def fits(data: Dataset, left_out: list[str]) -> tuple[AnchorFit | None, AnchorFit | None]:
+def anchor_fits(data: Dataset, left_out: list[str]) -> tuple[AnchorFit | None, AnchorFit | None]:
     """How well the anchors in force fit the boxes of train, and nine that k-means proposes.
 
     Args:
@@ -101,7 +100,7 @@ def fits(data: Dataset, left_out: list[str]) -> tuple[AnchorFit | None, AnchorFi
         return None, None
     now = anchor_fit(sizes, data.manifest.anchors_px.reshape(-1, 2))
     try:
-        return now, anchor_fit(sizes, propose_anchors(sizes))
+        return now, proposed_fit(sizes)
     except ValueError as error:
         left_out.append(f"anchor-fit: no proposal to compare with: {error}")
         return now, None
@@ -128,7 +127,7 @@ def anchor_checks(data: Dataset, now: AnchorFit | None, proposal: AnchorFit | No
         )
         yield make_check("anchor-fit", better, len(sizes), words)
     idle = [anchor for anchor, share in zip(now.anchors_wh, now.share, strict=True) if not share]
-    named = ", ".join(f"{width:g}x{height:g}" for width, height in idle)
+    named = ", ".join(map(anchor_text, idle))
     words = f"the best of no box of train: {named}" if idle else "each is the best of some box"
     yield make_check("unused-anchor", len(idle), len(now.anchors_wh), words)
 

@@ -1,8 +1,9 @@
-"""The page of ``inspect-labels --html``: what the checks found, and what is taught where, in one file."""
+"""The page of ``inspect-labels --html``: what the checks found and the labels of each image, in one file."""
 
 from __future__ import annotations
 
+from yolopipe.inspection.label_page.chart_counts import ChartCounts
 from yolopipe.inspection.label_page.label_document import PageFile, write_page
 from yolopipe.inspection.label_page.selection import Limits
 
-__all__ = ["Limits", "PageFile", "write_page"]
+__all__ = ["ChartCounts", "Limits", "PageFile", "write_page"]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from yolopipe.labels.anchors import AnchorFit
+from yolopipe.labels.anchors import AnchorFit, anchor_text
 from yolopipe.pages.chart import Chart, percent, series_keys
 from yolopipe.pages.svg import Frame, bar, drawing, grid_x, grid_y, label, linear, nice_ticks, polyline
 
 __all__ = ["anchor_shares", "recall_curves"]
-
-
-def _sized(anchor: tuple[float, float]) -> str:
-    return f"{anchor[0]:g}x{anchor[1]:g}"
 
 
 def anchor_shares(now: AnchorFit, proposal: AnchorFit | None) -> Chart:
@@ -30,11 +26,11 @@ def anchor_shares(now: AnchorFit, proposal: AnchorFit | None) -> Chart:
     for index, (name, fit) in enumerate(fits.items()):
         for place, (anchor, share) in enumerate(zip(fit.anchors_wh, fit.share, strict=True)):
             left = frame.left + place * step + 4
-            text = f"{name}, {_sized(anchor)} px: best for {share:.1%} of the boxes"
+            text = f"{name}, {anchor_text(anchor)} px: best for {share:.1%} of the boxes"
             height = frame.y_range[0] - y(share)
             parts.append(bar(left + index * thick, y(share), thick - 1, height, f"series{index}", text))
             row = frame.y_range[0] + 14 + 13 * index
-            parts.append(label(left + step / 2 - 4, row, _sized(anchor), kind=f"small text{index}"))
+            parts.append(label(left + step / 2 - 4, row, anchor_text(anchor), kind=f"small text{index}"))
     note = "Share of the boxes that each anchor fits best, small anchors first."
     return Chart(
         "anchor-shares",
@@ -43,7 +39,7 @@ def anchor_shares(now: AnchorFit, proposal: AnchorFit | None) -> Chart:
         drawing(frame.width, frame.height, parts, title="Share of the boxes for each anchor", about=note),
         ("anchor", *(column for name in fits for column in (f"{name}, px", f"{name}, share"))),
         tuple(
-            (number, *(cell for wh, share in pairs for cell in (_sized(wh), f"{share:.1%}")))
+            (number, *(cell for wh, share in pairs for cell in (anchor_text(wh), f"{share:.1%}")))
             for number, pairs in enumerate(
                 zip(*(zip(fit.anchors_wh, fit.share, strict=True) for fit in fits.values()), strict=True)
             )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from yolopipe.arrays import Ints
 from yolopipe.inspection.checks.check_report import SplitFacts
 from yolopipe.pages.chart import Chart, percent, series_keys
 from yolopipe.pages.svg import (
@@ -36,7 +37,6 @@ __all__ = [
     "size_scatter",
 ]
 
-Ints = npt.NDArray[np.int64]
 
 SIZE_BINS = 96
 """Steps a side of the map of widths and heights; a step is a factor of 1.06 at 416 px."""

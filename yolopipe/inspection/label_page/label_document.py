@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from yolopipe import console
 from yolopipe.inspection.checks.check_report import SEVERITIES, CheckReport
 from yolopipe.inspection.label_page import anchor_charts
 from yolopipe.inspection.label_page import label_charts as charts
-from yolopipe.inspection.label_page.gather import Gathered, gather
-from yolopipe.inspection.label_page.label_data import anchors_yaml, left_out, page_data
+from yolopipe.inspection.label_page.chart_counts import ChartCounts
+from yolopipe.inspection.label_page.label_data import left_out, page_data
+from yolopipe.inspection.label_page.page_images import PageImages, choose_rows, read_images
 from yolopipe.inspection.label_page.selection import Limits, flagged_images
+from yolopipe.labels.anchors import anchors_yaml
 from yolopipe.pages.chart import Chart
 from yolopipe.pages.document import page_path, write_document
 from yolopipe.shards.manifest import Manifest
@@ -48,8 +52,8 @@ def write_page(
     shards: str | Path,
     manifest: Manifest,
     report: CheckReport,
+    counts: ChartCounts,
     limits: Limits = Limits(),  # noqa: B008 - frozen
-    advance: Callable[[int], Any] = lambda done: None,
 ) -> PageFile:
     """Write the page; it appears whole or not at all, and is the same bytes for the same input.
 
@@ -58,8 +62,8 @@ def write_page(
         shards: the folder of shards.
         manifest: of the same shards.
         report: what the checks found in them.
+        counts: of every row of copy 0.
         limits: how much one page holds.
-        advance: told of each image that was read.
 
     Returns:
         What was written.
@@ -69,40 +73,45 @@ def write_page(
         ShardError: damaged shards.
     """
     target = page_path(file)
-    found = gather(shards, manifest, flagged_images(report), limits, advance)
-    missing = (*report.left_out, *left_out(found, manifest, limits))
+    flagged = flagged_images(report)
+    chosen = choose_rows(counts.paths, flagged, limits)
+    with console.progress("page", sum(map(len, chosen.values()))) as advance:
+        images = read_images(shards, manifest, chosen, flagged, limits, advance)
+    missing = (*report.left_out, *left_out(images, manifest, limits))
     write_document(
         target,
         "yolopipe.inspection.label_page",
         template="template.html",
         style="page.css",
         scripts=SCRIPTS,
-        context=_context(report, manifest, found, missing),
+        context=_context(report, manifest, counts, images, missing),
     )
-    return PageFile(target, target.stat().st_size, len(found.entries), missing)
+    return PageFile(target, target.stat().st_size, len(images.listed), missing)
 
 
-def _context(report: CheckReport, manifest: Manifest, found: Gathered, missing: tuple[str, ...]) -> dict[str, Any]:
-    data = page_data(report, manifest, found)
+def _context(
+    report: CheckReport, manifest: Manifest, counts: ChartCounts, images: PageImages, missing: tuple[str, ...]
+) -> dict[str, Any]:
+    data = page_data(report, manifest, images, counts.centres)
     return {
-        "verdict": verdict(report, found.images),
+        "verdict": verdict(report, counts.images),
         "severity": next((severity for severity in SEVERITIES if report.found(severity)), "passed"),
         "tiles": _tiles(report),
         "marks": MARKS,
         "found": [check for severity in SEVERITIES for check in report.found(severity)],
         "passed": [check for check in report.checks if not check.count],
-        "data_charts": _data_charts(report, manifest, found),
+        "data_charts": _data_charts(report, manifest, counts),
         "heat_choice": {"id": "heat-class", "label": "class", "options": _heat_classes(data, manifest)},
         "anchors": report.anchors,
         "proposal": report.proposal,
         "proposal_yaml": anchors_yaml(report.proposal) if report.proposal else "",
         "anchor_charts": _anchor_charts(report),
         "manifest": manifest,
-        "images": found.images,
-        "listed": len(found.entries),
+        "images": counts.images,
+        "listed": len(images.listed),
         "left_out": missing,
         "data": data,
-        "pictures": _pictures(found),
+        "pictures": _pictures(images),
     }
 
 
@@ -169,12 +178,12 @@ def _leak_tile(report: CheckReport) -> tuple[str, str, str, str]:
     )
 
 
-def _data_charts(report: CheckReport, manifest: Manifest, found: Gathered) -> list[Chart]:
+def _data_charts(report: CheckReport, manifest: Manifest, counts: ChartCounts) -> list[Chart]:
     return [
         charts.class_bars(manifest.class_names, report.splits),
         charts.boxes_per_image(report.splits),
-        charts.size_scatter(found.sizes, manifest.input_size, manifest.anchors, manifest.strides),
-        charts.centre_heat(found.centres.sum(axis=0)),
+        charts.size_scatter(counts.sizes, manifest.input_size, manifest.anchors, manifest.strides),
+        charts.centre_heat(counts.centres.sum(axis=0)),
     ]
 
 
@@ -187,10 +196,8 @@ def _anchor_charts(report: CheckReport) -> list[Chart]:
     ]
 
 
-def _pictures(found: Gathered) -> Iterator[str]:
+def _pictures(images: PageImages) -> Iterator[str]:
     """Base64 needs no escaping."""
-    for entry in found.entries:
-        if entry.picture:
-            yield entry.picture
-    for copies in found.variants.values():
-        yield from (entry.picture for entry in copies if entry.picture)
+    for image in chain(images.listed, *images.variants.values()):
+        if image.picture:
+            yield image.picture

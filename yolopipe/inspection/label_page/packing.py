@@ -12,41 +12,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.config.params import ANCHORS_PER_SCALE
-from yolopipe.shards.targets import BoxTargets
+from yolopipe.inspection.target_codes import encode_boxes
+from yolopipe.shards.targets import BoxTargets, flat_cell
 
-__all__ = ["FORCED", "RESCUED", "encode_places", "pack"]
+__all__ = ["FORCED", "RESCUED", "pack"]
 
 FORCED = 4
 """Bit of ``kind``: no anchor passed the threshold."""
 
 RESCUED = 8
-"""Bit of ``kind``: a free place was given."""
-
-
-def encode_places(
-    boxes_xyxy: npt.ArrayLike, cells_yx: npt.ArrayLike, strides: npt.ArrayLike, anchors_wh: npt.ArrayLike
-) -> npt.NDArray[np.float64]:
-    """What the network must say at each place to predict its box.
-
-    Args:
-        boxes_xyxy: (P, 4) pixels of the network input.
-        cells_yx: (P, 2) rows and columns.
-        strides: (P,) pixels per cell.
-        anchors_wh: (P, 2) pixels.
-
-    Returns:
-        (P, 4) tx, ty: the centre within the cell, 0 to 1 (what the sigmoid must give); tw, th: the logarithm of the
-        box's size over the anchor's (what the exponential is given).
-
-    >>> encode_places([[64, 32, 80, 64]], [[1, 2]], [32], [[16, 32]]).tolist()
-    [[0.25, 0.5, 0.0, 0.0]]
-    """
-    boxes = np.asarray(boxes_xyxy, np.float64)
-    origin_xy = np.asarray(cells_yx)[:, ::-1]
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 / np.asarray(strides)[:, np.newaxis] - origin_xy
-    size = np.log((boxes[:, 2:] - boxes[:, :2]) / np.asarray(anchors_wh, np.float64))
-    return np.concatenate([centre, size], axis=1)
+"""Bit of ``kind``: a free place, assigned by the rule ``next-anchor``."""
 
 
 def pack(targets: Sequence[BoxTargets], *, strides: Sequence[int], input_size: int) -> str:
@@ -64,15 +39,13 @@ def pack(targets: Sequence[BoxTargets], *, strides: Sequence[int], input_size: i
     """
     places = [(box, place) for box in targets for place in box.places]
     scale_of = {stride: index for index, stride in enumerate(strides)}
-    codes = encode_places(
-        np.reshape([box.box_xyxy for box, _ in places], (-1, 4)),
-        np.reshape([place.cell_yx for _, place in places], (-1, 2)),
+    codes = encode_boxes(
+        [box.box_xyxy for box, _ in places],
+        [place.cell_yx for _, place in places],
         [place.stride for _, place in places],
-        np.reshape([place.anchor_wh for _, place in places], (-1, 2)),
+        [place.anchor_wh for _, place in places],
     )
-    cells = [
-        (p.cell_yx[0] * (input_size // p.stride) + p.cell_yx[1]) * ANCHORS_PER_SCALE + p.anchor for _, p in places
-    ]
+    cells = [flat_cell(place.cell_yx, place.anchor, input_size // place.stride) for _, place in places]
     kinds = [scale_of[p.stride] + FORCED * p.forced + RESCUED * p.rescued for _, p in places]
     columns: list[npt.NDArray[np.generic]] = [
         np.array([len(targets), len(places)], "<i4"),
