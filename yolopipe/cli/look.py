@@ -29,11 +29,7 @@ def _inspect_labels(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Draw the labels of the image, or of the first images, into this PNG.",
-            metavar="FILE",
-            show_default=False,
-        ),
+        typer.Option(help="Draw the labels of the image or first images: a PNG.", metavar="FILE", show_default=False),
     ] = None,
     scale: Annotated[
         int | None,

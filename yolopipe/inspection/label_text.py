@@ -179,7 +179,7 @@ def _smaller(totals: SplitTotals, manifest: Manifest) -> Iterator[str]:
         yield f"labels at {size} px (anchors keep their size in pixels):"
         yield f"  {smaller_text(labels)}"
         by_rule = collisions_text(labels.without_positive, totals.boxes, manifest.collisions)
-        yield f"  not assigned to any anchor: {by_rule}"
+        yield f"  unassigned: {by_rule}"
 
 
 def _worst(totals: SplitTotals) -> Iterator[str]:
