@@ -13,7 +13,7 @@ from yolopipe import paths
 from yolopipe.parsing.policy import CheckedChunk, Kept, count_by_rule
 from yolopipe.result import CommandResult
 
-__all__ = ["Counts", "ParsedChunk", "add_counts", "counts_of", "split_counts", "summary_of"]
+__all__ = ["SPLITS", "Counts", "ParsedChunk", "add_counts", "counts_of", "split_counts", "summary_of"]
 
 Counts = dict[str, Any]
 """Plain JSON: names to numbers, or to more of the same."""

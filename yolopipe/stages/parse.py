@@ -26,7 +26,7 @@ from yolopipe.imaging.headers import FEW_IMAGES
 from yolopipe.parsing.box_rules import BoxChecker, guess_format
 from yolopipe.parsing.lines import LinesTask, check_lines, finding_of, in_chunks
 from yolopipe.parsing.policy import CheckedChunk, Policy, apply_policy, blocking_problems
-from yolopipe.parsing.summary import Counts, ParsedChunk, add_counts, counts_of, split_counts, summary_of
+from yolopipe.parsing.summary import SPLITS, Counts, ParsedChunk, add_counts, counts_of, split_counts, summary_of
 from yolopipe.problems import ProblemList, problem_list
 from yolopipe.result import CommandResult
 from yolopipe.tables import PARSED_SCHEMA, box_column, list_column, table_writer
@@ -38,7 +38,6 @@ __all__ = ["FAILED_PROBLEMS", "run"]
 FAILED_PROBLEMS = paths.SIDE / "parse-problems.csv"
 """All problems of a failed run."""
 
-SPLITS = ("train", "val")
 CHUNK_LINES = 512
 """Lines of annotation text that one worker reads and checks at a time, and rows of a row group of the table.  Only
 chunks are in memory, however long the text is, and 20 bytes an image, to find images listed twice."""
@@ -75,14 +74,16 @@ def run(config: Config, *, workers: Workers = 1) -> CommandResult:
                 for name in SPLITS
             }
             output = _Output(policy, names, listed, write)
-            for name, part in _with_cross_checks(_checked(config, len(names), sum(images.values()), workers), config):
-                output.add(name, part)
+            for name, chunk in _with_cross_checks(
+                _checked(config, len(names), sum(images.values()), workers), config
+            ):
+                output.add(name, chunk)
         if output.blocked:
             raise _blocked(output, folder / "problems.csv", policy)
         for name, split in output.counts.items():
             if split["images"] == 0:
                 file = getattr(config.data, name)
-                raise _missing(config, name, f"no image of {file} is left after dropping the bad ones")
+                raise _missing(config, name, f"all images of {file} were dropped as bad")
         counts = counts_of(output.counts, names, policy)
         write_json(folder / "counts.json", counts)
     FAILED_PROBLEMS.unlink(missing_ok=True)
@@ -101,7 +102,7 @@ def _missing(config: Config, key: str, message: str) -> DataError:
     file = getattr(config.data, key)
     return DataError(
         f"{message} (params.yaml: data.{key}: {file}; the project folder is {Path.cwd()})",
-        hint=f"correct data.{key} in params.yaml, or make the embedded sample: yolopipe sample",
+        hint=f"fix data.{key} in params.yaml, or make the embedded data: yolopipe sample",
     )
 
 
@@ -128,30 +129,30 @@ def _checked(config: Config, classes: int, images: int, workers: Workers) -> Ite
         found = map_in_order(
             check_lines, tasks(), workers=workers, name=lambda task: f"{task.file}:{task.first_line}"
         )
-        for split, part in found:
-            advance(len(part.text.image_paths))
-            yield split, part
+        for split, chunk in found:
+            advance(len(chunk.text.image_paths))
+            yield split, chunk
 
 
 def _with_cross_checks(
-    parts: Iterable[tuple[str, CheckedChunk]], config: Config
+    chunks: Iterable[tuple[str, CheckedChunk]], config: Config
 ) -> Iterator[tuple[str, CheckedChunk]]:
     """The same chunks, with findings that need more than one: images listed twice, in train and val, or elsewhere."""
     seen = {name: PathRegister() for name in SPLITS}
     folder = config.data.images
     roots = tuple(os.path.join(root, "") for root in {os.path.abspath(folder), os.path.realpath(folder)})
-    for name, part in parts:
-        named = part.text.image_paths
-        part.findings += [finding_of(fault) for fault in images_listed_twice(part.text, seen[name])]
+    for name, chunk in chunks:
+        named = chunk.text.image_paths
+        chunk.findings += [finding_of(fault) for fault in images_listed_twice(chunk.text, seen[name])]
         in_train = seen["train"].lines(named) if name == "val" else np.zeros(len(named), np.int32)
         for image, path in enumerate(named):
             if not os.path.abspath(path).startswith(roots):
                 message = f"not under data.images ({folder}): DVC would not notice when this image changes"
-                part.add(image, "outside-images-folder", message, scope="note")
+                chunk.add(image, "outside-images-folder", message, scope="note")
             if in_train[image]:  # scores on an image that is trained on are meaningless
                 message = f"image {path} is also in train ({config.data.train}:{in_train[image]})"
-                part.add(image, "train-val-leak", message)
-        yield name, part
+                chunk.add(image, "train-val-leak", message)
+        yield name, chunk
 
 
 class _Output:
@@ -181,19 +182,19 @@ class _Output:
         self.first_boxes: dict[str, npt.NDArray[np.float64]] = {}
         """For each file, the boxes of the first chunk that has any, to guess a wrong format from."""
 
-    def add(self, split: str, part: CheckedChunk) -> None:
+    def add(self, split: str, chunk: CheckedChunk) -> None:
         """Add the next chunk of a split; write what the policy keeps of it, unless the run is to stop."""
-        if len(part.text.boxes_xyxy):
-            self.first_boxes.setdefault(part.text.file, part.text.boxes_xyxy)
-        blocking = blocking_problems(part.findings, self._policy)
-        self.bad_images |= any(finding.scope == "image" for finding in part.findings)
+        if len(chunk.text.boxes_xyxy):
+            self.first_boxes.setdefault(chunk.text.file, chunk.text.boxes_xyxy)
+        blocking = blocking_problems(chunk.findings, self._policy)
+        self.bad_images |= any(finding.scope == "image" for finding in chunk.findings)
         if blocking and not self.blocked:
             self.blocked = True
             self.listed.clear()
         if self.blocked:
             self.listed.add(blocking)
             return
-        parsed = ParsedChunk(part, apply_policy(part, self._policy))
+        parsed = ParsedChunk(chunk, apply_policy(chunk, self._policy))
         self.counts[split] = add_counts(self.counts[split], split_counts(parsed, self._names))
         self.listed.add(parsed.kept.problems)
         self._write[split](_table(parsed))
@@ -225,8 +226,8 @@ def _hint(policy: Policy, *, images: bool) -> str:
     return f"fix them, or set parse.on_bad in params.yaml: {choices}"
 
 
-def _table(part: ParsedChunk) -> pa.Table:
-    text, chunk, kept = part.chunk.text, part.chunk, part.kept
+def _table(parsed: ParsedChunk) -> pa.Table:
+    text, chunk, kept = parsed.chunk.text, parsed.chunk, parsed.kept
     size = chunk.size_wh[kept.images]
     limits = np.tile(chunk.size_wh[text.box_image[kept.boxes]], 2)
     # Corners up to SLACK_PX outside move to the edge.
