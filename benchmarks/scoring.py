@@ -25,7 +25,7 @@ from yolopipe.scoring.voc_ap import voc_scores
 CLASSES, BOXES = 80, 10
 
 
-def made_up(images: int, detections: int) -> tuple[Truth, Detections]:
+def random_boxes(images: int, detections: int) -> tuple[Truth, Detections]:
     """Truth and detections."""
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, 500, (images * BOXES, 2))
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--without-pycocotools", action="store_true")
     arguments = parser.parse_args()
-    truth, found = made_up(arguments.images, arguments.detections)
+    truth, found = random_boxes(arguments.images, arguments.detections)
     print(f"{arguments.images:,} images, {len(truth.classes):,} boxes, {len(found.classes):,} detections")
     answers: dict[str, np.ndarray] = {}
     contenders = {

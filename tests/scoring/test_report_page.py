@@ -101,15 +101,15 @@ def errors_of(table: Matches) -> int:
 
 
 def test_the_same_input_gives_the_same_bytes(scored, tmp_path: Path) -> None:
-    baseline = Baseline(None, "there is no commit yet, or no git")
+    baseline = Baseline(None, "a reason")
     first, second = (write(scored, tmp_path / name, baseline).read_bytes() for name in ("a.html", "b.html"))
     assert first == second
-    assert b"no comparison: there is no commit yet, or no git" in first
-    with pytest.raises(UsageError, match="--out writes HTML"):
+    assert b"no comparison: a reason" in first
+    with pytest.raises(UsageError, match="--out"):
         write(scored, tmp_path / "a.txt", baseline)
 
 
-def test_what_does_not_fit_is_said(scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_says_what_it_leaves_out(scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "MOST_BOXES", 120)
     monkeypatch.setattr(data, "PICTURE_BYTES", 20_000)
     page = write(scored, tmp_path / "few.html", Baseline(None, "x")).read_text()
@@ -162,7 +162,7 @@ def test_committed_metrics_are_those_of_the_last_commit(tmp_path: Path, monkeypa
     monkeypatch.chdir(project)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     file = Path("metrics/eval.json")
-    assert committed_metrics(file) == (None, "there is no commit yet, or no git")
+    assert committed_metrics(file).metrics is None
 
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
@@ -170,7 +170,9 @@ def test_committed_metrics_are_those_of_the_last_commit(tmp_path: Path, monkeypa
 
     git("init")
     git("commit", "--allow-empty", "-m", "empty")
-    assert committed_metrics(file) == (None, "metrics/eval.json is not in the last commit")
+    found = committed_metrics(file)
+    assert found.metrics is None
+    assert "metrics/eval.json" in found.name
     file.write_text('{"mAP": 0.5}')
     git("add", ".")
     git("commit", "-m", "scores")
@@ -183,7 +185,7 @@ def test_committed_metrics_are_those_of_the_last_commit(tmp_path: Path, monkeypa
     file.write_text("no JSON")
     git("commit", "-am", "broken")
     assert committed_metrics(file).metrics is None
-    with pytest.raises(UsageError, match="no commit nowhere"):
+    with pytest.raises(UsageError, match="nowhere"):
         committed_metrics(file, "nowhere")
     monkeypatch.setenv("PATH", "")
     assert committed_metrics(file).metrics is None
@@ -200,7 +202,7 @@ def cells(page) -> Counter:
     return Counter({(int(row), int(column)): int(text) for row, column, text in found})
 
 
-def test_tiles_say_what_became_of_the_scores(open_page, scored) -> None:
+def test_tiles_show_scores_and_their_change(open_page, scored) -> None:
     page = open_page(scored.file)
     assert "compared with a tag" in page(".facts").inner_text()
     changes = page.texts(".tiles .change")
@@ -243,7 +245,7 @@ def test_worst_images_come_first(open_page, scored) -> None:
     assert page.texts(".shot b")[0] == "00.jpg"
 
 
-def test_a_cell_shows_its_images_and_lets_go_again(open_page, scored) -> None:
+def test_a_cell_of_the_confusion_matrix_filters_the_images(open_page, scored) -> None:
     page = open_page(scored.file)
     (row, column), _ = max(
         ((place, n) for place, n in cells(page).items() if place[0] != place[1]), key=lambda x: x[1]
@@ -260,7 +262,7 @@ def test_a_cell_shows_its_images_and_lets_go_again(open_page, scored) -> None:
     assert page("#gallery-count").inner_text() == "40 images"
 
 
-def test_truth_and_predictions_can_be_taken_away(open_page, scored) -> None:
+def test_truth_and_detections_can_be_hidden(open_page, scored) -> None:
     page = open_page(scored.file)
 
     def count(kind: str) -> int:
@@ -275,7 +277,7 @@ def test_truth_and_predictions_can_be_taken_away(open_page, scored) -> None:
     assert count("truth") > 0
 
 
-def test_an_image_large_by_keys_and_names_of_strangers_as_text(open_page, scored) -> None:
+def test_an_image_enlarged_by_keyboard_and_hostile_names_shown_as_text(open_page, scored) -> None:
     page = open_page(scored.file)
     page("#sort").select_option("path")
     page(".shot").first.focus()
@@ -284,7 +286,9 @@ def test_an_image_large_by_keys_and_names_of_strangers_as_text(open_page, scored
     page.press("ArrowRight ArrowRight")
     assert page("#image-place").inner_text() == "3 of 40"
     page.press("Escape")
-    page.tab.wait_for_function("document.activeElement.dataset.place === '2'")  # told of a closed dialog a task later
+    page.tab.wait_for_function(
+        "document.activeElement.dataset.place === '2'"
+    )  # the close event comes in a later task
     assert page("#of-class option").all_text_contents()[1:] == list(CLASSES)
     place = sorted(scored.found.images).index(HOSTILE)
     page("#more").click()
@@ -302,6 +306,33 @@ def test_classes_sort_and_show_their_curve(open_page, scored) -> None:
     page('#classes button[data-class="2"]').click()
     assert page.tab.evaluate("[...document.querySelectorAll('.of-class.on')].map(c => c.dataset.class)") == ["2"]
     assert page("#curve-class").input_value() == "2"
+
+
+@pytest.mark.parametrize(("annotated", "detected"), [(False, False), (False, True), (True, False)])
+def test_a_page_of_images_without_boxes(open_page, shards, tmp_path: Path, annotated: bool, detected: bool) -> None:
+    """Nothing annotated, nothing detected, or neither: no measure is a number that nothing was measured for."""
+    rng = np.random.default_rng(2)
+    boxes, classes = scene(rng, 3)
+    none = ImageDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    some = ImageDetections(boxes.astype(np.float32), np.full(3, 0.9, np.float32), classes)
+    truth = (boxes, classes) if annotated else (boxes[:0], classes[:0])
+    found = Found(["a.jpg"], [truth], [some if detected else none])
+    rows = [shards.build_row("a.jpg", truth[0].tolist(), truth[1].tolist(), size=SIZE)]
+    manifest = shards.build_shards(tmp_path / "shards", {"train": rows, "val": rows}, size=SIZE, class_names=CLASSES)
+    evaluation = assess(found, num_classes=3, shown_score=0.3)
+    page = open_page(
+        write(
+            SimpleNamespace(folder=tmp_path, found=found, evaluation=evaluation, manifest=manifest),
+            tmp_path / "page.html",
+            Baseline(None, "a reason"),
+        )
+    )
+    assert cells(page).total() == 3 * (annotated + detected)
+    assert page("#count-missed").inner_text() == str(3 * annotated)
+    assert page("#count-background").inner_text() == str(3 * detected)
+    assert page("#count-precision").inner_text() == ("0.000" if detected else "–")
+    assert page("#count-recall").inner_text() == ("0.000" if annotated else "–")
+    assert len(page.texts(".shot b")) == 1
 
 
 def test_dark_and_narrow(open_page, scored) -> None:

@@ -32,6 +32,7 @@ def to_source(picture: Placed, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArr
         picture: the one they are of.
         boxes_xyxy: (N, 4).
     """
+    # Also for the truth of val, although the parsed tables have it exactly: what scores needs the shards and no more.
     width, height = picture.source_wh
     return np.clip(transform_boxes(invert_affine(picture.matrix), boxes_xyxy), 0, [width, height, width, height])
 

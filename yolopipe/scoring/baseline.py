@@ -39,7 +39,7 @@ def committed_metrics(file: Path, revision: str | None = None) -> Baseline:
     )
     if revision is not None:
         raise UsageError(f"--against: {reason}", hint="git log --oneline -- " + str(file))
-    return Baseline(None, reason if short is not None else "there is no commit yet, or no git")
+    return Baseline(None, reason if short is not None else "no commit yet, or git is missing")
 
 
 def _parsed(text: str) -> dict[str, object] | None:

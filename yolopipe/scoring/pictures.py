@@ -1,4 +1,4 @@
-"""A sheet of val images: annotated boxes on the left, predictions on the right, true positives told by colour."""
+"""A sheet of val images: annotated boxes on the left, predictions on the right, colours by verdict."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 
 TILE_PX = 384
-"""Smaller images are enlarged by a whole factor to about this, larger ones reduced to it."""
+"""Side of a tile: smaller images are enlarged by a whole factor to about this, larger ones reduced to it."""
 
 WIDEST_PX = 2600
 
@@ -37,7 +37,7 @@ class Example:
         pixels: (S, S, 3) uint8 RGB.
         truth_xyxy: (M, 4) pixels of ``pixels``.
         truth_classes: (M,).
-        boxes_xyxy: (K, 4) detections worth showing, best first.
+        boxes_xyxy: (K, 4) detections from the shown score on, best first.
         scores: (K,).
         classes: (K,).
     """

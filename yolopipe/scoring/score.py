@@ -44,4 +44,4 @@ def _warn(files: ScoreFiles, without_truth: Sequence[str]) -> None:
     elif without_truth:
         console.note(f"warning: no annotated box of {shortened(without_truth)}: no AP, not counted in the means")
     if not len(files.detections.classes):
-        console.note("warning: there are no predictions")
+        console.note("warning: no predictions")

@@ -108,7 +108,7 @@ class Scores:
             class_id: default the mean over the classes that have truth.
 
         Returns:
-            The mean over what there is; None where there is no truth.
+            The mean over classes, thresholds and recall levels that have annotated boxes; None without any.
         """
         ious = slice(None) if iou is None else [IOUS.index(iou)]
         classes = slice(None) if class_id is None else [class_id]

@@ -57,8 +57,7 @@ def voc_scores(
         detections: found boxes, without a limit to their number; equal scores keep their order.
         num_classes: classes are numbered 0 to ``num_classes - 1``.
         iou: a hit overlaps its box by at least this.
-        plus_one: corners are numbers of pixels that belong to the box, so that a box from 3 to 5 is three pixels wide
-            and not two; the devkit counts so.
+        plus_one: as in the devkit, corners are pixels that belong to the box: from 3 to 5 it is three pixels wide.
 
     Returns:
         The scores.
@@ -95,8 +94,8 @@ def voc_verdicts(truth: Truth, detections: Detections, *, iou: float = 0.5, plus
     """(K,) :data:`HIT`, :data:`MISS` or :data:`UNCOUNTED` for each detection; see the module for the rule.
 
     >>> box, zero = np.array([[10.0, 10, 50, 50]]), np.zeros(2, np.int64)
-    >>> doubled = Detections(zero, np.repeat(box, 2, axis=0), np.array([0.5, 0.9]), zero)
-    >>> voc_verdicts(Truth(zero[:1], box, zero[:1]), doubled).tolist()
+    >>> repeated = Detections(zero, np.repeat(box, 2, axis=0), np.array([0.5, 0.9]), zero)
+    >>> voc_verdicts(Truth(zero[:1], box, zero[:1]), repeated).tolist()
     [0, 1]
     """
     verdicts = np.full(len(detections.classes), MISS)
