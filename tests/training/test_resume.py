@@ -1,15 +1,17 @@
-"""Runs that are killed, interrupted or given more epochs: what comes out is what an undisturbed run gives."""
+"""Runs that are killed, interrupted or given more epochs: what comes out is what an undisturbed run gives.
+
+The network is small (``tests/helpers/small_network.py``): what is tested here is what is saved, and found again.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,17 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.helpers import drawn_project, small_network
 from yolopipe import paths
 from yolopipe.config.params import Config
 from yolopipe.config.params_file import load_config
+from yolopipe.errors import YolopipeError
 from yolopipe.files import sha256_file
 from yolopipe.stages import augment, parse, precompute
 from yolopipe.stages import train as train_stage
 from yolopipe.training.checkpoint import KEPT_RUNS, Checkpoint, RunFolder, open_run, read_checkpoint, write_checkpoint
-from yolopipe.training.resume import run_key
+from yolopipe.training.epoch_plan import EpochLog
+from yolopipe.training.resume import Resumable, run_key
 
 PARAMS = """\
 seed: 5
@@ -34,6 +39,7 @@ precompute: {input_size: 64, shard_rows: 16}
 model: {width: 0.125, depth: 0.1}
 train: {epochs: 4, batch_size: 4, warmup_epochs: 1, lr_init: 1.0e-3, ema: 0.9, weight_decay: 0.01}
 """
+"""Three steps an epoch."""
 
 OUTPUTS = (
     paths.BEST_WEIGHTS,
@@ -43,36 +49,51 @@ OUTPUTS = (
     paths.TRAIN_PLOTS / "curves.csv",
 )
 
-SLOWED = """
-import os, signal, sys, time
+STRUCK = """
+import os, signal, sys
+from tests.helpers.small_network import install
+install()
 from yolopipe.training import reader
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
-number, action = int(sys.argv[1]), sys.argv[2]
-real, steps = reader.LossReader.add, 0
+number, name = int(sys.argv[1]), sys.argv[2]
+real, epochs = reader.LossReader.add, []
 
 def add(self, result, rows):
-    global steps
     real(self, result, rows)
-    steps += self.place.split == "train"
-    if steps == number:
-        if action == "wait":
-            open("there", "w").close()
-            time.sleep(300)
-        os.kill(os.getpid(), getattr(signal, action))
+    if self.place.split == "train":
+        epochs.append(str(self.place.epoch))
+        open("trained", "w").write(" ".join(epochs))
+        if len(epochs) == number:
+            os.kill(os.getpid(), getattr(signal, name))
 
 reader.LossReader.add = add
 sys.argv = ["yolopipe", "train"]
 from yolopipe.cli import main
 main()
 """
-"""``yolopipe train``, sending itself a signal (or waiting for one) once it has made so many steps."""
+"""``yolopipe train``, sending itself a signal once it has made so many steps; writes down the epoch of each step."""
+
+HOLDING = """
+import sys, time
+from yolopipe.stages import train
+from yolopipe.training.checkpoint import open_run
+
+def hold(seed):
+    with open_run(name):
+        open("there", "w").close()
+        time.sleep(3600)
+
+name, train.prepare_tensorflow = sys.argv[1], hold
+sys.argv = ["yolopipe", "train"]
+from yolopipe.cli import main
+main()
+"""
+"""``yolopipe train`` up to where it would load TensorFlow; there it holds the lock of a run."""
 
 
-@pytest.fixture(scope="module")
-def shards_folder(drawn: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve training images in three steps an epoch, as shards, nothing trained."""
-    folder = tmp_path_factory.mktemp("resume") / "a project"
-    drawn.draw(folder, images=12)
+def made(folder: Path) -> Path:
+    """Twelve training images as shards, nothing trained."""
+    drawn_project.draw(folder, images=12)
     (folder / "params.yaml").write_text(PARAMS)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -81,23 +102,26 @@ def shards_folder(drawn: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def project(shards_folder: Path, tmp_path: Path) -> Path:
-    """A copy of it that nothing else uses."""
-    return Path(shutil.copytree(shards_folder, tmp_path / "project"))
+def train_here(folder: Path, root: Path | None = None) -> list[int]:
+    """Train in this process, which has TensorFlow loaded; the epochs trained.  ``root`` is DVC's."""
+    from yolopipe.training import reader
 
+    real, epochs = reader.LossReader.add, []
 
-def train(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``yolopipe train`` (or another command) in a process of its own."""
-    return subprocess.run(
-        [sys.executable, *(command or ("-m", "yolopipe", "train"))],
-        cwd=folder,
-        env=clean_environment(**environment),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-    )
+    def add(self: Any, result: Any, rows: Any) -> None:
+        real(self, result, rows)
+        if self.place.split == "train" and self.place.epoch not in epochs:
+            epochs.append(self.place.epoch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        small_network.install(patch)
+        patch.setattr(reader.LossReader, "add", add)
+        patch.chdir(folder)
+        patch.delenv("DVC_ROOT", raising=False)
+        if root:
+            patch.setenv("DVC_ROOT", str(root))
+        train_stage.run(load_config(stage="train"))
+    return epochs
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -105,28 +129,20 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(sys.path), **more}
 
 
-def struck(folder: Path, step: int, signal_name: str) -> subprocess.CompletedProcess[str]:
-    return train(folder, "-c", SLOWED, str(step), signal_name)
-
-
-@pytest.fixture
-def finished(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Path], str]:
-    """Trains in a folder to the end, in this process (which has TensorFlow loaded), and returns what was said."""
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-
-    def run(folder: Path) -> str:
-        capsys.readouterr()
-        monkeypatch.chdir(folder)
-        result = train_stage.run(load_config(stage="train"))
-        return "\n".join([capsys.readouterr().err, *result.rows])
-
-    return run
-
-
-def edit(folder: Path, old: str, new: str) -> None:
-    text = (folder / "params.yaml").read_text()
-    assert old in text
-    (folder / "params.yaml").write_text(text.replace(old, new))
+def struck(folder: Path, step: int = 0, signal_name: str = "") -> tuple[int, str, list[int]]:
+    """Train in a process of its own, struck at a step; exit code, standard error, the epochs trained."""
+    (folder / "trained").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-c", STRUCK, str(step), signal_name],
+        cwd=folder,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1200,
+    )
+    trained = dict.fromkeys(map(int, (folder / "trained").read_text().split()))
+    return done.returncode, done.stderr, list(trained)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -142,64 +158,126 @@ def curves(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shards_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project after four epochs in one go."""
-    folder = Path(shutil.copytree(shards_folder, tmp_path_factory.mktemp("undisturbed") / "project"))
-    done = train(folder)
-    assert done.returncode == 0, done.stderr
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after four epochs in one go; tests copy it."""
+    folder = made(tmp_path_factory.mktemp("resume") / "a project")
+    assert train_here(folder) == [1, 2, 3, 4]
     return folder
 
 
-@pytest.fixture(scope="module")
-def killed(shards_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project after kill -9 in the middle of epoch 3; tests copy it."""
-    folder = Path(shutil.copytree(shards_folder, tmp_path_factory.mktemp("killed") / "project"))
-    done = struck(folder, 8, "SIGKILL")
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    return folder
+@pytest.mark.slow
+def test_kill_9_and_ctrl_c_change_no_byte(undisturbed: Path, tmp_path: Path) -> None:
+    """Killed in epoch 3, interrupted in epoch 4; before each new start the outputs are deleted, as DVC does."""
+    folder = made(tmp_path / "project")
+
+    def outputs_deleted() -> Path:
+        for name in ("models", "metrics", "plots"):
+            shutil.rmtree(folder / name)
+        return folder
+
+    code, told, epochs = struck(folder, 8, "SIGKILL")
+    assert (code, epochs) == (-signal.SIGKILL, [1, 2, 3]), told
+    assert checkpoints(folder) == ["epoch-000001.npz", "epoch-000002.npz"]
+
+    code, told, epochs = struck(outputs_deleted(), 5, "SIGINT")
+    assert (code, epochs) == (130, [3, 4]), told
+    assert checkpoints(folder) == ["epoch-000002.npz", "epoch-000003.npz"]
+    assert re.findall(r"epoch (\d+)$", told, re.MULTILINE)[-1:] == ["3"], "after which it goes on"
+    assert "Traceback" not in told
+    assert not list(folder.rglob(".partial-*"))
+
+    code, told, epochs = struck(outputs_deleted())
+    assert (code, epochs) == (0, [4]), told
+    assert hashes(folder) == hashes(undisturbed)
+    assert checkpoints(folder) == ["finished-000004.npz"]
+
+
+def test_more_epochs_go_on_from_the_finished_run_under_the_longer_schedule(undisturbed: Path, tmp_path: Path) -> None:
+    """In a copy that is thrown away, as ``dvc exp run --temp`` does: DVC_ROOT is the project, which keeps the run."""
+    project = Path(shutil.copytree(undisturbed, tmp_path / "project"))
+    ignore = shutil.ignore_patterns(".yolopipe", "models", "metrics", "plots")
+    temporary = Path(shutil.copytree(project, tmp_path / "exps/tmp1", ignore=ignore))
+    (temporary / "params.yaml").write_text(PARAMS.replace("epochs: 4", "epochs: 6"))
+    assert train_here(temporary, root=project) == [5, 6]
+    assert checkpoints(temporary) == []
+    assert checkpoints(project) == ["finished-000004.npz", "finished-000006.npz"]
+    assert curves(temporary)[:5] == curves(undisturbed)
+    rates = [float(line.split(",")[1]) for line in curves(temporary)[1:]]
+    assert len(rates) == 6
+    assert rates[4] > rates[3], "the longer cosine is higher there"
+    assert json.loads((temporary / paths.TRAIN_METRICS).read_text())["continued_from_epoch"] == 4
+
+
+class State:
+    """One variable and its run's folder, in a project of its own."""
+
+    def __init__(self, folder: RunFolder, best: Path, *, key: str = "key", epochs: int = 4) -> None:
+        import keras
+
+        self.folder = folder
+        self.variable = keras.Variable([0.0, 0.0])
+        self.run = Resumable(folder, key, epochs, {"model": [self.variable]}, best)
+
+    def save(self, epoch: int) -> None:
+        self.variable.assign([float(epoch), 0.5])
+        self.run.best_weights.write_text(f"best of {epoch}")
+        self.run.save([EpochLog(number, 9, 0.1, {}, {}) for number in range(1, epoch + 1)])
+
+    def restored(self) -> tuple[int, float, str]:
+        """Epochs in the history, the variable, and the best weights, after they were lost."""
+        self.variable.assign([0.0, 0.0])
+        self.run.best_weights.write_text("none")
+        history = self.run.restore()
+        return len(history), float(self.variable[0]), self.run.best_weights.read_text()
 
 
 @pytest.fixture
-def half_way(killed: Path, tmp_path: Path) -> Path:
-    """A copy of the killed project, its outputs deleted as DVC does before it runs the stage again."""
-    folder = Path(shutil.copytree(killed, tmp_path / "project"))
-    for name in ("models", "metrics", "plots"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    return folder
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return tmp_path
 
 
-def test_kill_9_in_mid_epoch_changes_no_byte(undisturbed: Path, half_way: Path) -> None:
-    assert checkpoints(half_way) == ["epoch-000001.npz", "epoch-000002.npz"]
-    told = train(half_way).stderr
-    assert "going on after epoch 2" in told
-    assert "epoch 3/4" in told
-    assert "epoch 2/4" not in told
-    assert hashes(half_way) == hashes(undisturbed)
-    assert checkpoints(half_way) == ["finished-000004.npz"]
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_run(Resumable.folder_name("key", 4)) as folder:
+        state = State(folder, root / "best")
+        state.save(1)
+        state.save(2)
+        assert state.restored() == (2, 2.0, "best of 2")
+        (_, youngest), (_, oldest) = folder.unfinished()
+        content = youngest.read_bytes()
+        youngest.write_bytes(content[: len(content) // 2])
+        capsys.readouterr()
+        assert state.restored() == (1, 1.0, "best of 1")
+        assert str(youngest) in capsys.readouterr().err
+        oldest.write_bytes(b"no checkpoint")
+        assert state.restored() == (0, 0.0, "none"), "training from scratch"
+        told = capsys.readouterr().err
+        assert str(youngest) in told
+        assert str(oldest) in told
 
 
-def test_without_a_usable_checkpoint_the_same_run_trains_anew(
-    finished: Any, undisturbed: Path, tmp_path: Path
-) -> None:
-    """What a finished run leaves serves runs with more epochs only: a result is never taken for a new one."""
-    folder = Path(shutil.copytree(undisturbed, tmp_path / "project"))
-    (left,) = folder.glob(".yolopipe/train/*/finished-000004.npz")
-    left.with_name("epoch-000002.npz").write_bytes(b"no checkpoint")
-    told = finished(folder)
-    assert "epoch-000002.npz cannot be used" in told
-    assert "training starts anew" in told
-    assert "epoch 1/4" in told
-    assert hashes(folder) == hashes(undisturbed)
+def test_a_checkpoint_of_another_network_changes_no_variable(root: Path) -> None:
+    import keras
+
+    with open_run("key-4") as folder:
+        State(folder, root / "best").save(3)
+        first, second = keras.Variable([7.0, 7.0]), keras.Variable([[7.0]])
+        other = Resumable(folder, "key", 4, {"model": [first, second]}, root / "best")
+        assert other.restore() == []
+        assert np.asarray(first).tolist() == [7.0, 7.0]
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(finished: Any, undisturbed: Path, half_way: Path) -> None:
-    (youngest,) = half_way.glob(".yolopipe/train/*/epoch-000002.npz")
-    content = youngest.read_bytes()
-    youngest.write_bytes(content[: len(content) // 2])
-    told = finished(half_way)
-    assert f"{youngest} cannot be used" in told
-    assert "going on after epoch 1" in told
-    assert hashes(half_way) == hashes(undisturbed)
+def test_a_finished_run_serves_runs_with_more_epochs_only(root: Path) -> None:
+    """Its result is never taken for a new one, nor for one with another key: other params or other shards."""
+    with open_run("key-4") as folder:
+        state = State(folder, root / "best")
+        state.save(4)
+        folder.finish()
+        assert state.restored() == (0, 0.0, "none")
+    for name, epochs, found in (("key", 5, (4, 4.0, "best of 4")), ("key", 3, (0, 0.0, "none")), ("yek", 5, None)):
+        with open_run(Resumable.folder_name(name, epochs)) as folder:
+            state = State(folder, root / "best", key=name, epochs=epochs)
+            assert state.restored() == (found or (0, 0.0, "none"))
 
 
 ARRAYS = {"model/0": np.arange(600, dtype=np.float32).reshape(20, 30), "best": np.zeros(0, np.uint8)}
@@ -276,24 +354,10 @@ def test_the_key_is_everything_but_the_number_of_epochs() -> None:
         key(seed=None),
         key(model={"width": 1.0}),
         key(train={"batch_size": 5}),
+        key(train={"lr_init": 2e-3}),
         key(train={"ema": 0}),
     ]
-    assert len({key(), *others}) == 6
-
-
-def test_more_epochs_go_on_from_the_finished_run_under_the_longer_schedule(
-    finished: Any, undisturbed: Path, tmp_path: Path
-) -> None:
-    folder = Path(shutil.copytree(undisturbed, tmp_path / "project"))
-    edit(folder, "epochs: 4", "epochs: 6")
-    told = finished(folder)
-    assert "going on after epoch 4" in told
-    assert "continued" in told
-    assert curves(folder)[:5] == curves(undisturbed)
-    rates = [float(line.split(",")[1]) for line in curves(folder)[1:]]
-    assert len(rates) == 6
-    assert rates[4] > rates[3], "the longer cosine is higher there"
-    assert json.loads((folder / paths.TRAIN_METRICS).read_text())["continued_from_epoch"] == 4
+    assert len({key(), *others}) == 7
 
 
 def _lives(process: Path) -> bool:
@@ -303,64 +367,33 @@ def _lives(process: Path) -> bool:
         return False
 
 
-def test_another_learning_rate_starts_anew(finished: Any, half_way: Path) -> None:
-    edit(half_way, "1.0e-3", "2.0e-3")
-    told = finished(half_way)
-    assert "going on" not in told
-    assert "epoch 1/4" in told
-
-
-def test_ctrl_c_leaves_a_checkpoint_and_says_so(finished: Any, undisturbed: Path, half_way: Path) -> None:
-    """Of a run that goes on already: killed in epoch 3, interrupted in epoch 4."""
-    done = struck(half_way, 5, "SIGINT")
-    assert done.returncode == 130, done.stderr
-    assert "the same command goes on after epoch 3" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(half_way.rglob(".partial-*"))
-    assert "going on after epoch 3" in finished(half_way)
-    assert hashes(half_way) == hashes(undisturbed)
-
-
-def test_a_second_run_is_refused_and_the_first_dies_with_its_dvc(project: Path) -> None:
+def test_a_second_run_is_refused_and_the_first_dies_with_its_dvc(undisturbed: Path, tmp_path: Path) -> None:
     """A parent that is killed stands in for DVC; without DVC_STAGE a closed terminal's child trains on."""
+    project = Path(shutil.copytree(undisturbed, tmp_path / "project"))
+    (run,) = (project / ".yolopipe/train").iterdir()
     parent = (
         "import subprocess, sys, os; "
-        "child = subprocess.Popen([sys.executable, '-c', sys.argv[1], '1', 'wait']); "
+        "child = subprocess.Popen([sys.executable, '-c', *sys.argv[1:]]); "
         "open('child', 'w').write(str(child.pid)); child.wait()"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", parent, SLOWED],
+        [sys.executable, "-c", parent, HOLDING, run.name],
         cwd=project,
         env=clean_environment(DVC_STAGE="train"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    end = time.monotonic() + 200
-    while not (project / "there").exists() and time.monotonic() < end:
-        time.sleep(0.1)
-    number = (project / "child").read_text()
-    second = train(project)
-    process.kill()
-    process.wait()
-    assert second.returncode == 5, second.stderr
-    assert f"process {number} trains the same run already" in second.stderr
+    try:
+        assert drawn_project.wait_until((project / "there").exists)
+        number = (project / "child").read_text()
+        with pytest.raises(YolopipeError) as refused:
+            train_here(project)
+    finally:
+        process.kill()
+        process.wait()
+    assert refused.value.exit_code == 5
+    assert number in re.findall(r"\d+", refused.value.message)
     if sys.platform != "linux":
         os.kill(int(number), signal.SIGKILL)
         pytest.skip("the end of an orphan takes the kernel's help")
-    child = Path("/proc") / number
-    while _lives(child) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not _lives(child)
-
-
-def test_checkpoints_of_a_temporary_folder_lie_in_the_project(project: Path, tmp_path: Path) -> None:
-    """As in ``dvc exp run --temp``: DVC_ROOT is the project, the work is done in a copy that is thrown away."""
-    temporary = Path(shutil.copytree(project, tmp_path / "exps/tmp1"))
-    done = train(temporary, "-c", SLOWED, "4", "SIGKILL", DVC_ROOT=str(project))
-    assert done.returncode == -signal.SIGKILL
-    assert checkpoints(temporary) == []
-    assert checkpoints(project) == ["epoch-000001.npz"]
-    shutil.rmtree(temporary)
-    again = Path(shutil.copytree(project, tmp_path / "exps/tmp2", ignore=shutil.ignore_patterns(".yolopipe")))
-    told = train(again, DVC_ROOT=str(project)).stderr
-    assert "going on after epoch 1" in told
+    assert drawn_project.wait_until(lambda: not _lives(Path("/proc") / number))
