@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers import small_network
 from tests.helpers.recording_config import run_as_declared
 from yolopipe import paths
 from yolopipe.config.params import Config, Evaluate
@@ -60,6 +62,14 @@ def config(seed: int = 1, input_size: int | list[int] = 64, **train_params: Any)
             "train": {"epochs": 2, "batch_size": 4, "warmup_epochs": 1, "lr_init": 1e-3, **train_params},
         }
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    """The real network is trained by tests/test_pipeline.py and tests/training/test_step.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        small_network.install(patch)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from yolopipe.model.yolov3 import YOLOv3
+from tests.helpers.small_network import SmallYOLO
 from yolopipe.training.freezing import FreezingStep, LateAdam, frozen_paths
 from yolopipe.training.step import compiled_train_step, train_step
 
@@ -25,7 +25,7 @@ class Run:
         self, freeze: str, epochs: int, anchors_px: np.ndarray, optimizer: Any = None, compiled: bool = False
     ) -> None:
         keras.utils.set_random_seed(3)
-        self.model = YOLOv3(2, width=0.125, depth=0.1)
+        self.model = SmallYOLO(2)
         late = frozen_paths(self.model, freeze)
         self.optimizer = optimizer or LateAdam(RATE, late=late, late_from=2 * epochs)
         options = {"anchors": anchors_px / STRIDES, "ignore_threshold": 0.5, "label_smoothing": 0.01}
@@ -76,7 +76,7 @@ def test_frozen_parts_stand_still_to_the_bit_and_move_afterwards(
 
 def test_frozen_normalisation_uses_its_running_statistics(squares, anchors_px) -> None:
     run = Run("backbone", 1, anchors_px)
-    features = keras.Model(run.model.inputs, run.model.get_layer("backbone_15_add").output)
+    features = keras.Model(run.model.inputs, run.model.get_layer("backbone_02_leaky").output)
     image = tf.cast(squares(2, 2)[0]["image"], tf.float32) / 255
     run.step.enter(0)
     np.testing.assert_array_equal(features(image, training=True), features(image, training=False))
