@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import small_network
+
 STAGES = ("sample", "parse", "augment", "precompute", "train", "evaluate")
 
 SMALL = {
@@ -41,9 +43,10 @@ class Project:
             "[user]\nname = t\nemail = t@example.org\n[init]\ndefaultBranch = main\n"
         )
 
-    def run(self, *command: str, code: int = 0) -> str:
+    def run(self, *command: str, code: int = 0, **environment: str) -> str:
+        variables = {**self.environment, **environment}
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=500, check=False
+            command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=2000, check=False
         )
         assert done.returncode == code, f"{' '.join(command)} -> {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
@@ -140,9 +143,8 @@ def test_a_second_repro_does_nothing(project):
 
 def test_a_learning_rate_reruns_train_and_evaluate_only(project):
     """1e-5 is written as 1e-05, a string to YAML 1.1 readers; a string would be refused."""
-    output = project.run(
-        "dvc", "exp", "run", "--name", "low-lr", "-S", "train.lr_init=1e-5", "-S", "train.lr_end=1e-6"
-    )
+    params = ["-S", "train.lr_init=1e-5", "-S", "train.lr_end=1e-6"]
+    output = project.run("dvc", "exp", "run", "--name", "low-lr", *params, PYTHONPATH=small_network.EVERYWHERE)
     assert project.ran(output) == ["train", "evaluate"]
     assert "lr_init: 1e-05" in (project.folder / "params.yaml").read_text()
     with (project.folder / "plots/train/curves.csv").open() as file:

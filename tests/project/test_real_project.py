@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import small_network
+
 SMALL = {"width: 1.0": "width: 0.0625", "depth: 1.0": "depth: 0.1", "epochs: 50": "epochs: 1", "size: 8": "size: 4"}
-"""To keep the time down: the model and the length of the training.  The data stages are not changed."""
+"""To keep the time down: the model and the length of the training.  The data stages are not changed.
+
+The network is the small one; tests/test_pipeline.py trains the real one under DVC."""
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +24,7 @@ def shell(tmp_path_factory):
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_", "PYTHONPATH"))},
         "PATH": f"{root / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONPATH": os.pathsep.join([small_network.EVERYWHERE, *sys.path]),
         "DVC_NO_ANALYTICS": "1",
         "GIT_CONFIG_GLOBAL": str(root / "gitconfig"),
         "CUDA_VISIBLE_DEVICES": "-1",
@@ -31,7 +35,14 @@ def shell(tmp_path_factory):
 
     def run(command, folder=root):
         done = subprocess.run(
-            command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=500, check=False
+            command,
+            shell=True,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=2000,
+            check=False,
         )
         assert done.returncode == 0, f"{command} -> {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr

@@ -66,7 +66,7 @@ def together(folders: list[Path], codes: list[str]) -> list[tuple[int, str, str]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         processes.append(subprocess.Popen(command, cwd=folder, env=environment, **pipes))
     try:
-        said = [process.communicate(timeout=400) for process in processes]
+        said = [process.communicate(timeout=1200) for process in processes]
     finally:
         for process in processes:
             process.kill()

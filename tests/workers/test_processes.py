@@ -124,7 +124,7 @@ def alive(pid):
         return False
 
 
-def wait_until(true, seconds=20.0):
+def wait_until(true, seconds=300.0):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "timed out"
@@ -175,7 +175,7 @@ def test_ctrl_c_in_a_terminal_is_reported_once(tmp_path, repo, moment):
     with subprocess.Popen([sys.executable, main], **options) as parent:
         wait_until(lambda: len(list(pids.iterdir())) == 2)
         os.killpg(parent.pid, signal.SIGINT)
-        assert parent.communicate(timeout=20)[1] == "interrupted\n"
+        assert parent.communicate(timeout=300)[1] == "interrupted\n"
     wait_until(lambda: not any(alive(pid.name) for pid in pids.iterdir()))
 
 
