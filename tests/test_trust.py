@@ -40,7 +40,7 @@ def config_of(drawn):
 
 
 def no_orphans(drawn, mark):
-    return drawn.wait_until(lambda: not drawn.marked(mark))
+    return drawn.wait_until(lambda: not drawn.marked(mark), seconds=60)
 
 
 def test_kill_9_at_any_moment(drawn, project):

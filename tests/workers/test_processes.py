@@ -110,7 +110,7 @@ def test_errors_survive_pickling(error):
     assert str(pickle.loads(pickle.dumps(error))).startswith("m")
 
 
-def sleep_long(folder, seconds=60.0):
+def sleep_long(folder, seconds=900.0):
     """Leaves its process id, then works for longer than the test waits."""
     Path(folder, str(os.getpid())).touch()
     time.sleep(seconds)
