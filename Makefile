@@ -1,6 +1,7 @@
-# make demo   set up, then run the pipeline on the embedded data
-# make test   set up, then run the tests
-# make check  linters and types
+# make demo       set up, then run the pipeline on the embedded data
+# make test       set up, then run all tests
+# make test-fast  set up, then run those that are not marked slow, for work in progress
+# make check      linters and types
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -9,7 +10,7 @@ STAMP := $(VENV)/.installed
 # DVC starts the stages through PATH, so the environment must come first there.
 export PATH := $(BIN):$(PATH)
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test test-fast check clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -28,8 +29,12 @@ demo: setup
 	@if git diff --quiet HEAD -- params.yaml dvc.yaml yolopipe && ! git diff --quiet HEAD -- metrics dvc.lock; then \
 	  echo "note: metrics differ slightly from the committed ones, since training rounds differently on another kind of processor; git checkout metrics dvc.lock restores them"; fi
 
+# A file stays in one process: its fixtures, trained networks among them, are made once.
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: setup
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
 
 check: setup
 	$(BIN)/ruff check .
