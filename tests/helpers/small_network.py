@@ -40,7 +40,7 @@ def SmallYOLO(num_classes: int, *, width: float = 1.0, depth: float = 1.0) -> An
             1,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
             bias_initializer=ObjectnessBias(),
-            dtype="float32",
+            dtype=keras.config.floatx(),
             name=f"head_{stride}",
         )(features)
         for stride, features in ((8, stride_8), (16, stride_16), (32, stride_32))
