@@ -19,9 +19,9 @@ __all__ = ["derived_seed", "import_tensorflow", "muted_stderr"]
 
 @contextmanager
 def muted_stderr() -> Iterator[None]:
-    """Nothing reaches file descriptor 2; after an error all of it does.
+    """Hold back everything written to file descriptor 2; after an error it is written in the end.
 
-    TensorFlow's C++ side greets with lines about oneDNN and CUDA before any log level that it obeys is set.
+    TensorFlow's C++ code logs lines about oneDNN and CUDA before any log level is in effect.
     """
     sys.stderr.flush()
     real = os.dup(2)
@@ -29,7 +29,7 @@ def muted_stderr() -> Iterator[None]:
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except Exception:  # Ctrl-C is none: what was said has nothing to do with it
+        except Exception:  # not KeyboardInterrupt, to which the output is unrelated
             kept.seek(0)
             os.write(real, kept.read())
             raise
@@ -39,7 +39,7 @@ def muted_stderr() -> Iterator[None]:
 
 
 def import_tensorflow() -> Any:
-    """Import TensorFlow without its chatter, and let it take GPU memory as it needs it, not all at once.
+    """Import TensorFlow without its start-up messages, with GPU memory allocated on demand.
 
     Returns:
         The ``tensorflow`` module.
@@ -51,13 +51,13 @@ def import_tensorflow() -> Any:
         for gpu in tf.config.list_physical_devices("GPU"):
             try:
                 tf.config.experimental.set_memory_growth(gpu, True)
-            except RuntimeError:  # the GPU is in use already: whoever started it has chosen
+            except RuntimeError:  # the GPU is in use already, with the setting of its first user
                 continue
     return tf
 
 
 def derived_seed(*words: int) -> int:
-    """A seed of 32 bits from any number of non-negative ones: what NumPy's and TensorFlow's old generators take.
+    """A 32-bit seed, as the older generators of NumPy and TensorFlow take, from any number of non-negative integers.
 
     >>> derived_seed(42, 0) != derived_seed(42, 1), derived_seed(2**62) < 2**32
     (True, True)

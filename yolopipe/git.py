@@ -1,4 +1,4 @@
-"""What git says about the folder we work in."""
+"""Output of git commands about the working folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["git_lines", "git_output"]
 def git_output(*arguments: str) -> str | None:
     """Standard output of ``git ARGUMENTS``; None where git is missing or fails.
 
-    Bytes that are not UTF-8, in names of files say, come as surrogates, as in :func:`os.fsdecode`.
+    Bytes that are not UTF-8, for example in file names, become surrogates, as in :func:`os.fsdecode`.
 
     Args:
         arguments: of git, without ``git`` itself.

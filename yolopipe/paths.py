@@ -1,4 +1,4 @@
-"""Where the stages leave what they make, relative to the project folder; ``dvc.yaml`` says the same (tested)."""
+"""Paths of the stages' outputs, relative to the project folder; equal to those in ``dvc.yaml`` (tested)."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ EVAL_PLOTS = Path("plots/evaluate")
 PREDICTIONS = Path("predictions/val.parquet")
 
 REPORT = Path("reports/evaluate.html")
-"""A view of the outputs of ``evaluate``, not one of them: it compares with the last commit, and changes with it."""
+"""Not an output of ``evaluate``: the page compares with the last commit, so it changes with that, too."""
 
 SIDE = Path(".yolopipe")
-"""Untracked: what may be lost without loss (problem lists of failed runs, TensorBoard logs)."""
+"""Untracked files that can be deleted (problem lists of failed runs, TensorBoard logs, caches)."""
 
 LABELS_PAGE = SIDE / "labels.html"
-"""Where ``inspect-labels --open`` writes when no file is named."""
+"""The file of ``inspect-labels --open`` when none is named."""
 
 
 def side_directory() -> Path:

@@ -1,4 +1,4 @@
-"""What every command returns: lines to print, and the same facts as JSON."""
+"""The return value of every command: lines to print, and the same facts as JSON."""
 
 from __future__ import annotations
 

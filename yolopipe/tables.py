@@ -1,4 +1,4 @@
-"""The two tables between the stages, as Parquet files that pandas opens and a person can read.
+"""The two tables between the stages, as Parquet files that pandas opens.
 
 ``data/parsed/SPLIT.parquet``, one row an image:
 
@@ -14,7 +14,7 @@
 - ``operations`` drawn; ``hue`` shift, ``saturation`` and ``value`` gains;
 - ``boxes_xyxy`` frame pixels, ``classes``.
 
-The class names travel in the file's metadata.  Nothing of machine or time is written: equal rows, equal bytes.
+The class names are in the file's metadata.  Nothing of machine or time is written: equal rows give equal bytes.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def split_boxes(
 def table_writer(
     path: str | Path, schema: pa.Schema, class_names: Sequence[str]
 ) -> Iterator[Callable[[pa.Table], None]]:
-    """Write a table piece by piece, atomically; each piece is a row group, none is kept in memory.
+    """Write a table piece by piece, atomically; each piece becomes a row group and is not kept in memory.
 
     Args:
         path: the Parquet file.
@@ -157,7 +157,7 @@ def read_table(path: str | Path, *, made_by: str) -> tuple[pa.Table, tuple[str, 
         made_by: the stage that writes it, for the error message.
 
     Raises:
-        DataError: when the file is missing, not Parquet, or of another schema.
+        DataError: the file is missing, not Parquet, or of another schema.
     """
     with TableReader(path, made_by=made_by) as reader:
         return pa.concat_tables([reader.schema.empty_table(), *reader.pieces()]), reader.class_names
@@ -171,7 +171,7 @@ class TableReader:
         made_by: the stage that writes it, for the error message.
 
     Raises:
-        DataError: when the file is missing, not Parquet, or of another schema; so does reading a damaged piece.
+        DataError: the file is missing, not Parquet, or of another schema; also from reading a damaged piece.
     """
 
     def __init__(self, path: str | Path, *, made_by: str) -> None:
@@ -188,7 +188,7 @@ class TableReader:
             self.class_names = tuple(metadata["classes"])
 
     def pieces(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """The row groups, in order, or some of their columns; can be read again."""
+        """The row groups in order, or some of their columns; may be called several times."""
         for group in range(self._file.num_row_groups):
             with self._named_errors():
                 piece = self._file.read_row_group(group, columns=columns)

@@ -56,37 +56,36 @@ def test_minimal_file_gets_defaults(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "place", "named"),
     [
-        ("train:\n  learning_rate: 1\n", r"params\.yaml:7:3: unknown key `train\.learning_rate`"),
-        ("train:\n  lr_int: 1\n", r"did you mean `train\.lr_init`\?"),
-        ("trian:\n  epochs: 1\n", r"params\.yaml:6:1: unknown key `trian`; did you mean `train`\?"),
-        ("train:\n  epochs: eight\n", r"params\.yaml:7:11: `train\.epochs`: .*integer.*, got 'eight'"),
-        ("train:\n  lr_init: '1e-4'\n", r"`train\.lr_init`: .*number, got '1e-4'"),
-        ("train:\n  epochs: 0\n", r"`train\.epochs`: .*greater than or equal to 1, got 0"),
-        ("train:\n  epochs: 2.5\n", r"`train\.epochs`"),
-        ("train:\n  epochs: true\n", r"`train\.epochs`: .*not true or false"),
-        ("train:\n  epochs:\n", r"`train\.epochs`"),
-        ("augment:\n  flip: 1.5\n", r"`augment\.flip`: .*less than or equal to 1"),
-        ("precompute:\n  input_size: 100\n", r"multiple of 32, got 100"),
-        (
-            "precompute:\n  input_size:\n    - 320\n    - 100\n",
-            r":8:5: `precompute\.input_size`: .*multiple of 32, got \[320, 100\]",
-        ),
-        ("precompute:\n  input_size: []\n", r"one side or a list"),
-        ("precompute:\n  input_size: '416'\n", r"multiple of 32, got '416'"),
-        ("precompute:\n  input_size: [32, 32]\n", r"a size is listed twice"),
-        ("precompute:\n  input_size: [32, true]\n", r"not true or false"),
-        ("precompute:\n  input_sizes: 416\n", r"did you mean `precompute\.input_size`\?"),
-        ("precompute:\n  format: arrow\n", r"'tfrecord' or 'parquet', got 'arrow'"),
-        ("train:\n  lr_init: 1.0e-3\n  lr_end: 1\n", r"lr_end \(1\) must not exceed lr_init"),
-        ("assignment:\n  anchors:\n    - 10\n", r"`assignment\.anchors`"),
-        ("augment: 3\n", r"params\.yaml:6:10: `augment`"),
+        ("train:\n  learning_rate: 1\n", "7:3", "`train.learning_rate`"),
+        ("train:\n  lr_int: 1\n", "7:3", "`train.lr_init`"),  # the nearest right key
+        ("trian:\n  epochs: 1\n", "6:1", "`train`"),
+        ("precompute:\n  input_sizes: 416\n", "7:3", "`precompute.input_size`"),
+        ("train:\n  epochs: eight\n", "7:11", "'eight'"),
+        ("train:\n  lr_init: '1e-4'\n", "7:12", "'1e-4'"),
+        ("train:\n  epochs: 0\n", "7:11", " 0"),
+        ("train:\n  epochs: 2.5\n", "7:11", "2.5"),
+        ("train:\n  epochs: true\n", "7:11", "True"),
+        ("train:\n  epochs:\n", "7:3", "`train.epochs`"),
+        ("augment:\n  flip: 1.5\n", "7:9", " 1.5"),
+        ("precompute:\n  input_size: 100\n", "7:15", " 100"),
+        ("precompute:\n  input_size:\n    - 320\n    - 100\n", "8:5", "[320, 100]"),
+        ("precompute:\n  input_size: []\n", "7:15", "[]"),
+        ("precompute:\n  input_size: '416'\n", "7:15", "'416'"),
+        ("precompute:\n  input_size: [32, 32]\n", "7:15", "[32, 32]"),
+        ("precompute:\n  input_size: [32, true]\n", "7:15", "[32, True]"),
+        ("precompute:\n  format: arrow\n", "7:11", "'arrow'"),
+        ("train:\n  lr_init: 1.0e-3\n  lr_end: 1\n", "6:1", "lr_end"),
+        ("assignment:\n  anchors:\n    - 10\n", "8:5", "`assignment.anchors"),
+        ("augment: 3\n", "6:10", "`augment`"),
     ],
 )
-def test_mistakes_are_named_with_line_and_column(tmp_path, text, sentence):
-    with pytest.raises(ConfigError, match=sentence):
+def test_mistakes_are_named_with_line_and_column(tmp_path, text, place, named):
+    with pytest.raises(ConfigError) as caught:
         load(tmp_path, DATA + text)
+    mistakes = caught.value.message.splitlines()
+    assert any(line.startswith(f"{tmp_path / 'params.yaml'}:{place}: ") and named in line for line in mistakes)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +122,9 @@ def test_anchor_text(tmp_path):
     config = load(tmp_path, f"{DATA}assignment:\n  anchors:\n{anchors}")
     assert config.assignment.anchors_px.shape == (3, 3, 2)
     assert config.assignment.anchors_px[2, 0].tolist() == [16, 16.5]
-    with pytest.raises(ConfigError, match=r"an anchor is WIDTHxHEIGHT in pixels, like 116x90; got '10y10'"):
+    with pytest.raises(ConfigError) as caught:
         load(tmp_path, f"{DATA}assignment:\n  anchors:\n{anchors.replace('10x10.5', '10y10')}")
+    assert re.match(rf"{tmp_path}/params.yaml:8:\d+: `assignment\.anchors`: .*'10y10'", str(caught.value))
 
 
 def test_all_mistakes_at_once(tmp_path):
@@ -135,30 +135,28 @@ def test_all_mistakes_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (b"data: [1\n", r"params\.yaml:\d+:\d+: not valid YAML"),
-        (b"", "found no mapping"),
-        (b"- 1\n", "found no mapping"),
-        (b"\xff\xfe", "not UTF-8"),
-        (b"a: 1\na: 2\n", "not valid YAML"),
-    ],
+    ("content", "line"),
+    [(b"data: [1\n", 2), (b"", None), (b"- 1\n", None), (b"\xff\xfe", None), (b"a: 1\na: 2\n", 2)],
 )
-def test_files_that_are_no_params(tmp_path, content, sentence):
+def test_files_that_are_not_params(tmp_path, content, line):
     (tmp_path / "params.yaml").write_bytes(content)
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "params.yaml")
+    assert caught.value.message.startswith(f"{tmp_path / 'params.yaml'}:" + (f"{line}:" if line else ""))
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(ConfigError, match=r"no .*params.yaml here"):
+    with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "params.yaml")
+    assert str(tmp_path / "params.yaml") in caught.value.message
 
 
 def test_another_algorithm_number_is_refused_by_its_stage_only(tmp_path):
     text = f"{DATA}algorithm:\n  augment: 99\n"
-    with pytest.raises(ConfigError, match=r":7:\d+: algorithm.augment is 99, but this yolopipe computes version 1"):
+    with pytest.raises(ConfigError) as caught:
         load(tmp_path, text, stage="augment")
+    assert re.search(r":7:\d+: .*algorithm\.augment.*\b99\b.*\b1\b", caught.value.message)
+    assert f"algorithm.augment: {ALGORITHMS['augment']}" in str(caught.value.hint)
     assert load(tmp_path, text, stage="parse").algorithm.augment == 99
 
 

@@ -1,12 +1,22 @@
-"""One sample at a time, one matrix an operation: the reference of yolopipe.imaging.augmentation."""
+"""Augmentation (docs/formulas.md) one sample at a time, one matrix for each operation, for comparison."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from yolopipe.imaging.geometry import compose, flip_matrix, flip_vertical_matrix, transform_boxes, translation_matrix
+from yolopipe.imaging.geometry import compose, transform_boxes, translation_matrix
 
 OPERATIONS = ("flip", "flip_vertical", "crop", "translate")
+
+
+def flip_matrix(width):
+    """Left and right change places in an image ``width`` pixels wide."""
+    return np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]])
+
+
+def flip_vertical_matrix(height):
+    """Top and bottom change places in an image ``height`` pixels high."""
+    return np.array([[1.0, 0.0, 0.0], [0.0, -1.0, height]])
 
 
 def augmented(size_wh, boxes_xyxy, params, generator):

@@ -1,5 +1,4 @@
-import importlib.util
-from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -7,10 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.imaging import augmentation_reference as reference
+from tests.imaging.augmentation_reference import flip_matrix, flip_vertical_matrix
 from yolopipe.config.params import Augment
 from yolopipe.imaging.augmentation import (
+    NUMBERS,
+    OPERATIONS,
     apply_colour,
-    augment_sample,
     augment_variants,
     draw_numbers,
     move_boxes,
@@ -18,19 +20,20 @@ from yolopipe.imaging.augmentation import (
 )
 from yolopipe.imaging.geometry import (
     compose,
-    flip_matrix,
-    flip_vertical_matrix,
     invert_affine,
     letterbox_matrix,
     transform_boxes,
     warp,
 )
 
-spec = importlib.util.spec_from_file_location("reference", Path(__file__).with_name("augmentation_reference.py"))
-reference = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(reference)
-
 ALL = Augment(flip=1.0, flip_vertical=1.0, crop=1.0, translate=1.0, hue=0.1, saturation=0.5, value=0.4)
+
+
+def augment_sample(size_wh, boxes, params, generator):
+    """The variant of one image."""
+    flat = np.asarray(boxes, float).reshape(-1, 4)
+    found = augment_variants([size_wh], flat, np.array([0, len(flat)]), params, generator.random((1, NUMBERS)))
+    return SimpleNamespace(**{name: rows[0] for name, rows in found._asdict().items()})
 
 
 def boxes_in(rng, count, width, height):
@@ -40,7 +43,7 @@ def boxes_in(rng, count, width, height):
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from([32, 160, 416, 608]))
 def test_letterbox_keeps_aspect_and_fits(width, height, size):
-    """The 5000 x 5 pictures on which a rounded letterbox fails are fine here."""
+    """Also at 5000 x 5 pixels, where a letterbox of rounded sizes fails."""
     matrix = letterbox_matrix((width, height), size)
     ((x1, y1, x2, y2),) = transform_boxes(matrix, [[0, 0, width, height]])
     assert (x2 - x1) / (y2 - y1) == pytest.approx(width / height)
@@ -109,7 +112,7 @@ def test_no_box_is_ever_cut(seed, count, width, height):
 
 @pytest.mark.parametrize("boxes", [[], [[40, 30, 60, 50]]])
 def test_crop_trims_all_four_sides(boxes):
-    """The notes' crop never trims right or bottom, and fails without boxes."""
+    """The reference's crop never trims right or bottom, and fails without boxes."""
     params = Augment(flip=0.0, crop=1.0, translate=0.0)
     windows = []
     for seed in range(200):
@@ -137,10 +140,12 @@ def test_translation_goes_all_ways():
 
 def test_probabilities():
     params = Augment(flip=0.5, flip_vertical=0.0, crop=0.25, translate=0.0)
-    drawn = [augment_sample((99, 99), [], params, sample_generator(3, f"{i}.jpg", 0)).operations for i in range(2000)]
-    assert sum("flip" in names for names in drawn) / 2000 == pytest.approx(0.5, abs=0.04)
-    assert sum("crop" in names for names in drawn) / 2000 == pytest.approx(0.25, abs=0.04)
-    assert not any("translate" in names for names in drawn)
+    names = [f"{index}.jpg" for index in range(2000)]
+    sizes, offsets = np.full((2000, 2), 99), np.zeros(2001, np.int64)
+    found = augment_variants(sizes, np.zeros((0, 4)), offsets, params, draw_numbers(3, names, 0))
+    shares = dict(zip(OPERATIONS, found.drawn.mean(axis=0), strict=True))
+    assert shares == pytest.approx({"flip": 0.5, "flip_vertical": 0.0, "crop": 0.25, "translate": 0.0}, abs=0.04)
+    assert shares["translate"] == 0
 
 
 def test_colour():

@@ -132,10 +132,10 @@ def test_as_many_sizes_as_anchors(k):
     sizes = natural_sizes(k)
     found = propose_anchors(np.repeat(sizes, 2, axis=0), k)
     assert sorted(map(tuple, found)) == sorted(map(tuple, sizes))
-    with pytest.raises(ValueError, match=rf"{k} distinct box sizes? cannot make {k + 1} anchors"):
-        propose_anchors(sizes, k + 1)
-    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
-        propose_anchors(sizes, 0)
+    for wrong in (k + 1, 0):
+        with pytest.raises(ValueError) as caught:
+            propose_anchors(sizes, wrong)
+        assert str(wrong) in str(caught.value).split()
 
 
 def test_one_anchor_is_the_median():

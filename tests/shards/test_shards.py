@@ -130,7 +130,7 @@ def test_both_formats_hold_the_same_rows(project):
             equal_rows(parquet, tfrecord)
 
 
-def test_stored_labels_are_the_notes_labels(project):
+def test_stored_labels_are_those_of_the_formulas(project):
     manifest = load_manifest(project / "tfrecord")
     for row in all_rows(project / "tfrecord", "train"):
         bboxes = np.concatenate([row.boxes_xyxy, row.classes[:, None].astype(np.float32)], axis=1)
@@ -143,7 +143,7 @@ def test_stored_labels_are_the_notes_labels(project):
 
 @pytest.mark.parametrize("rule", ["keep-best-iou", "next-anchor"])
 def test_stored_labels_follow_the_collision_rule(project, monkeypatch, rule):
-    """A threshold of 0.05 makes boxes of one cell want the same anchors."""
+    """A threshold of 0.05 makes boxes of one cell candidates for the same anchors."""
     monkeypatch.chdir(project)
     base = make_config()
     config = base.model_copy(
@@ -157,13 +157,13 @@ def test_stored_labels_follow_the_collision_rule(project, monkeypatch, rule):
         bboxes = np.concatenate([row.boxes_xyxy, row.classes[:, None].astype(np.float32)], axis=1)
         options = {"input_size": 96, "anchors": manifest.anchors_in_strides, "iou_threshold": 0.05}
         dense = preprocess_true_boxes(bboxes, num_classes=3, collisions=rule, **options)
-        taught = set()
+        assigned = set()
         for index, (label, stride) in enumerate(zip(row.labels, STRIDES, strict=True)):
             ours, slots = encode_dense(label, row.boxes_xyxy, row.classes, grid=96 // stride, num_classes=3)
             np.testing.assert_array_equal(ours, dense[index])
             np.testing.assert_array_equal(slots, dense[3 + index])
-            taught |= set(label.box.tolist())
-        lost += len(row.classes) - len(taught)
+            assigned |= set(label.box.tolist())
+        lost += len(row.classes) - len(assigned)
     info = manifest.splits["train"]
     assert lost == info.without_positive[rule] == info.overwritten
     assert set(info.without_positive) == {"notes", "keep-best-iou", "next-anchor"}
@@ -171,7 +171,7 @@ def test_stored_labels_follow_the_collision_rule(project, monkeypatch, rule):
 
 
 def test_boxes_lie_on_what_was_drawn(project):
-    """White inside, dark or grey just outside: pixels and boxes went the same way through all maps."""
+    """White inside, dark or grey just outside: pixels and boxes went through the same maps."""
     seen = 0
     for row in all_rows(project / "parquet", "train"):
         if len(row.boxes_xyxy) != 1:
@@ -348,30 +348,33 @@ def test_a_shorter_shard_under_the_right_name_is_noticed(project, tmp_path):
     tree = json.loads((folder / "manifest.json").read_text())
     tree["splits"]["train"]["shards"][1]["bytes"] = shard.stat().st_size
     (folder / "manifest.json").write_text(json.dumps(tree))
-    with pytest.raises(ShardError, match="the manifest says"):
+    with pytest.raises(ShardError) as caught:
         all_rows(folder, "train")
+    assert str(shard) in caught.value.message.split()
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "word"),
     [
-        (lambda tree: tree.update(schema_version=99), "schema version 99"),
-        (lambda tree: tree.pop("schema_version"), "schema version None"),
-        (lambda tree: tree.pop("splits"), "not a complete manifest"),
+        (lambda tree: tree.update(schema_version=99), "99;"),
+        (lambda tree: tree.pop("schema_version"), "None;"),
+        (lambda tree: tree.pop("splits"), "(KeyError('splits'))"),
     ],
 )
-def test_other_manifests_are_refused(project, tmp_path, change, sentence):
+def test_other_manifests_are_refused(project, tmp_path, change, word):
     folder, _ = damaged(project, tmp_path, "parquet")
     tree = json.loads((folder / "manifest.json").read_text())
     change(tree)
     (folder / "manifest.json").write_text(json.dumps(tree))
-    with pytest.raises(ShardError, match=sentence):
+    with pytest.raises(ShardError) as caught:
         load_manifest(folder)
+    assert {f"{folder / 'manifest.json'}:", word} <= set(caught.value.message.split())
 
 
 def test_no_shards(tmp_path):
-    with pytest.raises(ShardError, match="no shards here"):
+    with pytest.raises(ShardError) as caught:
         load_manifest(tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere/manifest.json") in caught.value.message.split()
 
 
 def test_bad_images_are_all_listed_and_nothing_is_written(tmp_path, monkeypatch):
@@ -382,7 +385,7 @@ def test_bad_images_are_all_listed_and_nothing_is_written(tmp_path, monkeypatch)
     whole = (tmp_path / "bilder für train/train 5.png").read_bytes()
     (tmp_path / "bilder für train/train 5.png").write_bytes(whole[: len(whole) // 2])
     cv2.imwrite("bilder für train/val 1.png", np.zeros((10, 20, 3), np.uint8))
-    with pytest.raises(ProblemsError, match="3 images cannot be read") as caught:
+    with pytest.raises(ProblemsError) as caught:
         precompute.run(make_config(), workers=2)
     rules = {problem.image.split("/")[1]: problem.rule for problem in caught.value.problems}
     assert rules == {
@@ -394,7 +397,7 @@ def test_bad_images_are_all_listed_and_nothing_is_written(tmp_path, monkeypatch)
     assert sorted(p.name for p in (tmp_path / "data").iterdir()) == ["augmented", "parsed"]
 
 
-def test_manifest_says_nothing_of_machine_time_or_path(project):
+def test_the_manifest_holds_no_machine_time_or_path(project):
     text = (project / "parquet/manifest.json").read_text()
     assert str(project) not in text
     assert not {"time", "date", "host", "duration", "version_of"} & set(json.loads(text))

@@ -175,52 +175,58 @@ def test_workers_need_no_tensorflow(workers, project):
         assert set(client.run(lambda: "tensorflow" in sys.modules or "keras" in sys.modules).values()) == {False}
 
 
-def test_errors_of_ours_come_back_once_and_others_are_tried_again(workers, tmp_path, monkeypatch):
+def test_errors_of_yolopipe_are_not_tried_again_and_others_are(workers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked = tmp_path / "asked"
-    with pytest.raises(ImageError, match="number 3 is missing") as caught:
+    with pytest.raises(ImageError) as caught:
         list(map_unordered(complain, [str(asked)], workers=workers.scheduler_address))
     assert caught.value.rule == "missing-image"
     assert asked.read_text() == "asked\n"
     assert list(map_unordered(hiccup, [str(tmp_path / "m")], workers=workers.scheduler_address)) == [(0, "done")]
-    assert list(map_unordered(double, [], workers="tcp://127.0.0.1:1")) == [], "nothing to do needs no cluster"
+    assert list(map_unordered(double, [], workers="tcp://127.0.0.1:1")) == [], "without tasks no cluster is needed"
 
 
 def test_a_task_that_always_kills_is_named(workers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(YolopipeError, match="while it worked on task 1"):
-        list(map_unordered(poison, range(4), workers=workers.scheduler_address, name=lambda n: f"task {n}"))
+    with pytest.raises(YolopipeError) as caught:
+        list(map_unordered(poison, range(4), workers=workers.scheduler_address, name=lambda n: f"task-{n}"))
+    assert "task-1" in caught.value.message.split()
 
 
-def test_a_worker_that_does_not_belong_is_named(workers, tmp_path, monkeypatch):
+def test_a_worker_with_other_versions_or_another_folder_is_named(workers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     versions = {**cluster._versions(), "opencv": "0.1"}
     with monkeypatch.context() as patch:
         patch.setattr(cluster, "_versions", lambda: versions)
-        with pytest.raises(YolopipeError, match=r"could write other bytes: opencv .* instead of 0\.1"):
+        with pytest.raises(YolopipeError) as caught:
             list(map_unordered(double, [1], workers=workers.scheduler_address))
+        assert {"opencv", "0.1"} <= set(caught.value.message.split())
     monkeypatch.setattr(Path, "touch", lambda path: None)
-    with pytest.raises(YolopipeError, match=f"does not see the project folder {tmp_path}"):
+    with pytest.raises(YolopipeError) as caught:
         list(map_unordered(double, [1], workers=workers.scheduler_address))
+    assert str(tmp_path) in caught.value.message.split()
 
 
 def test_no_scheduler_and_no_worker(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     monkeypatch.setattr(cluster, "NO_WORKER_SECONDS", 0.5)
-    with pytest.raises(YolopipeError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:1 "):
+    with pytest.raises(YolopipeError) as caught:
         list(map_unordered(double, [1], workers="tcp://127.0.0.1:1"))
+    assert "tcp://127.0.0.1:1" in caught.value.message.split()
     with (
         distributed.LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
-        pytest.raises(YolopipeError, match="has had no worker"),
+        pytest.raises(YolopipeError) as caught,
     ):
         list(map_unordered(double, [1], workers=empty.scheduler_address))
+    assert f"dask worker {empty.scheduler_address}" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("address", ["host:8786", "tcp://host", "tcp://:8786", "http://host:80", "tcp://host:port"])
 def test_wrong_addresses(address):
-    with pytest.raises(UsageError, match="must be like tcp://host:8786"):
+    with pytest.raises(UsageError) as caught:
         chosen_workers(scheduler=address)
+    assert {"tcp://host:8786,", repr(address)} <= set(caught.value.message.split())
 
 
 def test_where_the_work_is_done(monkeypatch):
@@ -232,11 +238,12 @@ def test_where_the_work_is_done(monkeypatch):
     monkeypatch.setenv("YOLOPIPE_SCHEDULER", "")
     monkeypatch.setenv("YOLOPIPE_WORKERS", "4")
     assert chosen_workers() == 4
-    with pytest.raises(UsageError, match="one of them"):
+    with pytest.raises(UsageError):
         chosen_workers(count=3, scheduler="tcp://b:2")
 
 
 def test_without_the_extra(monkeypatch):
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'yolopipe\[distributed\]'"):
+    with pytest.raises(UsageError) as caught:
         chosen_workers(scheduler="tcp://127.0.0.1:8786")
+    assert "pip install 'yolopipe[distributed]'" in str(caught.value.hint)

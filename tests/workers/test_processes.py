@@ -98,7 +98,7 @@ def test_worker_count(monkeypatch):
         monkeypatch.setenv("YOLOPIPE_WORKERS", wrong)
         with pytest.raises(UsageError) as caught:
             worker_count()
-        assert {"YOLOPIPE_WORKERS", repr(wrong)} <= set(caught.value.message.split())
+        assert {"YOLOPIPE_WORKERS:", repr(wrong)} <= set(caught.value.message.split())
     monkeypatch.delenv("YOLOPIPE_WORKERS")
     assert worker_count() >= 1
 

@@ -1,1 +1,1 @@
-"""A side cache of encoded pixels: a re-run of ``precompute`` costs what changed.  It never changes a result."""
+"""A side cache of encoded pixels: a re-run of ``precompute`` redoes only what changed, with the same result."""

@@ -1,6 +1,6 @@
-"""What a cached picture is the picture of: a SHA-256 over everything that decides its bytes.
+"""Keys of cached pictures: a SHA-256 over everything that decides the bytes of a picture.
 
-Names, sizes and dates of files are not among it: an image edited in place is another image, a renamed one is not.
+Name, size and date of a file are not part of it: an image edited in place gets another key, a renamed one does not.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _FLOATS = ("frame_width", "frame_height", "hue", "saturation", "value")
 
 
 def codec_identity(*, input_size: int, encoding: str, jpeg_quality: int) -> bytes:
-    """What one run's pictures have in common: our algorithm, the libraries that make the bytes, the encoding.
+    """What the pictures of a run have in common: version of the algorithm, libraries, processor, encoding.
 
-    OpenCV's build information names the JPEG, PNG, TIFF and WebP libraries in it and their versions; the processor's
-    features choose among its code paths, which need not agree in the last bit.
+    OpenCV's build information names its JPEG, PNG, TIFF and WebP libraries and their versions; the processor's
+    features choose among code paths of OpenCV that can differ in the last bit.
 
     Args:
         input_size: side of the square network input in pixels.
         encoding: ``jpeg``, ``png`` or ``raw``.
-        jpeg_quality: counts for ``jpeg`` only.
+        jpeg_quality: used for ``jpeg`` only.
 
     >>> codec_identity(input_size=64, encoding="png", jpeg_quality=1) == codec_identity(
     ...     input_size=64, encoding="png", jpeg_quality=2)
@@ -60,13 +60,13 @@ def picture_key(identity: bytes, sample: Mapping[str, Any], matrix: npt.NDArray[
         sample: ``orientation``, ``width``, ``height``, ``frame_width``, ``frame_height``, ``visible_xyxy``, ``hue``,
             ``saturation`` and ``value`` of the augmented table.
         matrix: (2, 3) source pixels to network-input pixels.
-        source: the image file, whole (1.8 GB/s: the price of never trusting size and date).
+        source: the content of the image file; its size and date are not trusted.
 
     Returns:
         32 bytes.
     """
     floats = [*np.ravel(matrix).tolist(), *sample["visible_xyxy"], *(sample[name] for name in _FLOATS)]
     numbers = struct.pack("<3q15d", sample["orientation"], sample["width"], sample["height"], *floats)
-    digest = hashlib.sha256(identity + numbers)  # both of fixed length: nothing can slide from one into the other
+    digest = hashlib.sha256(identity + numbers)  # both of fixed length, so that their concatenation is unambiguous
     digest.update(source)
     return digest.digest()

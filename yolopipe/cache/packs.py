@@ -2,9 +2,9 @@
 
 ``NAME.pack`` is records end to end: key (32 bytes), CRC-32C of key and payload (4), payload.  ``NAME.index`` is one
 :data:`ENTRY` a record, appended after the record: a process killed in between loses that record and nothing else.
-Nothing is synced to disk and nothing needs to be: whatever a power cut leaves is proved by the checksum when it is
-read (what a picture is the picture of is proved by the key; a SHA-256 here too took a tenth of a re-run).  Only the
-date of last use is ever written in place; it decides what is evicted, never what is read.
+Nothing is synced to disk and nothing needs to be: the checksum is compared when a record is read, and the key is a
+hash of everything that decides the picture.  Only the date of last use is written in place; it decides what is
+evicted, never what is read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from yolopipe.locks import is_locked, try_lock
 __all__ = ["ENTRY", "RECORD_HEAD", "Entries", "Pack", "PackWriter", "in_use", "load_packs", "read_record"]
 
 ENTRY = np.dtype([("head", "<u8"), ("rest", "V24"), ("offset", "<u8"), ("length", "<u4"), ("used", "<u4")])
-"""48 bytes: the key (8 of it as a number, then 24), where its record is, payload length (0: dead), last use."""
+"""48 bytes: the key (8 bytes as a number, then 24), offset of its record, payload length (0: dead), last use."""
 
 RECORD_HEAD = 36
 
@@ -31,7 +31,7 @@ Entries = npt.NDArray[np.void]
 
 @dataclass(frozen=True)
 class Pack:
-    """A pack and its index as they were when they were listed.
+    """A pack and its index at the time of listing.
 
     Args:
         path: the ``.pack`` file.
@@ -50,7 +50,7 @@ class Pack:
 
 
 def load_packs(directory: Path) -> list[Pack]:
-    """Every pack of a folder, in order of name; half a last entry (of a killed process) is left out."""
+    """Every pack of a folder, in order of name; an incomplete last entry (of a killed process) is left out."""
     packs = []
     for index in sorted(directory.glob("*.index")):
         path = index.with_suffix(".pack")
@@ -70,7 +70,7 @@ def _checksum(key: bytes, payload: bytes) -> bytes:
 
 def read_record(handle: int, offset: int, length: int, key: bytes) -> bytes | None:
     """The payload at ``offset`` of an open pack, or None unless key and checksum are right."""
-    if offset + RECORD_HEAD + length > os.fstat(handle).st_size:  # a damaged entry must not ask for gigabytes
+    if offset + RECORD_HEAD + length > os.fstat(handle).st_size:  # a damaged entry may name any length
         return None
     try:
         record = os.pread(handle, RECORD_HEAD + length, offset)
@@ -82,10 +82,10 @@ def read_record(handle: int, offset: int, length: int, key: bytes) -> bytes | No
 
 
 class PackWriter:
-    """A new pack, open for appending and locked for as long as this process lives or until it is closed.
+    """A new pack, open for appending, and locked until it is closed or this process ends.
 
     Args:
-        directory: where the pack goes; its name is drawn at random, so that no two processes can meet.
+        directory: of the pack; its name is random, so that no two processes use the same.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -97,7 +97,7 @@ class PackWriter:
         self._handles.append(os.open(path.with_suffix(".index"), flags, 0o644))
 
     def append(self, key: bytes, payload: bytes, used: int) -> None:
-        """Add one record and make it known.
+        """Add one record, then its entry in the index.
 
         Raises:
             OSError: no space, or a limit on the file's size; the record is then not in the index.
@@ -105,7 +105,7 @@ class PackWriter:
         self.append_record(key, b"".join((key, _checksum(key, payload), payload)), used)
 
     def append_record(self, key: bytes, record: bytes, used: int) -> None:
-        """The same for a record that is whole already (from another pack)."""
+        """The same for a complete record (from another pack)."""
         entry = np.zeros(1, ENTRY)
         entry["head"], entry["rest"] = int.from_bytes(key[:8], "little"), np.void(key[8:])
         entry["offset"], entry["length"], entry["used"] = self.bytes, len(record) - RECORD_HEAD, used
@@ -114,13 +114,13 @@ class PackWriter:
         self.bytes += len(record)
 
     def close(self) -> None:
-        """Give up the files and the lock."""
+        """Close the files, which releases the lock."""
         while self._handles:
             os.close(self._handles.pop())
 
 
 def _write_all(handle: int, content: bytes) -> None:
-    while content:  # a full disk takes a part and says why at the next call; that part is a gap no entry points to
+    while content:  # on a full disk a part is written and the next call fails; no entry points to that part
         content = content[os.write(handle, content) :]
 
 

@@ -1,8 +1,8 @@
-"""The bound on the cache: the entries that were used longest ago go first.
+"""Pruning of the cache to its bound: the entries used longest ago are removed first.
 
-Only the owner of the folder's lock removes or rewrites packs, and never one that a process is appending to.  Entries
-that are kept from a pack that is not kept whole are copied, checksums and all, to a new pack before the old one goes:
-a kill in the middle leaves some entries twice, never a pack cut in two.
+Only the holder of the folder's lock removes or rewrites packs, and never one that a process is appending to.  Where
+some entries of a pack are kept, they are copied with their checksums to a new pack before the old one is removed: a
+kill in the middle leaves some entries twice, never an incomplete pack.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ PACK_BYTES = 128 * 10**6
 """A pack is closed at this size: few files, and little to copy when one is rewritten."""
 
 MANY_SMALL_PACKS = 32
-"""So many packs below an eighth of a full one (each run leaves one a worker) are copied into one."""
+"""More small packs than this (below an eighth of a full one; each run adds one for each worker) are merged."""
 
 
 class CacheSize(NamedTuple):
-    """What a folder holds; ``bytes`` counts packs and indexes."""
+    """Contents of a folder; ``bytes`` counts packs and indexes."""
 
     entries: int
     bytes: int
@@ -44,14 +44,14 @@ def cache_size(directory: Path) -> CacheSize:
 
 
 def make_room(run: CacheRun, needed: int) -> str:
-    """Make room for a new pack, at the cost of what this run has not used.
+    """Make room for a new pack, by removing entries that this run has not used.
 
     Args:
-        run: the bound, and the free space to leave alone.
+        run: with the bound, and the free space to leave.
         needed: bytes.
 
     Returns:
-        ``""``, or why there is no room.
+        ``""``, or the reason why there is no room.
     """
     if shutil.disk_usage(run.directory).free - needed < run.reserve_bytes:
         return "the disk is nearly full"
@@ -74,13 +74,13 @@ def _size(file: os.DirEntry[str]) -> int:
 
 
 def prune(directory: Path, max_bytes: int, *, before: int | None = None, wait: bool = True) -> None:
-    """Evict until the folder holds at most ``max_bytes``; also drop doubles, dead entries and what kills left.
+    """Evict until the folder holds at most ``max_bytes``; also remove duplicates, dead entries and leftovers.
 
     Args:
         directory: the cache; it need not exist.
         max_bytes: 0 empties it.
-        before: spare entries used at this stamp or later, whatever the size.
-        wait: for another process that is pruning; otherwise leave it to that one.
+        before: keep entries used at this stamp or later, whatever the size.
+        wait: for another process that is pruning; otherwise return at once.
     """
     if not directory.is_dir():
         return
@@ -96,7 +96,7 @@ def prune(directory: Path, max_bytes: int, *, before: int | None = None, wait: b
 
 
 def _remove_leftovers(directory: Path) -> None:
-    """A pack without index, or the other way round: made or removed by a process that was killed in the middle."""
+    """Remove packs without an index, and the reverse, which processes killed in the middle leave."""
     for path in [*directory.glob("*.pack"), *directory.glob("*.index")]:
         other = path.with_suffix(".index" if path.suffix == ".pack" else ".pack")
         if not other.exists() and (path.suffix == ".index" or not in_use(path)):
@@ -104,7 +104,7 @@ def _remove_leftovers(directory: Path) -> None:
 
 
 def _kept(packs: list[Pack], max_bytes: int, before: int | None) -> list[npt.NDArray[np.bool_]]:
-    """Which entries of each pack stay: the most recently used, as many as fit; each key once."""
+    """Masks of the entries of each pack to keep: the most recently used, as many as fit, each key once."""
     entries = np.concatenate([np.zeros(0, ENTRY), *(pack.entries for pack in packs)])
     order = np.argsort(-entries["used"].astype(np.int64), kind="stable")
     ranked = entries[order]
@@ -122,7 +122,7 @@ def _kept(packs: list[Pack], max_bytes: int, before: int | None) -> list[npt.NDA
 
 
 def _rewrite(packs: list[tuple[Pack, npt.NDArray[np.bool_]]]) -> None:
-    """Copy what is kept into new packs, then remove the old ones."""
+    """Copy the kept entries into new packs, then remove the old ones."""
     writer: PackWriter | None = None
     try:
         for pack, keep in packs:

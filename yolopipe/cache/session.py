@@ -1,4 +1,4 @@
-"""A run of ``precompute`` as the cache sees it: opened, counted, brought back within its bound."""
+"""The cache during one run of ``precompute``: opened, counted, and pruned to its bound at the end."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LAST_RUN = "last_run.json"
 
 @contextmanager
 def cache_session(max_bytes: int) -> Iterator[CacheRun | None]:
-    """Yield the run's settings (None for a cache of 0 bytes); afterwards the folder is within its bound again.
+    """Yield the run's settings (None for a cache of 0 bytes), and prune the folder to its bound afterwards.
 
-    A cache that cannot be written is no error: the result does not depend on it.
+    A cache that cannot be written is not an error: the result does not depend on it.
     """
     run = start_run(max_bytes)
     try:
@@ -38,7 +38,7 @@ def _quietly_prune(run: CacheRun) -> None:
 
 
 def record_run(run: CacheRun | None, *, reused: int, encoded: int) -> None:
-    """Note for ``yolopipe cache`` what the cache was worth."""
+    """Store for ``yolopipe cache`` how many pictures were reused and encoded."""
     if run is None or not run.directory.is_dir():
         return
     with suppress(OSError):
@@ -46,7 +46,7 @@ def record_run(run: CacheRun | None, *, reused: int, encoded: int) -> None:
 
 
 def last_run(directory: Path) -> dict[str, int] | None:
-    """Pictures ``reused`` and ``encoded`` by the last run that ended well, or None."""
+    """Pictures ``reused`` and ``encoded`` by the last run that succeeded, or None."""
     try:
         tree = json.loads((directory / _LAST_RUN).read_text(encoding="utf-8"))
         return {name: int(tree[name]) for name in ("reused", "encoded")}

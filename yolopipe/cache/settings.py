@@ -1,6 +1,7 @@
-"""Where the cache is, how large it may be, and what a run tells its workers of it.
+"""Settings of the cache: its folder, its bound, and what each worker of a run needs to know.
 
-An option and an environment variable, never a param: the cache changes no result, so DVC must not watch it.
+The bound is an option and an environment variable, not a param: the cache never changes the result, so DVC must not
+watch it.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ GB = 10**9
 DEFAULT_GB = 20.0
 
 FORMAT = 2
-"""Of the files; another format gets another folder and never meets these."""
+"""Version of the files; each has a folder of its own."""
 
 
 @dataclass(frozen=True)
 class CacheRun:
-    """One run's view of the cache; picklable, goes to every worker.
+    """The cache settings of one run; picklable, sent to every worker.
 
     Args:
         directory: absolute.
-        token: drawn at random, so that a worker that outlives a run knows the next one.
+        token: random, so that a worker that serves several runs can tell them apart.
         stamp: seconds, the date of use that this run writes.
         max_bytes: of all packs together.
-        reserve_bytes: free space that the cache leaves to the run's outputs.
+        reserve_bytes: free disk space that the cache must leave for the outputs of the run.
     """
 
     directory: Path
@@ -43,7 +44,7 @@ class CacheRun:
 
 
 def cache_bytes(option: float | None = None) -> int:
-    """How large the cache may be: the option, else ``YOLOPIPE_CACHE_GB``, else 20 GB; 0 turns it off.
+    """The bound of the cache: the option, else ``YOLOPIPE_CACHE_GB``, else 20 GB; 0 turns it off.
 
     Raises:
         UsageError: when either is not a number of at least 0.
@@ -69,7 +70,7 @@ def cache_directory() -> Path:
 
 
 def start_run(max_bytes: int, *, reserve_bytes: int = 0) -> CacheRun | None:
-    """A fresh run's settings, or None where the cache is turned off."""
+    """Settings of a new run, or None where the cache is turned off."""
     if not max_bytes:
         return None
     return CacheRun(cache_directory(), os.urandom(8).hex(), int(time.time()), max_bytes, reserve_bytes)

@@ -1,4 +1,4 @@
-"""``yolopipe cache``: what the side cache holds, and a smaller one on demand."""
+"""``yolopipe cache``: contents of the side cache, and pruning on request."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["run"]
 
 
 def run(*, prune_now: bool = False, max_gb: float | None = None) -> CommandResult:
-    """Show the cache of this project; prune it first when asked to.
+    """Show the cache of this project, pruned first on request.
 
     Args:
         prune_now: evict the entries used longest ago, until at most ``max_gb`` are left.
-        max_gb: default is the bound of the runs; 0 empties the cache.
+        max_gb: by default the bound of the runs; 0 empties the cache.
 
     Raises:
-        UsageError: a size that is no size, or one without ``prune_now``.
+        UsageError: an invalid size, or one without ``prune_now``.
     """
     if max_gb is not None and (not prune_now or max_gb < 0):
         raise UsageError(f"--max-gb {max_gb:g} needs --prune and a number of gigabytes, 0 or more")
@@ -47,4 +47,4 @@ def _result(before: CacheSize, now: CacheSize, bound: int) -> CommandResult:
         **{"folder": str(directory), "entries": now.entries, "bytes": now.bytes, "packs": now.packs},
         **{"max_bytes": bound, "last_run": last, "removed_entries": before.entries - now.entries},
     }
-    return CommandResult("cache: encoded pixels that precompute can take again", rows, report)
+    return CommandResult("cache: encoded pixels that precompute can reuse", rows, report)

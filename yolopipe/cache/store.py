@@ -1,10 +1,10 @@
-"""Get and put: one store a process, for the length of a run.
+"""The store of encoded pictures, by key: one for each process, for the length of a run.
 
 Any number of processes and runs may share a folder: each appends to a pack of its own and reads the packs that were
 there when it started.  Whatever goes wrong with the cache (no space, no permission, damage, an eviction by another
-run) costs a picture encoded again and nothing else.
+run), the only effect is that a picture is encoded again.
 
-Memory: 32 bytes an entry, 13 MB for the 400,000 pictures of 50 kB that the default 20 GB hold.
+Memory: 32 bytes an entry.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class PixelStore:
         self._number = np.concatenate([np.zeros(0, np.int32), *(np.arange(n, dtype=np.int32) for n in counts)])[order]
 
     def get(self, key: bytes) -> bytes | None:
-        """The payload, proved by its checksum, or None.  A record found damaged is marked dead."""
+        """The payload, its checksum compared, or None.  A damaged record is marked dead."""
         head = np.uint64(int.from_bytes(key[:8], "little"))
         at = int(np.searchsorted(self._head, head))
         while at < len(self._head) and self._head[at] == head:
@@ -70,13 +70,13 @@ class PixelStore:
         payload = read_record(handles[0], int(self._offset[at]), length, key)
         if payload is None:
             self._length[at] = 0
-            self._note(handles[1], at, _LENGTH_OFFSET, 0)
+            self._write_field(handles[1], at, _LENGTH_OFFSET, 0)
         elif self._used[at] < self.run.stamp:
-            self._note(handles[1], at, _USED_OFFSET, self.run.stamp)
+            self._write_field(handles[1], at, _USED_OFFSET, self.run.stamp)
         return payload
 
-    def _note(self, handle: int, at: int, offset: int, value: int) -> None:
-        """Four bytes of an index entry in place; if it cannot be written, nothing is lost but the order of use."""
+    def _write_field(self, handle: int, at: int, offset: int, value: int) -> None:
+        """Overwrite four bytes of an index entry; where that fails, only the order of use is lost."""
         with suppress(OSError):
             os.pwrite(handle, value.to_bytes(4, "little"), int(self._number[at]) * ENTRY.itemsize + offset)
 
@@ -98,7 +98,7 @@ class PixelStore:
             os.close(handle)
 
     def put(self, key: bytes, payload: bytes) -> None:
-        """Keep a payload, if there is room; where there is none, :attr:`trouble` says why, once and for this run."""
+        """Keep a payload, if there is room; otherwise :attr:`trouble` is the reason, for the rest of the run."""
         if self.trouble or not payload:
             return
         try:
@@ -129,7 +129,7 @@ class PixelStore:
         self._writer = None
 
     def close(self) -> None:
-        """Close all files; a process that dies needs no such call."""
+        """Close all files."""
         self._close_writer()
         while self._open:
             self._close(*self._open.popitem()[1])
@@ -142,12 +142,12 @@ def _open_pair(pack: Path) -> tuple[int, int] | None:
         return None
     try:
         return handle, os.open(pack.with_suffix(".index"), os.O_WRONLY)
-    except OSError:  # a read-only cache can be read all the same; dates of use then fail to be written
+    except OSError:  # a read-only cache can be read; dates of use are then not written
         return handle, handle
 
 
 _stores: dict[str, PixelStore] = {}
-"""This process's store, by token of the run; never more than one."""
+"""This process's store, at most one, by token of the run."""
 
 
 def _store_of(run: CacheRun) -> PixelStore:
@@ -169,16 +169,16 @@ def trouble(run: CacheRun | None) -> str:
 
 
 def cached(run: CacheRun | None, key: bytes, make: Callable[[], bytes], *, keep: bool = True) -> tuple[bytes, bool]:
-    """What ``make()`` returns, from the cache where it is there.
+    """The result of ``make()``, from the cache where it has one.
 
     Args:
-        run: None makes it anew.
+        run: None always calls ``make``.
         key: from :func:`yolopipe.cache.keys.picture_key`.
-        make: a pure function of what the key was made from.
-        keep: put what was made into the cache.
+        make: a pure function of what the key is a hash of.
+        keep: add a new result to the cache.
 
     Returns:
-        The bytes, and whether they were reused.
+        The bytes, and whether they come from the cache.
 
     >>> cached(None, b"key", lambda: b"pixels")
     (b'pixels', False)

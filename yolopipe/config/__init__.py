@@ -1,1 +1,1 @@
-"""``params.yaml`` as a checked :class:`~yolopipe.config.params.params.Config`."""
+"""``params.yaml`` as a checked :class:`~yolopipe.config.params.Config`."""

@@ -1,4 +1,4 @@
-"""What ``params.yaml`` may hold: sections, keys, types, ranges and defaults, frozen.
+"""Sections, keys, types, ranges and defaults of ``params.yaml``, as frozen classes.
 
 A stage may read the sections and keys that :data:`STAGE_PARAMS` names for it and nothing else; ``dvc.yaml`` lists
 exactly those (held by a test), so that a changed value re-runs the stages that use it and no other.
@@ -30,10 +30,10 @@ STRIDES = (8, 16, 32)
 ANCHORS_PER_SCALE = 3
 
 ALGORITHMS = {"sample": 1, "parse": 1, "augment": 1, "precompute": 2, "train": 2, "evaluate": 3}
-"""Bumped when the same input and params would give another result.
+"""Version of each stage's algorithm, raised when the same input and params give another result.
 
-``params.yaml`` carries the same numbers under ``algorithm`` and DVC watches those: a comment in our code costs
-nobody a training run, a changed rule never reuses old results.
+``params.yaml`` has the same numbers under ``algorithm``, and DVC watches those instead of the code: an edited comment
+does not start a training run, and after a changed rule no old result is reused.
 """
 
 STAGE_PARAMS: dict[str, tuple[str, ...]] = {
@@ -48,18 +48,18 @@ STAGE_PARAMS: dict[str, tuple[str, ...]] = {
 
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("a number is needed, not true or false")
+        raise ValueError("expected a number, not true or false")
     return value
 
 
 def _whole_number(value: Any) -> Any:
-    """3.0 is 3 (DVC does not tell them apart), 3.5 is a mistake."""
+    """3.0 becomes 3 (DVC does not distinguish them), 3.5 is refused later."""
     _no_bool(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _number(value: Any) -> Any:
-    """A whole number is a number too; text never is (strict mode), not even ``"1e-4"``."""
+    """An integer becomes a float; text is refused (strict mode), also ``"1e-4"``."""
     _no_bool(value)
     try:
         return float(value) if isinstance(value, int) else value
@@ -81,7 +81,7 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """Where the input is.  The only section a user must write; paths start at the project folder."""
+    """Paths of the input, from the project folder.  The only section without defaults."""
 
     train: str = Field(min_length=1)
     val: str = Field(min_length=1)
@@ -100,14 +100,14 @@ class Sample(Section):
 
 
 class Parse(Section):
-    """How strict the reader of annotation text is."""
+    """Reading of annotation text."""
 
     on_bad: Literal["fail", "clip", "drop-box", "drop-image"] = "fail"
     min_box_px: Float = Field(1.0, ge=0.0)
 
 
 class Augment(Section):
-    """Variants of each training image, as a table (notes 1.1: flip, crop, translation)."""
+    """Variants of each training image (docs/formulas.md, "Augmentation")."""
 
     copies: Int = Field(4, ge=1, le=1000)
     flip: Probability = 0.5
@@ -123,7 +123,7 @@ def _input_sizes(value: Any) -> Any:
     """One size or several as a rising tuple; one message for the whole value, whatever its form."""
     sizes = [_whole_number(size) for size in (value if isinstance(value, list | tuple) else [value])]
     if not sizes or not all(isinstance(size, int) and 32 <= size <= 4096 and size % 32 == 0 for size in sizes):
-        raise ValueError("needed is one side or a list, each from 32 to 4096 and a multiple of 32")
+        raise ValueError("expected one size or a list of sizes, each a multiple of 32 from 32 to 4096")
     if len(set(sizes)) < len(sizes):
         raise ValueError("a size is listed twice")
     return tuple(sorted(sizes))
@@ -173,7 +173,7 @@ def _parse_anchor(text: str) -> tuple[float, float]:
     except ValueError:
         size = (0.0, 0.0)
     if not separator or not all(0 < side < 1e6 for side in size):
-        raise ValueError(f"an anchor is WIDTHxHEIGHT in pixels, like 116x90; got {text!r}")
+        raise ValueError(f"expected an anchor as WIDTHxHEIGHT in pixels, like 116x90; got {text!r}")
     return size
 
 
@@ -181,7 +181,7 @@ CollisionRule = Literal["notes", "keep-best-iou", "next-anchor"]
 
 
 class Assignment(Section):
-    """Which anchors learn a box (notes 1.1, ``preprocess_true_boxes``)."""
+    """Assignment of boxes to anchors (docs/formulas.md, "Labels")."""
 
     anchors: tuple[str, ...] = Field(COCO_ANCHORS, min_length=9, max_length=9, strict=False)
     iou_threshold: Float = Field(0.3, ge=0.0, lt=1.0)
@@ -209,7 +209,7 @@ class Model(Section):
 
 
 class Train(Section):
-    """Optimisation (notes 1.3 and 1.4)."""
+    """Training (docs/formulas.md, "Loss", "Training step" and "Learning rate")."""
 
     epochs: Int = Field(50, ge=1, le=MOST_EPOCHS)
     batch_size: Int = Field(8, ge=1)
@@ -236,7 +236,7 @@ class Train(Section):
     @model_validator(mode="after")
     def _freezing_lasts(self) -> Self:
         if self.freeze != "none" and self.freeze_epochs == 0:
-            raise ValueError(f"freeze: {self.freeze} needs freeze_epochs of 1 or more; freeze: none is never frozen")
+            raise ValueError(f"freeze: {self.freeze} needs freeze_epochs of 1 or more; none trains all weights")
         return self
 
     @model_validator(mode="after")
@@ -260,7 +260,7 @@ class Evaluate(Section):
 
 
 class Algorithm(Section):
-    """The numbers of :data:`ALGORITHMS` that the project's results were made with."""
+    """Versions, as in :data:`ALGORITHMS`, of the algorithms that made the project's results."""
 
     sample: Int = ALGORITHMS["sample"]
     parse: Int = ALGORITHMS["parse"]

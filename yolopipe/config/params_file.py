@@ -1,4 +1,4 @@
-"""``params.yaml`` read once and checked.
+"""Reading and checking ``params.yaml``.
 
 The file is read by a YAML 1.2 reader: ``dvc exp run -S train.lr_init=1e-5`` writes ``1e-05``, which YAML 1.1
 readers (PyYAML) return as a string.  Every mistake is reported at once with line and column and, for an unknown
@@ -23,11 +23,11 @@ __all__ = ["ParamsFile", "load_config", "read_params"]
 
 @dataclass(frozen=True)
 class ParamsFile:
-    """A params file as it was found.
+    """A params file and the mistakes in it.
 
     Args:
         file: its name.
-        tree: what it holds, as ruamel's round-trip containers.
+        tree: its content, as ruamel's round-trip containers.
         config: the frozen configuration; None where there are mistakes.
         mistakes: one sentence each, with ``file:line:column``.
     """
@@ -42,7 +42,7 @@ class ParamsFile:
         return place(self.file, self.tree, keys)
 
     def algorithm_mistake(self, stage: str) -> ConfigError | None:
-        """What is wrong with the number of a stage's algorithm; None when it is that of this build."""
+        """An error when the file has another version of a stage's algorithm than this yolopipe, else None."""
         wanted, found = ALGORITHMS[stage], getattr(self.config and self.config.algorithm, stage, None)
         if found in (wanted, None):
             return None
@@ -57,7 +57,7 @@ def read_params(path: str | Path = "params.yaml") -> ParamsFile:
     """Read ``params.yaml`` and find every mistake in it.
 
     Raises:
-        ConfigError: when the file cannot be read at all.
+        ConfigError: the file cannot be read, or holds no mapping.
     """
     file = Path(path)
     try:
@@ -68,11 +68,11 @@ def read_params(path: str | Path = "params.yaml") -> ParamsFile:
             hint="go to the project folder, or name the file with --params; a new project: yolopipe init",
         ) from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{file}: expected sections such as 'data:' and 'train:', found no mapping")
+        raise ConfigError(f"{file}: expected sections such as 'data:' and 'train:', found something else")
     try:
         return ParamsFile(file, tree, Config.model_validate(plain(tree)), ())
     except ValidationError as error:
-        mistakes = [f"{place(file, tree, e['loc'], of_key=_is_key(e))}: {_sentence(e)}" for e in error.errors()]
+        mistakes = [f"{place(file, tree, e['loc'], of_key=_at_key(e))}: {_sentence(e)}" for e in error.errors()]
         return ParamsFile(file, tree, None, tuple(mistakes))
 
 
@@ -81,7 +81,7 @@ def load_config(path: str | Path = "params.yaml", *, stage: str | None = None) -
 
     Args:
         path: the file.
-        stage: the stage about to run; its number under ``algorithm`` must be the one of this build.
+        stage: the stage about to run; its number under ``algorithm`` must be that of this yolopipe.
 
     Returns:
         The frozen configuration.
@@ -100,12 +100,17 @@ def load_config(path: str | Path = "params.yaml", *, stage: str | None = None) -
 
 
 def _is_key(error: Any) -> bool:
-    """Is it the key that is wrong, and not its value?"""
+    """Whether the key is wrong, not its value."""
     return bool(error["type"] == "extra_forbidden")
 
 
+def _at_key(error: Any) -> bool:
+    """Whether the key's place says more than the value's: of a value that is not there, YAML gives the next line."""
+    return _is_key(error) or (error.get("input") is None and error["type"] != "missing")
+
+
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys allowed beside the one at ``location``."""
+    """The keys that are allowed in the section of ``location``."""
     section: Any = Config
     for key in location[:-1]:
         section = section.model_fields[key].annotation

@@ -1,9 +1,9 @@
-"""Random flip, crop and translation as one affine map a sample, and colour as three gains (notes 1.1).
+"""Random flip, crop and translation as one affine map a sample, and colour as three gains.
 
-No image is read here: a variant is a row of a table.  Its randomness comes from (seed, image, copy) and nothing
-else, so neither order nor worker count nor the images beside it change it.  As in the notes, crop and translation
-never cut into a box: they stay within the margin around all boxes of the image.  Unlike there, the crop trims all
-four sides and images without boxes take part (their "boxes" are the central half).
+The formulas are in docs/formulas.md, "Augmentation".  No image is read here: a variant is a row of a table.  Its
+random numbers depend on (seed, image, copy) alone, not on the order of images, the worker count or other images.
+Crop and translation never cut a box: they stay within the margin around all boxes of the image, or around its central
+half where it has none.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from yolopipe.arrays import Floats, Ints, Mask, Pixels
 from yolopipe.config.params import Augment
 from yolopipe.imaging.geometry import translation_matrix
 
 __all__ = [
     "OPERATIONS",
-    "Variant",
     "Variants",
     "apply_colour",
-    "augment_sample",
     "augment_variants",
     "draw_numbers",
     "identity_variants",
@@ -31,36 +30,15 @@ __all__ = [
     "sample_generator",
 ]
 
-Floats = npt.NDArray[np.float64]
-
-
 OPERATIONS = ("flip", "flip_vertical", "crop", "translate")
-"""In the order they are done; each a probability in params and a word in the table's ``operations``."""
+"""In the order they are applied; each is a probability in params and a word in the table's ``operations``."""
 
 NUMBERS = 13
-"""Random numbers of a sample: four chances, four shares of the margins to crop, two moves, three colours."""
-
-
-class Variant(NamedTuple):
-    """One sample of an image.
-
-    Args:
-        matrix: (2, 3) source pixels to frame pixels, corner coordinates.
-        frame_wh: width and height of the frame: the cropped image.
-        visible_xyxy: the part of the frame that shows the image, frame pixels; the rest is grey.
-        colour: (3,) hue shift in turns, saturation gain, value gain; (0, 1, 1) changes nothing.
-        operations: which of :data:`OPERATIONS` were drawn, in their order.
-    """
-
-    matrix: Floats
-    frame_wh: tuple[float, float]
-    visible_xyxy: Floats
-    colour: Floats
-    operations: tuple[str, ...]
+"""Random numbers of a sample: four probabilities, four shares of the margins to crop, two moves, three colours."""
 
 
 def sample_generator(seed: int, image: str, copy: int) -> np.random.Generator:
-    """The random numbers of one sample: a pure function of its three names.
+    """The random numbers of one sample: a pure function of its three arguments.
 
     >>> draws = [sample_generator(1, "a.jpg", copy).random() for copy in (0, 0, 1)]
     >>> draws[0] == draws[1], draws[0] == draws[2]
@@ -71,13 +49,13 @@ def sample_generator(seed: int, image: str, copy: int) -> np.random.Generator:
 
 
 class Variants(NamedTuple):
-    """Variants of N images as arrays: the fields of :class:`Variant`, each with N rows.
+    """One sample of each of N images.
 
     Args:
-        matrix: (N, 2, 3).
-        frame_wh: (N, 2).
-        visible_xyxy: (N, 4).
-        colour: (N, 3).
+        matrix: (N, 2, 3) source pixels to frame pixels, corner coordinates.
+        frame_wh: (N, 2) width and height of the frame: the cropped image.
+        visible_xyxy: (N, 4) the part of the frame that shows the image, frame pixels; the rest is grey.
+        colour: (N, 3) hue shift in turns, saturation gain, value gain; (0, 1, 1) changes nothing.
         drawn: (N, 4) bool, in the order of :data:`OPERATIONS`.
     """
 
@@ -85,11 +63,11 @@ class Variants(NamedTuple):
     frame_wh: Floats
     visible_xyxy: Floats
     colour: Floats
-    drawn: npt.NDArray[np.bool_]
+    drawn: Mask
 
 
 def draw_numbers(seed: int, images: Sequence[str], copy: int) -> Floats:
-    """The (N, 13) random numbers in [0, 1) of one copy of N images, from :func:`sample_generator` (9 µs each).
+    """The (N, 13) random numbers in [0, 1) of one copy of N images, from :func:`sample_generator`.
 
     >>> draw_numbers(1, ["a.jpg", "b.jpg"], 0).shape
     (2, 13)
@@ -101,7 +79,7 @@ def draw_numbers(seed: int, images: Sequence[str], copy: int) -> Floats:
 
 
 def identity_variants(sizes_wh: npt.ArrayLike) -> Variants:
-    """The images as they are: what every validation image becomes.
+    """Variants without any change: those of validation images.
 
     Args:
         sizes_wh: (N, 2) width and height of the source images in pixels.
@@ -123,11 +101,11 @@ def identity_variants(sizes_wh: npt.ArrayLike) -> Variants:
 def augment_variants(
     sizes_wh: npt.ArrayLike,
     boxes_xyxy: npt.ArrayLike,
-    offsets: npt.NDArray[np.int64],
+    offsets: Ints,
     params: Augment,
     numbers: Floats,
 ) -> Variants:
-    """Turn random numbers into one variant of each of N images, all at once (1 µs each).
+    """Turn random numbers into one variant of each of N images, all at once.
 
     Args:
         sizes_wh: (N, 2) width and height of the source images in pixels.
@@ -139,7 +117,7 @@ def augment_variants(
     Returns:
         The composed maps; every box lies inside both frame and visible part.
     """
-    # All numbers are drawn, used or not: a changed probability leaves the other operations' draws alone.
+    # All numbers are drawn, used or not, so that a changed probability does not change the other operations.
     chances, crop_share, signed = numbers[:, :4], numbers[:, 4:8], 2.0 * numbers[:, 8:] - 1.0
     drawn = chances < [getattr(params, name) for name in OPERATIONS]
     frame_wh = np.asarray(sizes_wh, np.float64).reshape(-1, 2)
@@ -165,36 +143,7 @@ def augment_variants(
     return Variants(matrix + 0.0, frame_wh, visible, colour, drawn)
 
 
-def augment_sample(
-    size_wh: tuple[int, int],
-    boxes_xyxy: npt.ArrayLike,
-    params: Augment,
-    generator: np.random.Generator,
-) -> Variant:
-    """Draw one variant of an image; see :func:`augment_variants`.
-
-    Args:
-        size_wh: width and height of the source image in pixels.
-        boxes_xyxy: (N, 4) source pixels; N may be 0.
-        params: probabilities and colour ranges.
-        generator: from :func:`sample_generator`.
-
-    Returns:
-        The composed map; every box lies inside both frame and visible part.
-
-    >>> params = Augment(flip=1.0, crop=0.0, translate=0.0)
-    >>> augment_sample((100, 50), [[10, 20, 30, 40]], params, np.random.default_rng(0)).operations
-    ('flip',)
-    """
-    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
-    offsets = np.array([0, len(boxes)], np.int64)
-    found = augment_variants([size_wh], boxes, offsets, params, generator.random((1, NUMBERS)))
-    width, height = found.frame_wh[0].tolist()
-    names = tuple(name for name, yes in zip(OPERATIONS, found.drawn[0].tolist(), strict=True) if yes)
-    return Variant(found.matrix[0], (width, height), found.visible_xyxy[0], found.colour[0], names)
-
-
-def move_boxes(variants: Variants, boxes_xyxy: npt.ArrayLike, offsets: npt.NDArray[np.int64]) -> Floats:
+def move_boxes(variants: Variants, boxes_xyxy: npt.ArrayLike, offsets: Ints) -> Floats:
     """Boxes of all images in the frames of their variants.
 
     Args:
@@ -203,7 +152,7 @@ def move_boxes(variants: Variants, boxes_xyxy: npt.ArrayLike, offsets: npt.NDArr
         offsets: (N + 1,) image n has boxes ``offsets[n]:offsets[n + 1]``.
 
     Returns:
-        (M, 4) frame pixels, kept in the frame: the maps never cut a box, this takes off what rounding adds.
+        (M, 4) frame pixels, clipped to the frame, which only removes rounding: the maps never cut a box.
 
     >>> move_boxes(identity_variants([(20, 10)]), [[1, 2, 3, 4]], np.array([0, 1])).tolist()
     [[1.0, 2.0, 3.0, 4.0]]
@@ -217,7 +166,7 @@ def move_boxes(variants: Variants, boxes_xyxy: npt.ArrayLike, offsets: npt.NDArr
     return inside
 
 
-def _cores(boxes_xyxy: Floats, offsets: npt.NDArray[np.int64], size_wh: Floats) -> Floats:
+def _cores(boxes_xyxy: Floats, offsets: Ints, size_wh: Floats) -> Floats:
     """(N, 4) the rectangles that must stay in the picture: around all boxes, or the central half."""
     cores = np.tile(size_wh, 2) * (0.25, 0.25, 0.75, 0.75)
     filled = np.flatnonzero(np.diff(offsets))
@@ -229,7 +178,7 @@ def _cores(boxes_xyxy: Floats, offsets: npt.NDArray[np.int64], size_wh: Floats) 
 
 
 def _crop_windows(low: Floats, high: Floats, size_wh: Floats, share: Floats) -> Floats:
-    """(N, 4) windows around the cores that give up a random share of each margin, in whole pixels."""
+    """(N, 4) windows around the cores without a random share of each margin, in whole pixels."""
     first = np.floor(low * (1 - share[:, :2]))
     last = np.ceil(high + (size_wh - high) * share[:, 2:])
     return np.hstack([np.maximum(first, 0.0), np.minimum(last, size_wh)])
@@ -242,8 +191,8 @@ def _translations(low: Floats, high: Floats, size_wh: Floats, share: Floats) -> 
     return moves
 
 
-def apply_colour(image: npt.NDArray[np.uint8], colour: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-    """Shift hue and scale saturation and value (two colour conversions and a table look-up, 1 ms at 416 px).
+def apply_colour(image: Pixels, colour: npt.ArrayLike) -> Pixels:
+    """Shift hue and scale saturation and value.
 
     Args:
         image: (H, W, 3) uint8 RGB.

@@ -19,8 +19,6 @@ __all__ = [
     "compose",
     "corners_after",
     "fill_outside",
-    "flip_matrix",
-    "flip_vertical_matrix",
     "invert_affine",
     "letterbox_matrix",
     "scale_of",
@@ -35,11 +33,11 @@ FILL = 128
 """Grey level of every pixel wholly outside the picture, whether letterbox, crop or translation put it there."""
 
 CV_SIDE = 32_767
-"""``cv2.warpAffine`` takes no source of this many pixels a side or more."""
+"""``cv2.warpAffine`` refuses sources of this many pixels a side or more."""
 
 
 def translation_matrix(x: float, y: float) -> Affine:
-    """Moves right by ``x`` and down by ``y`` pixels.
+    """The matrix (2, 3) that moves right by ``x`` and down by ``y`` pixels.
 
     >>> translation_matrix(3, -2).tolist()
     [[1.0, 0.0, 3.0], [0.0, 1.0, -2.0]]
@@ -47,26 +45,10 @@ def translation_matrix(x: float, y: float) -> Affine:
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
 
 
-def flip_matrix(width: float) -> Affine:
-    """Mirrors left and right in an image ``width`` pixels wide.
-
-    >>> flip_matrix(100).tolist()
-    [[-1.0, 0.0, 100.0], [0.0, 1.0, 0.0]]
-    """
-    return np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]])
-
-
-def flip_vertical_matrix(height: float) -> Affine:
-    """Mirrors top and bottom in an image ``height`` pixels high.
-
-    >>> flip_vertical_matrix(50).tolist()
-    [[1.0, 0.0, 0.0], [0.0, -1.0, 50.0]]
-    """
-    return np.array([[1.0, 0.0, 0.0], [0.0, -1.0, height]])
-
-
 def letterbox_matrix(size_wh: npt.ArrayLike, input_size: int) -> Affine:
-    """Scales to fit the square input, centred, aspect kept; whole-pixel padding so that a scale of 1 stays sharp.
+    """The matrix that scales an image to fit the square input, centred, aspect kept (docs/formulas.md, "Letterbox").
+
+    The padding is a whole number of pixels, so that a scale of 1 stays sharp.
 
     Args:
         size_wh: (..., 2) width and height of the image in pixels.
@@ -86,15 +68,15 @@ def letterbox_matrix(size_wh: npt.ArrayLike, input_size: int) -> Affine:
     return matrix
 
 
-def compose(first: Affine, *then: Affine) -> Affine:
-    """One matrix that does ``first`` and then each of ``then``, in order; or (..., 2, 3) of them at once.
+def compose(first: npt.ArrayLike, *then: npt.ArrayLike) -> Affine:
+    """The matrix (2, 3) that applies ``first`` and then each of ``then``, in order; or (..., 2, 3) of them at once.
 
-    >>> compose(flip_matrix(10), translation_matrix(1, 0)).tolist()
+    >>> compose([[-1, 0, 10], [0, 1, 0]], translation_matrix(1, 0)).tolist()
     [[-1.0, 0.0, 11.0], [0.0, 1.0, 0.0]]
     """
     result = np.asarray(first, np.float64)
     for matrix in then:
-        result = (_square(matrix) @ _square(result))[..., :2, :]
+        result = (_square(np.asarray(matrix, np.float64)) @ _square(result))[..., :2, :]
     return result
 
 
@@ -115,7 +97,7 @@ def _square(matrix: Affine) -> Affine:
 
 
 def scale_of(matrix: npt.ArrayLike) -> float:
-    """How much ``matrix`` enlarges lengths: the square root of its area factor.
+    """The factor by which ``matrix`` enlarges lengths: the square root of its area factor.
 
     >>> scale_of([[0.5, 0, 3], [0, 0.5, 4]])
     0.5
@@ -125,16 +107,16 @@ def scale_of(matrix: npt.ArrayLike) -> float:
 
 
 def transform_boxes(matrix: npt.ArrayLike, boxes_xyxy: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Boxes after an affine map without rotation: scaling, mirroring and moving keep them upright.
+    """Boxes after an affine map without rotation: scaling, flipping and moving keep them upright.
 
     Args:
         matrix: (2, 3) without shear or rotation, or one for each box, (N, 2, 3).
         boxes_xyxy: (N, 4).
 
     Returns:
-        (N, 4) float64, x1 <= x2 and y1 <= y2 also after mirroring.
+        (N, 4) float64, x1 <= x2 and y1 <= y2 also after a flip.
 
-    >>> transform_boxes(flip_matrix(100), [[10, 20, 30, 40]]).tolist()
+    >>> transform_boxes([[-1, 0, 100], [0, 1, 0]], [[10, 20, 30, 40]]).tolist()
     [[70.0, 20.0, 90.0, 40.0]]
     """
     affine = np.asarray(matrix, np.float64)

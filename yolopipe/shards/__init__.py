@@ -1,1 +1,1 @@
-"""Shards: what training reads.  Parquet or TFRecord files with the same rows, and the manifest that proves them."""
+"""Shards, the input of training: Parquet or TFRecord files with the same rows, and a manifest with checksums."""

@@ -1,4 +1,4 @@
-"""One shard from its samples: decode, warp once, colour, encode, assign.  Runs in a worker process."""
+"""Building one shard from its samples, in a worker process: decode, warp, colour, encode, assign."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ShardTask:
-    """What a worker needs to build one shard; picklable, a few hundred kilobytes.
+    """The input of a worker that builds one shard; picklable, a few hundred kilobytes.
 
     Args:
         plan: name, copy and order.
         samples: the rows of the augmented table, in the order to write.
-        directory: where the shard goes.
-        precompute: pixels.
-        assignment: labels.
+        directory: of the shard.
+        precompute: params of the pixels.
+        assignment: params of the labels.
         num_classes: of the whole data set.
-        project: where relative image paths start; a worker on another machine stands elsewhere.
-        cache: where encoded pixels may be found and left; None encodes all of them.
+        project: where relative image paths start; a worker on another machine has another working folder.
+        cache: of encoded pixels; None encodes all of them.
     """
 
     plan: PlannedShard
@@ -73,7 +73,7 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class BuiltShard:
-    """What came of a task: the manifest entry and its counts, or what is wrong with the images."""
+    """The result of a task: manifest entry and counts, or the problems of its images."""
 
     info: ShardInfo | None
     problems: tuple[Problem, ...]
@@ -86,13 +86,13 @@ class BuiltShard:
 
 
 class _BadImages(Exception):
-    """Ends the writing of a shard without leaving a file."""
+    """Ends the writing of a shard, so that no file is left."""
 
 
 def build_shard(task: ShardTask) -> BuiltShard:
-    """Write one shard atomically and say what is in it.
+    """Write one shard atomically.
 
-    Images that cannot be read do not raise: they are returned, so that all of them can be listed at once.
+    Images that cannot be read are returned as problems, so that those of all shards can be listed at once.
     """
     rows_to_input, boxes_xyxy, classes, offsets = _geometry(task)
     row_of_box = np.repeat(np.arange(task.samples.num_rows), np.diff(offsets))
@@ -137,7 +137,7 @@ def build_shard(task: ShardTask) -> BuiltShard:
 def _assign(
     task: ShardTask, boxes_xyxy: npt.NDArray[np.float32], row_of_box: npt.NDArray[np.int64], size: int
 ) -> Assigned:
-    """The labels of one input size.  Anchors are the same in pixels at every size, so boxes meet other ones."""
+    """The labels of one input size.  Anchors are the same in pixels at every size, boxes are not."""
     return assign(
         boxes_at_size(boxes_xyxy, size, task.precompute.input_size),
         row_of_box,
@@ -157,7 +157,7 @@ def _geometry(task: ShardTask) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.
     to_frame = samples["matrix"].combine_chunks().flatten().to_numpy().reshape(-1, 2, 3)
     boxes, classes, offsets = split_boxes(samples)
     moved = transform_boxes(np.repeat(letterboxes, np.diff(offsets), axis=0), boxes)
-    inside = np.clip(moved, 0, size)  # takes off what rounding adds
+    inside = np.clip(moved, 0, size)  # removes rounding
     return compose(to_frame, letterboxes), inside.astype(np.float32), classes, offsets
 
 
@@ -180,7 +180,7 @@ def _rows(
             problems.append(Problem(sample["image"], 0, 0, error.rule, error.message, sample["image"]))
             continue
         if problems:
-            continue  # nothing will be kept: only look for more
+            continue  # no shard will be written: only look for more problems
         reused.append(known)
         ours = slice(offsets[index], offsets[index + 1])
         yield Row(
@@ -205,7 +205,7 @@ def _records(samples: pa.Table) -> Iterator[dict[str, Any]]:
 def _pictures(
     task: ShardTask, *, keep: bool = True
 ) -> Callable[[dict[str, Any], npt.NDArray[np.float64]], tuple[bytes, bool]]:
-    """From sample and matrix to encoded pixels, and whether the cache had them."""
+    """A function from sample and matrix to encoded pixels and whether the cache had them."""
     params, encode = task.precompute, _encoder(task.precompute)
     identity = codec_identity(
         input_size=params.input_size, encoding=params.encoding, jpeg_quality=params.jpeg_quality
@@ -222,7 +222,7 @@ def _pictures(
 
 
 def encoded_bytes(task: ShardTask, row: int) -> int | None:
-    """Size of the encoded pixels of one row, or None where its image cannot be read; keeps nothing."""
+    """Size of the encoded pixels of one row, or None where its image cannot be read; adds nothing to the cache."""
     one = replace(task, samples=task.samples.slice(row, 1))
     try:
         return len(_pictures(one, keep=False)(next(_records(one.samples)), _geometry(one)[0][0])[0])

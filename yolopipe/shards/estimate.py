@@ -1,4 +1,4 @@
-"""How large the shards will be, said before one is written."""
+"""Estimated size of the shards, before the first is written."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from yolopipe.shards.tasks import ShardTasks
 __all__ = ["Estimate", "check_space", "estimate_shards"]
 
 PICTURES = 24
-"""Encoded to see how large one is: 0.1 s, and within some 5 % for the sum (the spread of JPEG sizes is a quarter)."""
+"""Number encoded to estimate the mean size: the sum is then right within some 5 percent."""
 
 ROW_BYTES, BOX_BYTES = 300, 40
-"""Of a row and of a box beside the pixels, in either format."""
+"""Of a row without pixels and boxes, and of a box, in either format."""
 
 
 class Estimate(NamedTuple):
-    """Bytes of all shards, and the number of pictures that were encoded to find out."""
+    """Bytes of all shards, and the number of images encoded for the estimate."""
 
     bytes: int
     pictures: int
 
 
 def estimate_shards(tasks: ShardTasks) -> Estimate:
-    """From a few evenly spread samples, the same ones each time.
+    """The size of the shards, from a few evenly spread samples, the same ones each time.
 
     Args:
-        tasks: the shards to come.
+        tasks: the shards to write.
 
     Returns:
-        The estimate; images that cannot be read are left out of it.
+        The estimate; images that cannot be read do not count.
     """
     rows, ends = tasks.rows, np.cumsum(tasks.rows)
     total = int(rows.sum())
@@ -52,22 +52,22 @@ def estimate_shards(tasks: ShardTasks) -> Estimate:
 
 
 def check_space(tasks: ShardTasks, folder: Path) -> int:
-    """Say how large the shards will be, and refuse to begin what cannot fit.
+    """Print the estimated size of the shards, and stop where they cannot fit on the disk.
 
     Args:
-        tasks: the shards to come.
-        folder: where they go; it exists.
+        tasks: the shards to write.
+        folder: of the shards; it exists.
 
     Returns:
         The estimate in bytes.
 
     Raises:
-        YolopipeError: when the file system has less room than that.
+        YolopipeError: the file system has less free space than that.
     """
     size, pictures = estimate_shards(tasks)
     free = shutil.disk_usage(folder).free
     console.note(
-        f"{tasks.rows.sum():,} samples, about {_gb(size)} of shards ({pictures} encoded to see); {_gb(free)} free"
+        f"{tasks.rows.sum():,} samples, about {_gb(size)} of shards (estimated from {pictures}); {_gb(free)} free"
     )
     if size > free:
         raise YolopipeError(
@@ -79,7 +79,7 @@ def check_space(tasks: ShardTasks, folder: Path) -> int:
 
 
 def _gb(size: float) -> str:
-    """Bytes for people.
+    """Bytes as text.
 
     >>> _gb(12_345_000_000), _gb(3_210_000)
     ('12.35 GB', '3.2 MB')

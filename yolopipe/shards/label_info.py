@@ -1,4 +1,4 @@
-"""What the labels of one size teach and lose, in numbers: per shard, summed per split, written to the manifest."""
+"""Counts of positives and dropped boxes at one input size: per shard, summed per split, stored in the manifest."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class LabelInfo:
     Args:
         positives: per stride (as text) the number of positives of each anchor.
         listed: per stride the number of boxes in its list.
-        overwritten: boxes with no positive left, other boxes took their places (the rule in force).
+        overwritten: boxes with no positive left, all places overwritten by other boxes (the rule in force).
         partly_overwritten: boxes that lost some of their places.
         forced: boxes that no anchor fits above the threshold; their best anchor was taken.
-        past_list_end: boxes pushed out of a scale's list.
+        past_list_end: boxes overwritten in a scale's list.
         without_positive: per collision rule, in force or not, how many boxes it leaves with no positive.
     """
 
@@ -38,7 +38,7 @@ class LabelInfo:
 
 
 def count_labels(found: Assignment) -> LabelInfo:
-    """The numbers of one assignment; the rules that are not in force are tried, some percent of the work.
+    """The counts of one assignment; the collision rules that are not in force are tried for ``without_positive``.
 
     >>> from yolopipe.labels.assign import assign
     >>> boxes, anchors = [[60, 60, 120, 120]] * 2, np.full((3, 3, 2), 4.0)
@@ -56,7 +56,7 @@ def count_labels(found: Assignment) -> LabelInfo:
 
 
 def sum_labels(parts: Iterable[LabelInfo]) -> LabelInfo:
-    """The numbers of many shards together."""
+    """The sums over many shards."""
     infos = list(parts)
     return LabelInfo(
         positives={

@@ -1,4 +1,4 @@
-"""``manifest.json``: what the shards hold, how they were made, and what proves that they are whole.
+"""``manifest.json``: contents, parameters and checksums of the shards.
 
 A TFRecord file cut between two records reads short without an error, and Parquet returns flipped bits unless asked
 not to; so counts and checksums live here.  The manifest is written last and holds nothing of machine, time or path.
@@ -27,7 +27,7 @@ FILE = "manifest.json"
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """One file: its name, the augmented copy it belongs to, and what proves that it is whole."""
+    """One file: its name, augmented copy, counts, length and checksum."""
 
     name: str
     copy: int
@@ -73,7 +73,7 @@ class SplitInfo(LabelInfo):
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything a reader must know before it opens a shard.
+    """Everything that a reader needs to know before it opens a shard.
 
     ``input_size`` is the side of the stored pixels, the largest of ``input_sizes``; there are labels for all of them.
     """
@@ -103,7 +103,7 @@ class Manifest:
 
     @property
     def anchors_in_strides(self) -> npt.NDArray[np.float64]:
-        """(3, 3, 2) width and height in units of the stride, as the notes hold them."""
+        """(3, 3, 2) width and height in units of the stride."""
         return np.divide(self.anchors_px, np.array(self.strides, np.float64)[:, np.newaxis, np.newaxis])
 
 
@@ -117,7 +117,7 @@ def load_manifest(directory: str | Path, *, check_files: bool = True) -> Manifes
 
     Args:
         directory: the folder of shards.
-        check_files: False leaves the files to who asks for the manifest.
+        check_files: False does not look at the files.
 
     Returns:
         The manifest.
@@ -131,13 +131,13 @@ def load_manifest(directory: str | Path, *, check_files: bool = True) -> Manifes
     if version != SCHEMA_VERSION:
         raise ShardError(
             f"{folder / FILE}: shards of schema version {version}; this yolopipe reads version {SCHEMA_VERSION}",
-            hint="make them again: dvc repro -f precompute",
+            hint="regenerate them: dvc repro -f precompute",
         )
     try:
         manifest = _from_json(tree)
     except (KeyError, TypeError, ValueError) as error:
         raise ShardError(
-            f"{folder / FILE}: not a complete manifest ({error!r})", hint="make it again: dvc repro -f precompute"
+            f"{folder / FILE}: not a complete manifest ({error!r})", hint="regenerate it: dvc repro -f precompute"
         ) from None
     for split in manifest.splits.values() if check_files else ():
         for shard in split.shards:
@@ -154,7 +154,7 @@ def _read(folder: Path) -> dict[str, Any]:
             f"no shards here: {file} is missing", hint="yolopipe precompute   (or all at once: dvc repro)"
         ) from None
     except ValueError as error:
-        raise ShardError(f"{file}: not JSON: {error}", hint="make it again: dvc repro -f precompute") from None
+        raise ShardError(f"{file}: not JSON: {error}", hint="regenerate it: dvc repro -f precompute") from None
     return tree if isinstance(tree, dict) else {}
 
 
@@ -183,4 +183,4 @@ def _check_length(folder: Path, shard: ShardInfo) -> None:
     found = path.stat().st_size if path.is_file() else None
     if found != shard.bytes:
         state = "is missing" if found is None else f"has {found:,} bytes, the manifest says {shard.bytes:,}"
-        raise ShardError(f"shard {path} {state}", hint="make the shards again: dvc repro -f precompute")
+        raise ShardError(f"shard {path} {state}", hint="regenerate the shards: dvc repro -f precompute")

@@ -1,13 +1,12 @@
-"""Parquet shards: the form people can open with pandas or DuckDB.
+"""Parquet shards, which pandas and DuckDB open, too.
 
 Columns: ``path``, ``copy``, ``source_width``, ``source_height``, ``matrix`` (six numbers, source to input pixels),
 ``boxes_xyxy``, ``classes``, per stride ``cell_S``, ``box_S``, ``slots_S`` (see :mod:`yolopipe.shards.schema`), these
 three for each smaller input size too (``cell_8_320``; none when there is one size), and ``image``, encoded pixels.
 
-Row groups of 64 rows: the unit of reading, small enough to shuffle, large enough that the reader runs at the speed of
-``read()``.  Pixels are stored plain (they are compressed already), the rest with ZSTD by *leaf* path: pyarrow ignores
-the setting for a list column's own name without a word.  Page checksums are on; without them a flipped bit reads back
-as pixels.
+Row groups of 64 rows are the unit of reading: small enough to shuffle, large enough to read fast.  Pixels are stored
+as they are (already compressed), the rest with ZSTD by *leaf* path: pyarrow silently ignores the setting for a list
+column's own name.  Page checksums are on; without them a flipped bit is read as pixels.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def _leaf_paths(columns: pa.Schema) -> tuple[str, ...]:
 
 
 def write_parquet(path: str | Path, rows: Iterable[Row]) -> None:
-    """Write rows to a Parquet file, a row group at a time; the first row says which input sizes there are."""
+    """Write rows to a Parquet file, a row group at a time; the input sizes are those of the first row."""
     stream = iter(rows)
     first = list(islice(stream, 1))
     columns = schema_of(tuple(first[0].smaller) if first else ())
@@ -124,7 +123,7 @@ def read_group(file: pq.ParquetFile, group: int, path: str | Path, columns: list
         return file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
     except (OSError, pa.ArrowInvalid) as error:
         raise ShardError(
-            f"{path}: row group {group} is damaged: {error}", hint="make it again: dvc repro -f precompute"
+            f"{path}: row group {group} is damaged: {error}", hint="regenerate it: dvc repro -f precompute"
         ) from None
 
 
@@ -133,7 +132,7 @@ def read_parquet(path: str | Path, *, pixels: bool = True) -> Iterator[Row]:
 
     Args:
         path: the shard.
-        pixels: False does not even read the images; ``Row.image`` is then empty.
+        pixels: False does not read the images; ``Row.image`` is then empty.
 
     Raises:
         ShardError: when the file is not Parquet, of other columns, or damaged.

@@ -1,4 +1,4 @@
-"""Which sample lies in which shard: decided from names alone, before any work starts.
+"""Distribution of samples over shards, decided from names alone before any work starts.
 
 So the bytes of a shard do not depend on workers, retries or arrival.  Samples of one augmented copy share shards (an
 epoch reads one copy), in the order of a hash, so that neighbours in the annotation text (often one scene, one class)
@@ -18,7 +18,7 @@ import numpy.typing as npt
 __all__ = ["PlannedShard", "image_digests", "plan_shards"]
 
 FEW_SHARDS, FEW_ROWS = 4, 32
-"""A small split still gets up to this many shards of at least so many rows: work for each core."""
+"""A small split gets up to FEW_SHARDS shards of at least FEW_ROWS rows, as work for several cores."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def image_digests(images: Iterable[str]) -> npt.NDArray[np.uint64]:
 
 
 def plan_shards(split: str, digests: npt.ArrayLike, copies: npt.ArrayLike, shard_rows: int) -> list[PlannedShard]:
-    """Deal the samples of a split into shards.
+    """Distribute the samples of a split over shards.
 
     Args:
         split: ``train`` or ``val``, the start of every name.

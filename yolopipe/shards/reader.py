@@ -1,4 +1,4 @@
-"""Rows of shards in NumPy, whichever format they are in: for evaluation, inspection and verification."""
+"""Rows of shards in NumPy, for either format: for evaluation, inspection and verification."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["READERS", "WRITERS", "read_chosen", "read_paths", "read_rows"]
 def _read_tfrecord(
     path: str | Path, *, pixels: bool = True, wanted: Mapping[int, bool] | None = None
 ) -> Iterator[Row]:
-    """The rows of a TFRecord shard; a record is one checksummed piece, so that its pixels are read in any case."""
+    """The rows of a TFRecord shard; a record has one checksum, so its pixels are always read."""
     numbers = count() if wanted is None else sorted(wanted)
     for number, record in zip(numbers, read_records(path, wanted), strict=False):
         try:
@@ -72,7 +72,7 @@ def read_rows(
         manifest: from :func:`yolopipe.shards.manifest.load_manifest`.
         split: ``train`` or ``val``.
         copy: one augmented copy, or all of them.
-        pixels: False leaves ``Row.image`` empty: from Parquet, ten times less is read.
+        pixels: False leaves ``Row.image`` empty and, from Parquet, does not read it.
 
     Yields:
         Rows, one at a time; memory is one row group.
@@ -139,12 +139,12 @@ def _counted(path: Path, shard: ShardInfo, rows: Iterable[Row], smaller: tuple[i
         if tuple(row.smaller) != smaller:
             raise ShardError(
                 f"{path} holds labels for the smaller sizes {list(row.smaller)}, the manifest says {list(smaller)}",
-                hint="make it again: dvc repro -f precompute",
+                hint="regenerate it: dvc repro -f precompute",
             )
         found += 1
         yield row
     if found != shard.rows:
         raise ShardError(
             f"{path} holds {found} rows, the manifest says {shard.rows}",
-            hint="make it again: dvc repro -f precompute",
+            hint="regenerate it: dvc repro -f precompute",
         )

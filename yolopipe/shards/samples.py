@@ -1,4 +1,4 @@
-"""The augmented table as a file whose rows are fetched in any order: shards mix rows from all over it."""
+"""The augmented table as a file with random access by row: a shard takes rows from all over it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["SampleTable"]
 
 
 PIECE_ROWS = 4096
-"""Of the mapped file: 1.2 MB, held twice for a moment while they are written."""
+"""Rows of a piece of the mapped file."""
 
 
 class SampleTable:
     """The rows of a table, on disk until they are taken.
 
-    They are copied once, uncompressed, into a file without a name that is mapped into memory: 0.3 kB a sample of
-    disk.  Held all the time are 20 bytes a sample.
+    They are copied once, uncompressed, into a memory-mapped file without a name: 0.3 kB of disk a sample.  Memory is
+    20 bytes a sample.
 
     Args:
         table: the augmented table.
-        scratch: a file name to use for a moment.
+        scratch: name of a file that is made and removed at once.
     """
 
     def __init__(self, table: TableReader, scratch: Path) -> None:
@@ -41,12 +41,12 @@ class SampleTable:
                 copies.append(piece["copy"].to_numpy())
                 self.boxes += len(piece["classes"].combine_chunks().flatten())
         self.digests: npt.NDArray[np.uint64] = np.concatenate(digests)
-        """(N,) what the samples are ordered by, see :func:`yolopipe.shards.plan.image_digests`."""
+        """(N,) the sort key of the samples, see :func:`yolopipe.shards.plan.image_digests`."""
         self.copies: npt.NDArray[np.int32] = np.concatenate(copies)
         """(N,) copy of each sample."""
         with scratch.open("rb") as opened:
             self._mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        scratch.unlink()  # the mapping lives on; nothing is left to clean up, however the run ends
+        scratch.unlink()  # the mapping stays; nothing is left to clean up, however the run ends
         file = pa.ipc.open_file(pa.py_buffer(self._mapped))
         self._pieces: Sequence[pa.RecordBatch] = [file.get_batch(i) for i in range(file.num_record_batches)]
         self._ends = np.cumsum([piece.num_rows for piece in self._pieces], dtype=np.int64)
@@ -60,17 +60,17 @@ class SampleTable:
             piece = self._pieces[number]
             start = self._ends[number] - piece.num_rows
             parts.append(piece.take(pa.array(wanted[first:after] - start)))
-            self._let_go()
+            self._release_pages()
         return pa.Table.from_batches(parts).combine_chunks().take(pa.array(np.argsort(order)))
 
-    def _let_go(self) -> None:
-        """Tell the system that the pages read are not needed: or the whole file counts as this process's in time."""
-        if hasattr(mmap, "MADV_DONTNEED"):  # of a file's pages it drops the mapping only; the next reading finds them
+    def _release_pages(self) -> None:
+        """Unmap the pages read; otherwise the whole file would count as memory of this process in the end."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # drops only the mapping; the pages stay in the page cache
             self._mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _larger(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in fewer pieces: a shard takes some from each, of 94 pieces 8 times as slowly as of 6."""
+    """The same rows in fewer pieces: a shard takes rows from each, so many pieces are slow."""
     waiting: list[pa.Table] = []
     for piece in pieces:
         waiting.append(piece)

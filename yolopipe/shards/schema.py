@@ -1,16 +1,15 @@
-"""What a shard row holds; the same in Parquet and TFRecord.
+"""Rows of a shard, the same in Parquet and TFRecord.
 
-One row is one sample: encoded pixels of the letterboxed network input, the boxes taught there, and per scale three
-short integer lists that are the whole label (a dense label of the notes is 3.6 MB at 80 classes, these are some
-tens of bytes a box):
+One row is one sample: encoded pixels of the letterboxed network input, its boxes, and per scale three short integer
+lists that are the whole label (a dense label is 3.6 MB at 80 classes, these are some tens of bytes a box):
 
 - ``cell_S``: flat index into the (grid, grid, 3) anchors of stride S that hold a positive, ascending;
-- ``box_S``: for each of those, which of the row's boxes is taught there;
-- ``slots_S``: the notes' box list of that scale (``bboxes_xywh``), as box numbers in slot order.
+- ``box_S``: for each of those, which of the row's boxes is assigned there;
+- ``slots_S``: the box list of that scale (docs/formulas.md, "Labels"), as box numbers in slot order.
 
 When ``precompute.input_size`` is a list, image, boxes, matrix and the columns above are those of the largest size L,
 and each smaller size s has its own three lists per stride, ``cell_S_s``, ``box_S_s`` and ``slots_S_s``
-(``cell_8_320``), smallest size first, before ``image``.  Its pixels are those of L made smaller, its boxes are
+(``cell_8_320``), smallest size first, before ``image``.  Its pixels are those of L scaled down, its boxes are
 ``boxes_xyxy * s / L`` (:func:`boxes_at_size`), its anchors those of L, the same in pixels.  With one size there are
 no such columns.
 """
@@ -79,7 +78,7 @@ class Row:
 
 
 def boxes_at_size(boxes_xyxy: npt.ArrayLike, size: int, largest: int) -> npt.NDArray[np.float32]:
-    """Boxes of the stored pixels at another input size; no box leaves the image by rounding.
+    """Boxes of the stored pixels at another input size; rounding moves no box out of the image.
 
     Args:
         boxes_xyxy: (..., 4) pixels at ``largest``.
@@ -152,7 +151,7 @@ def smaller_sizes(names: Iterable[str]) -> tuple[int, ...]:
 
 
 def row_to_features(row: Row) -> dict[str, bytes]:
-    """A row as named byte strings: what a TFRecord holds."""
+    """A row as named byte strings, the features of a TFRecord."""
     arrays: dict[str, npt.ArrayLike] = {
         "copy": [row.copy],
         "source_wh": row.source_wh,

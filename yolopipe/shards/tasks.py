@@ -1,4 +1,4 @@
-"""The shards of a run as tasks that are made when their turn comes: only those at work take memory."""
+"""The shards of a run as tasks made on demand, so that only those being worked on take memory."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class ShardTasks:
     Args:
         plans: the rows of each shard, and which of them.
         class_names: of the whole data set.
-        directory: where the shards go.
-        precompute: pixels.
-        assignment: labels.
-        cache: where encoded pixels may be found and left.
+        directory: of the shards.
+        precompute: params of the pixels.
+        assignment: params of the labels.
+        cache: of encoded pixels, or None.
         project: where relative image paths start.
     """
 

@@ -34,7 +34,7 @@ _WIDTH = {name: np.dtype(ARRAYS[name]).itemsize * (4 if name == "boxes_xyxy" els
 """Bytes of one box, class, cell or slot."""
 
 _LEAST = list(_WIDTH.values())
-"""Never an axis of length 0: gathers need one entry."""
+"""At least one entry on each axis, which gathers need."""
 
 
 def batches(
@@ -61,10 +61,9 @@ def batches(
         shuffle_seed: permutes shards (Parquet: row groups) and rows; ``None`` keeps shard order.
         shuffle_rows: rows the shuffle buffer holds, encoded: about 40 kB each at 416 px.
         drop_remainder: leave out a last batch that is not full.
-        input_size: S, one of ``manifest.input_sizes``; by default the largest, whose pixels are stored.  Smaller ones
-            are made here on the host, by averaging areas: 608 to 320 px takes 1.1 ms of a core an image (decoding
-            0.9), and 0.3 MB an image go to the device instead of 1.1.
-        batch_input_sizes: the size of each batch in turn, for training at several; takes the place of ``input_size``.
+        input_size: S, one of ``manifest.input_sizes``; by default the largest, whose pixels are stored.  For smaller
+            ones the pixels are scaled down on the host, by averaging areas, so that less goes to the device.
+        batch_input_sizes: the size of each batch in turn, for training at several; instead of ``input_size``.
 
     Returns:
         A dataset of dicts: ``image`` uint8 (B, S, S, 3) RGB; ``boxes_xyxy`` float32 (B, N, 4) input pixels and
@@ -97,7 +96,7 @@ def batches(
         dataset = _batches_of_kinds(rows, kinds, turns, batch_size, drop_remainder)
     options = tf.data.Options()
     options.deterministic = True
-    options.autotune.enabled = False  # its thread holds the end of an epoch up, by up to 8 s, at random
+    options.autotune.enabled = False  # its thread delays the end of an epoch, at random
     return dataset.prefetch(2).with_options(options)
 
 
@@ -180,7 +179,7 @@ def _tfrecord_rows(
 def _parquet_rows(
     directory: Path, shards: tuple[ShardInfo, ...], seed: int | None, names: list[str]
 ) -> tf.data.Dataset:
-    """The same from Parquet: a row group a call, never a row a call (that is five times slower)."""
+    """The same from Parquet: a row group for each call, which is much faster than a row for each."""
     files = [directory / shard.name for shard in shards]
     groups = [
         (index, group) for index, shard in enumerate(shards) for group in range(-(-shard.rows // ROWS_PER_GROUP))
@@ -226,10 +225,10 @@ def _as_bytes(column: Any, name: str) -> npt.NDArray[np.object_]:
 
 @cache
 def _decoder(encoding: str, sizes: tuple[int, int]) -> Any:
-    """Pixels from bytes.  Traced once for all epochs, as is the next: tracing both takes as long as 300 images."""
+    """Pixels from bytes; traced once for all epochs, as is :func:`_unpacker`."""
 
     def decode(number: tf.Tensor, image: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return number, _made_smaller(_pixels(image, encoding, sizes[1]), sizes[0]), features
+        return number, _scaled_down(_pixels(image, encoding, sizes[1]), sizes[0]), features
 
     return tf.function(decode, autograph=False)
 
@@ -262,7 +261,7 @@ def _filled(values: tf.Tensor, length: tf.Tensor, width: int, fill: int) -> tf.T
 
 
 def _pixels(encoded: tf.Tensor, encoding: str, size: int) -> tf.Tensor:
-    """Decoded pixels, bit-identical to OpenCV's: TensorFlow's default JPEG transform is off by up to 4 levels."""
+    """Decoded pixels, bit-identical to OpenCV's: TensorFlow's default JPEG transform differs by up to 4 levels."""
     if encoding == "raw":
         pixels = tf.io.decode_raw(encoded, tf.uint8)
     elif encoding == "png":
@@ -272,7 +271,7 @@ def _pixels(encoded: tf.Tensor, encoding: str, size: int) -> tf.Tensor:
     return tf.reshape(pixels, [size, size, 3])
 
 
-def _made_smaller(pixels: tf.Tensor, size: int) -> tf.Tensor:
+def _scaled_down(pixels: tf.Tensor, size: int) -> tf.Tensor:
     """Each new pixel is the mean of the area it covers: boxes scale with it exactly, and nothing aliases."""
     if pixels.shape[0] == size:
         return pixels

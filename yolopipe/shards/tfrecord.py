@@ -1,7 +1,7 @@
 """TFRecord files of ``tf.train.Example``, written and read without TensorFlow.
 
-Importing TensorFlow costs a worker process 4 s and half a gigabyte, more than writing its shards; the wire format is
-a page.  Every feature is one byte string, arrays as their little-endian bytes: ``tf.io.parse_single_example`` with
+Importing TensorFlow costs a worker process more time and memory than writing its shards does.  Every feature is one
+byte string, arrays as their little-endian bytes: ``tf.io.parse_single_example`` with
 ``FixedLenFeature([], tf.string)`` and ``tf.io.decode_raw`` read it (:mod:`yolopipe.shards.tfdata` does).
 
 A record is: length (8 bytes), masked CRC-32C of those, payload, masked CRC-32C of the payload.
@@ -77,7 +77,7 @@ def decode_example(record: bytes) -> dict[str, bytes]:
     """The features of an Example that :func:`encode_example` wrote.
 
     Raises:
-        ValueError: when the bytes are something else.
+        ValueError: the bytes are not such an Example.
     """
     features: dict[str, bytes] = {}
     try:
@@ -90,7 +90,7 @@ def decode_example(record: bytes) -> dict[str, bytes]:
                 start, end_of_value = _open_field(record, start)
             features[record[name_start:name_end].decode()] = record[start:end_of_value]
     except IndexError:
-        raise ValueError("not an Example of this pipeline") from None
+        raise ValueError("not a tf.train.Example as this pipeline writes it") from None
     return features
 
 
@@ -126,7 +126,7 @@ def read_records(path: str | Path, wanted: Container[int] | None = None) -> Iter
             payload = _read_payload(file, head)
             if payload is None:
                 raise ShardError(
-                    f"{path}: record {number} is damaged or cut", hint="make it again: dvc repro -f precompute"
+                    f"{path}: record {number} is damaged or cut short", hint="regenerate it: dvc repro -f precompute"
                 )
             yield payload
             number += 1

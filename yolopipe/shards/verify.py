@@ -1,4 +1,4 @@
-"""Are the shards the ones the manifest was written for, bit by bit?"""
+"""``yolopipe verify``: shards compared with the checksums of their manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_NAMED = 20
 
 
 def verify_shards(directory: str | Path, manifest: Manifest, shards: Sequence[ShardInfo] | None = None) -> int:
-    """Compare length and SHA-256 of shards with the manifest (1.8 GB/s, or what the disk gives).
+    """Compare length and SHA-256 of shards with the manifest.
 
     Args:
         directory: the folder of shards.
@@ -26,7 +26,7 @@ def verify_shards(directory: str | Path, manifest: Manifest, shards: Sequence[Sh
         shards: which; all by default.
 
     Returns:
-        Bytes that were checked.
+        The number of bytes checked.
 
     Raises:
         ShardError: naming each shard that differs and, where its format can tell, the record or row group.
@@ -36,9 +36,9 @@ def verify_shards(directory: str | Path, manifest: Manifest, shards: Sequence[Sh
     damaged = []
     with console.progress("verify", len(shards), unit="shards") as advance:
         for shard in shards:
-            sentence = _damage(Path(directory) / shard.name, shard, manifest.format)
-            if sentence is not None:
-                damaged.append(sentence)
+            damage = _damage(Path(directory) / shard.name, shard, manifest.format)
+            if damage is not None:
+                damaged.append(damage)
             advance(1, f"{len(damaged)} damaged" if damaged else "")
     if damaged:
         raise _error(damaged, len(shards))
@@ -49,13 +49,13 @@ def _error(damaged: list[str], count: int) -> ShardError:
     more = [f"... and {len(damaged) - MOST_NAMED:,} more"] if len(damaged) > MOST_NAMED else []
     lines = "\n".join(f"  {line}" for line in [*damaged[:MOST_NAMED], *more])
     return ShardError(
-        f"{len(damaged)} of {count} shards are not those the manifest was written for:\n{lines}",
-        hint="a damaged disk, a cut copy or a hand-made edit; make them again: dvc repro -f precompute",
+        f"{len(damaged)} of {count} shards differ from the manifest:\n{lines}",
+        hint="a damaged disk, an incomplete copy or a manual edit; regenerate them: dvc repro -f precompute",
     )
 
 
 def _damage(path: Path, shard: ShardInfo, form: str) -> str | None:
-    """One sentence, or None for a shard that is whole."""
+    """What is wrong with a shard, or None."""
     try:
         size = path.stat().st_size
         if size != shard.bytes:
@@ -68,7 +68,7 @@ def _damage(path: Path, shard: ShardInfo, form: str) -> str | None:
 
 
 def _where(path: Path, shard: ShardInfo, form: str) -> str:
-    """Read a shard that differs, to say at which record; some damage (a footer's padding) has no such place."""
+    """Read a shard that differs, to find the damaged record; some damage (a footer's padding) has no such place."""
     rows = 0
     try:
         for _ in READERS[form](path):
@@ -78,8 +78,8 @@ def _where(path: Path, shard: ShardInfo, form: str) -> str:
     except Exception as error:  # damaged bytes may break the reader of a format anywhere
         return f"{path}: damaged after row {rows} ({type(error).__name__})"
     if rows != shard.rows:
-        return f"{path}: a whole file, but of {rows:,} rows; the manifest says {shard.rows:,}"
-    return f"{path}: its {rows:,} rows can be read, but its bytes are others (SHA-256 differs)"
+        return f"{path}: undamaged, but it has {rows:,} rows; the manifest says {shard.rows:,}"
+    return f"{path}: its {rows:,} rows can be read, but its SHA-256 differs"
 
 
 def run(directory: str | Path) -> CommandResult:
@@ -93,4 +93,4 @@ def run(directory: str | Path) -> CommandResult:
     count = sum(len(split.shards) for split in manifest.splits.values())
     rows = sum(split.rows for split in manifest.splits.values())
     report = {"shards": count, "rows": rows, "bytes": size}
-    return CommandResult(f"verify: {count:,} shards, {rows:,} rows, {size / 1e6:,.1f} MB: all whole", {}, report)
+    return CommandResult(f"verify: {count:,} shards, {rows:,} rows, {size / 1e6:,.1f} MB: all correct", {}, report)

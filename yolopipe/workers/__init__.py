@@ -1,1 +1,1 @@
-"""Work in processes here, on a dask cluster, or in threads."""
+"""Parallel work: in processes of this machine, on a dask cluster, or in threads."""

@@ -1,4 +1,4 @@
-"""Where work is done: how many processes on this machine, or which dask scheduler."""
+"""Choice of workers: a number of processes on this machine, or a dask scheduler."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["chosen_workers", "worker_count"]
 
 
 def worker_count(option: int | None = None) -> int:
-    """How many processes to use: the option, else ``YOLOPIPE_WORKERS``, else every core this process may use.
+    """The number of processes: the option, else ``YOLOPIPE_WORKERS``, else every core this process may use.
 
     Raises:
-        UsageError: when either is not a whole number of at least 1.
+        UsageError: either is not a whole number of at least 1.
 
     >>> worker_count(3)
     3
@@ -26,12 +26,12 @@ def worker_count(option: int | None = None) -> int:
     if not text:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not text.isdigit() or int(text) < 1:
-        raise UsageError(f"{source} must be a whole number of at least 1, got {text!r}")
+        raise UsageError(f"{source}: expected a whole number of at least 1, got {text!r}")
     return int(text)
 
 
 def chosen_workers(count: int | None = None, scheduler: str | None = None) -> Workers:
-    """Where the work is done: an option beats the environment, and there a scheduler beats a count.
+    """The workers to use: options before the environment, and in the environment a scheduler before a count.
 
     Args:
         count: ``--workers``.

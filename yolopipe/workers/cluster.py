@@ -1,9 +1,9 @@
 """The pool of :mod:`yolopipe.workers.mapping` on other machines: a dask.distributed cluster (extra ``distributed``).
 
-The machines share a file system: tasks read and write there and return a few hundred bytes.  The scheduler runs a
-task again whose worker died, sometimes also one that had finished; tasks write under a name of their own and rename,
-so that is harmless.  Before a task runs, its worker makes sure that it sees our project folder and has our versions,
-for else it would write elsewhere, or other bytes.
+The machines share a file system: tasks read and write there and return a few hundred bytes.  The scheduler repeats a
+task whose worker died, sometimes also one that had finished; that is harmless, since tasks write under a name of
+their own and rename.  Before a task runs, its worker checks that it sees the project folder and has the same
+versions, so that it cannot write to another place, or other bytes.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ __all__ = ["checked_address", "connect"]
 
 CONNECT_SECONDS = 10.0
 NO_WORKER_SECONDS = 60.0
-"""How long a cluster may be without any worker: machines start, or are replaced."""
+"""How long a cluster may be without any worker, while machines start or are replaced."""
 
 RETRIES = 2
-"""How often the scheduler repeats a task that raised something we did not: a shared file system may hiccup."""
+"""How often the scheduler repeats a task after an unexpected error, such as a short failure of the file system."""
 
 SCHEMES = ("tcp://", "tls://")
 
 
 def checked_address(address: str, source: str) -> str:
-    """``address`` if it can be one of a dask scheduler and dask is installed.
+    """``address``, if it has the form of a dask scheduler's and dask is installed.
 
     Args:
         address: ``tcp://host:8786`` or ``tls://host:8786``.
-        source: where it comes from, for the message.
+        source: option or variable that gave it, for the message.
 
     Returns:
         The address.
 
     Raises:
-        UsageError: it looks like none, or the extra is missing.
+        UsageError: it has another form, or the extra is not installed.
     """
     host, _, port = address.partition("://")[2].rpartition(":")
     if not address.startswith(SCHEMES) or not host or not port.isdigit():
-        raise UsageError(f"{source} must be like tcp://host:8786, got {address!r}")
+        raise UsageError(f"{source}: expected an address like tcp://host:8786, got {address!r}")
     if find_spec("distributed") is None:
         raise UsageError(
             f"{source} {address} needs dask.distributed, which is not installed here",
@@ -63,14 +63,14 @@ def checked_address(address: str, source: str) -> str:
 
 
 class _Home(NamedTuple):
-    """What a worker must find before it may work for us: a file of our project folder, and our versions."""
+    """What a worker checks before it runs a task: a file in the project folder, and the versions of packages."""
 
     mark: Path
     versions: dict[str, str]
 
 
 class _Raised(NamedTuple):
-    """An error of ours, as a value: the scheduler would repeat what raises, and this one would come again."""
+    """A YolopipeError as a value: the scheduler repeats tasks that raise, and this one would fail again."""
 
     error: YolopipeError
 
@@ -87,7 +87,7 @@ def _versions() -> dict[str, str]:
 
 
 def _at_worker(function: Callable[[Task], Any], task: Task, home: _Home) -> Any:
-    """Runs on the other machine."""
+    """Called on the other machine."""
     try:
         _check_home(home)
         return function(task)
@@ -108,13 +108,13 @@ def _check_home(home: _Home) -> None:
     ]
     if differing:
         raise YolopipeError(
-            f"{here} has other versions and could write other bytes: {', '.join(differing)}",
+            f"{here} has other versions, with which the bytes can differ: {', '.join(differing)}",
             hint="start the workers from one environment on the shared file system (docs/scaling.md)",
         )
 
 
 class _Cluster(Pool):
-    """A dask scheduler and its workers, which come and go."""
+    """A dask scheduler and its workers, whose number may change at any time."""
 
     attempts = 2  # the scheduler has tried each time until its own limit (allowed-failures, 3)
     hint = "see the log of that worker; often memory: fewer --nworkers on a machine (docs/scaling.md)"
@@ -161,20 +161,21 @@ class _Cluster(Pool):
 
     def _gone(self) -> YolopipeError:
         return YolopipeError(
-            f"lost the dask scheduler at {self.address}", hint="start it again, then run the same command again"
+            f"the connection to the dask scheduler at {self.address} was lost",
+            hint="start it again, then run the same command again",
         )
 
 
 def _no_worker(address: str) -> YolopipeError:
     return YolopipeError(
         f"the dask scheduler at {address} has had no worker for {NO_WORKER_SECONDS:.0f} s",
-        hint=f"start some: dask worker {address} --nworkers -1 --nthreads 1",
+        hint=f"start workers: dask worker {address} --nworkers -1 --nthreads 1",
     )
 
 
 @contextmanager
 def connect(address: str) -> Iterator[Pool]:
-    """Connect to a cluster that has at least one worker; what was not done is cancelled at the end.
+    """Connect to a cluster that has at least one worker; unfinished tasks are cancelled at the end.
 
     Args:
         address: of the scheduler.
@@ -183,18 +184,18 @@ def connect(address: str) -> Iterator[Pool]:
         The pool.
 
     Raises:
-        YolopipeError: no scheduler answers, or it gets no worker, in a bounded time.
+        YolopipeError: no scheduler answers, or it has no worker, within a bounded time.
     """
     import distributed
 
     for name in ("distributed", "distributed.client", "distributed.core"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are raised
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise YolopipeError(
             f"no dask scheduler answers at {address} ({error})",
-            hint="start one: dask scheduler   (docs/scaling.md), or work here with --workers",
+            hint="start one: dask scheduler   (docs/scaling.md); or use this machine: --workers",
         ) from None
     with client, _mark() as mark:
         _wait_for_a_worker(client, address)
@@ -214,7 +215,7 @@ def _wait_for_a_worker(client: Any, address: str) -> None:
 
 @contextmanager
 def _mark() -> Iterator[Path]:
-    """A file in the project folder that workers look for; under a fresh name, which no file system remembers."""
+    """A file in the project folder that workers look for; its name is new, so that no file system has it cached."""
     mark = Path.cwd() / paths.SIDE / f"cluster-{uuid.uuid4().hex}"
     mark.parent.mkdir(exist_ok=True)
     mark.touch()

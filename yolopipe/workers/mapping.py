@@ -1,8 +1,8 @@
-"""Work handed to processes, here or on a cluster, and results taken back as they come.
+"""``map`` over processes of this machine or of a cluster.
 
-Every task is a pure function of its argument that writes, at most, a file of its own; so neither the worker count nor
-the place changes more than the time.  A worker that dies (out of memory, kill -9) costs a retry of the tasks it took
-with it.  One loop drives both kinds of pool, :mod:`~yolopipe.workers.processes` and :mod:`~yolopipe.workers.cluster`.
+Every task is a pure function of its argument that writes, at most, a file of its own, so the worker count and the
+machines change the time and never the result.  When a worker dies (out of memory, kill -9), its tasks are tried
+again.  One loop drives both kinds of pool, :mod:`~yolopipe.workers.processes` and :mod:`~yolopipe.workers.cluster`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["map_in_order", "map_unordered"]
 Result = TypeVar("Result")
 
 AHEAD = 8
-"""Where results are wanted in order: how many tasks a worker may be started before the oldest one is done."""
+"""For results in order: how many tasks for each worker may be started before the oldest one is done."""
 
 CHECK_SECONDS = 5.0
-"""How long nothing may finish before the pool is asked whether anybody is still at work."""
+"""How long to wait for a result before the pool is asked whether it still has workers."""
 
 
 def _pool(workers: Workers) -> AbstractContextManager[Pool]:
@@ -47,18 +47,18 @@ def map_unordered(
     """Run ``function`` on every task and yield ``(index, result)`` as each is done.
 
     Args:
-        function: importable by name.  On a cluster it may be run again after it has succeeded, even at the same time.
+        function: importable by name.  A cluster may run it twice for one task, even at the same time.
         tasks: picklable arguments; paths in them absolute, or joined to a folder that the task names.  They are taken
-            from the iterable when there is room for them: no more than twice the workers are held at a time.
-        workers: processes, 1 runs in this one; or the address of a dask scheduler.
-        name: what to call a task in an error message.
-        ahead: tasks a worker that may be started before the oldest one is done; as many as there are by default.
+            from the iterable on demand: no more than twice the number of workers are held at a time.
+        workers: number of processes, 1 being this one; or the address of a dask scheduler.
+        name: of a task, for error messages.
+        ahead: how many tasks for each worker may be started before the oldest one is done; no limit by default.
 
     Yields:
         Number of the task, from 0, and result, in order of completion.
 
     Raises:
-        YolopipeError: when a task killed its worker :data:`ATTEMPTS` times.
+        YolopipeError: the worker of one task died :data:`~yolopipe.workers.pool.ATTEMPTS` times.
         Exception: whatever ``function`` raises, from the first task that does.
     """
     stream = enumerate(tasks)
@@ -83,9 +83,10 @@ def map_in_order(
     workers: Workers,
     name: Callable[[Task], str] = str,
 ) -> Iterator[Result]:
-    """The results of :func:`map_unordered` in the order of the tasks, each as soon as all before it are there.
+    """The results of :func:`map_unordered` in the order of the tasks, each as soon as all before it are done.
 
-    One slow task does not let the results of all others pile up: the next ones wait for it (:data:`AHEAD`).
+    While one task is slow, only a bounded number of later ones is started (:data:`AHEAD`), so that their results do
+    not pile up in memory.
 
     >>> list(map_in_order(abs, [-1, 2, -3], workers=1))
     [1, 2, 3]
@@ -100,7 +101,7 @@ def map_in_order(
 
 
 class _Work(Generic[Task]):
-    """Tasks that are still to be done: those of the stream, and those held because they have been started.
+    """Unfinished tasks: those of the stream, and those held because they have been started.
 
     Args:
         stream: number and task.
@@ -115,7 +116,7 @@ class _Work(Generic[Task]):
         self.deaths: Counter[int] = Counter()
 
     def next(self, running: Collection[int], width: int) -> int | None:
-        """What one of ``width`` workers is to start next: a task whose worker died before all others."""
+        """The task to start next on one of ``width`` workers: first those whose worker died."""
         suspects = [index for index in self.held if index not in running]
         if suspects:
             return max(suspects, key=lambda index: (self.deaths[index], -index))
@@ -127,16 +128,16 @@ class _Work(Generic[Task]):
         return None
 
     def over(self) -> bool:
-        """Whether nothing is left; takes a task from the stream to know."""
+        """Whether no task is left; may take one from the stream."""
         return self.next((), 1) is None
 
 
 def _until_a_death(pool: Pool, function: Callable[[Task], Result], work: _Work[Task]) -> Iterator[tuple[int, Result]]:
-    """Yield results until all is done or a worker is lost; then what still runs, counting deaths for the rest."""
+    """Yield results until all tasks are done or a worker is lost; then those still running; count other deaths."""
     running: dict[Future[Any], int] = {}
     broken = False
     while True:
-        # Whatever was in flight when a worker died runs alone the next time, so that the guilty one is known.
+        # The tasks that were running when a worker died run alone next time, to find out which one kills it.
         most = 1 if any(work.deaths[index] for index in work.held) else 2 * pool.width()
         try:
             while (

@@ -12,10 +12,10 @@ __all__ = ["ATTEMPTS", "Pool", "Task", "Workers"]
 Task = TypeVar("Task")
 
 Workers = int | str
-"""How many processes on this machine, or the address of a dask scheduler (``tcp://host:8786``)."""
+"""The number of processes on this machine, or the address of a dask scheduler (``tcp://host:8786``)."""
 
 ATTEMPTS = 3
-"""How often a task may die with its worker before it is named and the stage fails."""
+"""How often the worker of a task may die before the stage fails and names the task."""
 
 
 class Pool:
@@ -27,25 +27,25 @@ class Pool:
     """
 
     lost: type[Exception] = BrokenProcessPool
-    """What a future raises whose worker died for good."""
+    """Raised by a future whose worker died for good."""
     attempts = ATTEMPTS
-    hint = "often memory: fewer processes with --workers 1"
+    hint = "often out of memory: fewer processes, e.g. --workers 1"
 
     def __init__(self, executor: Executor, width: int) -> None:
         self.executor = executor
         self._width = width
 
     def width(self) -> int:
-        """How many tasks can run at once, now."""
+        """The number of tasks that can run at once, now."""
         return self._width
 
     def submit(self, function: Callable[[Task], Any], task: Task) -> Future[Any]:
-        """Hand over a task."""
+        """Submit a task."""
         return self.executor.submit(function, task)
 
     def result(self, future: Future[Any]) -> Any:
-        """What became of a finished task; raises what it raised."""
+        """The result of a finished task; raises what the task raised."""
         return future.result()
 
     def check(self) -> None:
-        """Raise when nobody is left to work."""
+        """Raise when no worker is left."""

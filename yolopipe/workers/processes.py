@@ -1,4 +1,4 @@
-"""Worker processes of this machine: spawned, ended with their parent, quiet at Ctrl-C."""
+"""Worker processes of this machine: spawned, ended with their parent, silent at Ctrl-C."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class _Processes(Pool):
     """Processes of this machine."""
 
     def submit(self, function: Callable[[Task], Any], task: Task) -> Future[Any]:
-        """Hand over a task.
+        """Submit a task.
 
-        Ctrl-C waits meanwhile, also for a process that this starts, which then does not die of it with a traceback
-        while it imports what it needs (:func:`_die_of_interrupts`).
+        SIGINT is blocked meanwhile, also in a process that this starts, which would otherwise end with a traceback
+        while it imports modules (:func:`_die_of_interrupts` unblocks it).
         """
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -37,13 +37,13 @@ class _Processes(Pool):
 
 @contextmanager
 def processes(width: int) -> Iterator[Pool]:
-    """Spawned, not forked: TensorFlow and OpenCV threads do not survive a fork."""
+    """A pool of spawned, not forked, processes: threads of TensorFlow and OpenCV do not survive a fork."""
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(width, context, initializer=_start_worker, initargs=(os.getpid(),))
     try:
         yield _Processes(executor, width)
     except BaseException:
-        executor.shutdown(cancel_futures=True)  # waits: a worker must not write into what the caller cleans up
+        executor.shutdown(cancel_futures=True)  # waits: a worker must not write to files that the caller removes
         raise
     executor.shutdown()
 
@@ -52,17 +52,17 @@ def _start_worker(parent: int) -> None:
     die_with_parent(parent)
     _die_of_interrupts()
     _keep_memory()
-    gc.set_threshold(50_000)  # rows are many small arrays, none of them in a cycle: looking for cycles cost a tenth
+    gc.set_threshold(50_000)  # rows are many small arrays without cycles: collecting them costs time for nothing
     import cv2
 
-    cv2.setNumThreads(1)  # the processes are the parallelism; threads of each would fight for the same cores
+    cv2.setNumThreads(1)  # one process for each core: more threads would only compete for the cores
 
 
 def _keep_memory() -> None:
-    """Let the C library keep freed picture buffers for the next picture instead of giving them back.
+    """Let the C library keep freed image buffers for the next image.
 
-    Each buffer handed back is paged in afresh, zeroed by the kernel, for the next image: a third of a worker's time.
-    The price is that a worker holds on to its largest few pictures until it ends.
+    A buffer returned to the kernel is paged in again, zeroed, for the next image, which takes a good part of a
+    worker's time.  The price is that a worker keeps the memory of its largest few images until it ends.
     """
     if sys.platform == "linux":
         import ctypes
@@ -74,16 +74,16 @@ def _keep_memory() -> None:
 
 
 def _die_of_interrupts() -> None:
-    """Ctrl-C in a terminal reaches all processes: the command says so, and its workers end without a word."""
+    """End silently at Ctrl-C, which a terminal sends to all processes: only the command reports it."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def die_with_parent(parent: int) -> None:
-    """Make this process end when its parent does, however that ends; for the start of a worker process.
+    """Make this process end when its parent does, however that ends; called at the start of a worker process.
 
-    Without it a kill -9 of the command leaves its workers waiting for tasks for ever.
+    Without it, workers of a command ended by kill -9 would wait for tasks forever.
 
     Args:
         parent: process id of the parent.
@@ -93,14 +93,14 @@ def die_with_parent(parent: int) -> None:
 
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the line above
+        if os.getppid() != parent:  # it ended before the line above
             os._exit(1)
     else:
         _watch_parent()
 
 
 def _watch_parent() -> None:
-    """The same without help of the kernel: a thread that waits for the parent's end."""
+    """The same for other kernels: a thread that waits for the parent's end."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

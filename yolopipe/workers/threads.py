@@ -1,6 +1,6 @@
-"""Work handed to threads a bounded way ahead, results taken back in order: for what releases Python's lock.
+"""``map`` over threads, with a bounded number of results ahead, for work that releases Python's lock.
 
-Decoding and warping pictures do (OpenCV), so does what a device computes; the memory is that of the inputs in flight.
+OpenCV's decoding and warping do, as does waiting for a device.  Memory is that of the inputs in progress.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def in_threads(
 
     Args:
         function: called in threads, with one input each.
-        inputs: taken in the caller's thread, when there is room for them.
-        threads: how many work at once; with 1, calls do not overlap.
+        inputs: taken in the caller's thread, on demand.
+        threads: number of calls at once; with 1 they do not overlap.
         ahead: how many inputs are taken before their turn.
 
     Yields:
