@@ -23,6 +23,7 @@ from yolopipe.backend import import_tensorflow
 from yolopipe.config.params import STRIDES, Assignment
 from yolopipe.detection.nms import detect_batch
 from yolopipe.detection.outputs import RawScale
+from yolopipe.detection.suppression import Suppression
 from yolopipe.labels.boxes import pairwise_iou
 
 SIZE, CLASSES = 416, 80
@@ -30,7 +31,6 @@ ANCHORS = Assignment().anchors_px.reshape(3, 3, 2) / np.array(STRIDES).reshape(3
 MOST_FOR_BASE = 100_000
 """Candidates; beyond, the base takes many seconds an image."""
 FLOORS = (0.01, 0.001)
-SETTINGS = {"nms_iou": 0.5, "max_detections": 300}
 # objects, boxes on each, how unsure the rest is (the mean objectness and class probability elsewhere)
 CASES = {
     "sure: 8 objects": (8, 8, 0.002),
@@ -121,18 +121,18 @@ def plain(scales: list[RawScale], floor: float) -> int:
             kept.append(float(scores[left[0], class_id]))
             iou = pairwise_iou(boxes_xyxy[left[:1]], boxes_xyxy[left])[0]
             iou[0] = 1.0
-            left = left[iou <= SETTINGS["nms_iou"]]
-    return len(sorted(kept)[-300:])
+            left = left[iou <= Suppression().nms_iou]
+    return len(sorted(kept)[-Suppression().max_detections :])
 
 
 def one_case(case: str, flat: np.ndarray, floor: float, rounds: int) -> None:
     """Print a row."""
     scales, images = raw_outputs(flat), len(flat)
-    found = sum(len(image.scores) for image in detect_batch(scales, score_threshold=floor, **SETTINGS)) / images
+    found = sum(len(image.scores) for image in detect_batch(scales, Suppression(floor))) / images
     candidates = int((flat[0, :, 4:5] * flat[0, :, 5:] > floor).sum())
 
     def ours() -> None:
-        detect_batch(scales, score_threshold=floor, **SETTINGS)
+        detect_batch(scales, Suppression(floor))
 
     rate = images / best_seconds({"ours": ours}, rounds=rounds, clock=time.process_time)["ours"]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
@@ -149,7 +149,7 @@ def rate_in_process(case: str, images: int, floor: float, seconds: float = 4.0) 
     scales, done = raw_outputs(predictions(case, images)), 0
     start = time.perf_counter()
     while time.perf_counter() < start + seconds:
-        detect_batch(scales, score_threshold=floor, **SETTINGS)
+        detect_batch(scales, Suppression(floor))
         done += images
     return done / (time.perf_counter() - start)
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from yolopipe.detection.detector import Detector
+    from yolopipe.detection.nms import detect
+    from yolopipe.detection.suppression import Suppression
     from yolopipe.formats.annotation_text import parse_annotation
     from yolopipe.labels.assign import assign
     from yolopipe.labels.boxes import bbox_iou
@@ -28,6 +30,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Detector": "yolopipe.detection.detector",
+    "Suppression": "yolopipe.detection.suppression",
     "YOLOv3": "yolopipe.model.yolov3",
     "assign": "yolopipe.labels.assign",
     "bbox_giou": "yolopipe.model.loss",
@@ -35,6 +38,7 @@ _HOME = {
     "compute_loss": "yolopipe.model.loss",
     "decode": "yolopipe.model.decode",
     "decode_sparse": "yolopipe.labels.sparse",
+    "detect": "yolopipe.detection.nms",
     "encode_dense": "yolopipe.labels.sparse",
     "encode_sparse": "yolopipe.labels.sparse",
     "parse_annotation": "yolopipe.formats.annotation_text",
@@ -44,6 +48,7 @@ _HOME = {
 
 __all__ = [
     "Detector",
+    "Suppression",
     "YOLOv3",
     "assign",
     "bbox_giou",
@@ -51,6 +56,7 @@ __all__ = [
     "compute_loss",
     "decode",
     "decode_sparse",
+    "detect",
     "encode_dense",
     "encode_sparse",
     "parse_annotation",

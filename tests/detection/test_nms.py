@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yolopipe.config.params import Evaluate
 from yolopipe.detection.nms import PART, detect, detect_batch, suppress
 from yolopipe.detection.outputs import Decoded, RawScale, raw_images
-from yolopipe.errors import DataError
+from yolopipe.detection.suppression import Suppression
+from yolopipe.errors import DataError, UsageError
 from yolopipe.model.decode import decode
 
 
@@ -61,7 +65,7 @@ def test_equals_the_plain_loop_over_each_class(
     seed: int, boxes: int, classes: int, crowding: float, limit: int, threshold: float, nms_iou: float
 ) -> None:
     predictions = random_predictions(np.random.default_rng(seed), boxes, classes, crowding)
-    found = detect(predictions, score_threshold=threshold, nms_iou=nms_iou, max_detections=limit)
+    found = detect(predictions, Suppression(threshold, nms_iou, limit))
     expected = plain_detections(predictions, threshold, nms_iou, limit)
     assert found.classes.tolist() == [item[0] for item in expected]
     assert found.scores.tolist() == [pytest.approx(item[1], abs=1e-7) for item in expected]
@@ -72,7 +76,7 @@ def test_equals_the_plain_loop_over_each_class(
 def test_many_chunks_and_the_early_stop_change_nothing(crowding: float) -> None:
     predictions = random_predictions(np.random.default_rng(1), 2 * PART, 1, crowding)
     for limit in (1, PART, 2 * PART):
-        found = detect(predictions, score_threshold=0.1, nms_iou=0.5, max_detections=limit)
+        found = detect(predictions, Suppression(0.1, 0.5, limit))
         expected = plain_detections(predictions, 0.1, 0.5, limit)
         assert found.scores.tolist() == [item[1] for item in expected]
         np.testing.assert_allclose(found.boxes_xyxy, [item[2] for item in expected], atol=1e-3)
@@ -94,7 +98,7 @@ def test_taking_the_best_candidates_first_changes_nothing(
     taken = []
     above = Decoded.above
     monkeypatch.setattr(Decoded, "above", lambda self, lowest: taken.append(lowest) or above(self, lowest))
-    found = detect(predictions, score_threshold=0.01, nms_iou=0.2, max_detections=limit)
+    found = detect(predictions, Suppression(0.01, 0.2, limit))
     assert len(taken) == cuts_used
     expected = plain_detections(predictions, 0.01, 0.2, limit)
     assert found.classes.tolist() == [item[0] for item in expected]
@@ -105,7 +109,7 @@ def test_ties_at_the_cut_are_not_split() -> None:
     """1,200 boxes in a row of 80 classes, all scores equal: the first boxes win, though the cut falls among ties."""
     rows = np.full((1200, 85), 0.5, np.float32)
     rows[:, 0], rows[:, 1], rows[:, 2:4] = np.arange(1200) * 20, 50, 10
-    found = detect(rows, score_threshold=0.01, nms_iou=0.5, max_detections=300)
+    found = detect(rows, Suppression(0.01, 0.5, 300))
     assert found.classes.tolist() == [place % 80 for place in range(300)]
     assert found.boxes_xyxy[:, 0].tolist() == [place // 80 * 20 - 5 for place in range(300)]
 
@@ -113,7 +117,7 @@ def test_ties_at_the_cut_are_not_split() -> None:
 def test_a_crowd_of_one_class_in_few_places() -> None:
     """Most candidates fall to boxes kept long before: the plain loop's answer all the same."""
     predictions = random_predictions(np.random.default_rng(4), 3 * PART, 2, 15.0)
-    found = detect(predictions, score_threshold=0.0, nms_iou=0.1, max_detections=300)
+    found = detect(predictions, Suppression(0.0, 0.1, 300))
     expected = plain_detections(predictions, 0.0, 0.1, 300)
     assert found.classes.tolist() == [item[0] for item in expected]
     np.testing.assert_allclose(found.boxes_xyxy, [item[2] for item in expected], atol=1e-3)
@@ -131,9 +135,7 @@ def test_a_chain_of_overlaps_is_settled_from_the_best_end() -> None:
 def test_one_box_may_be_of_several_classes() -> None:
     found = detect(
         np.array([[50, 50, 20, 20, 0.8, 0.9, 0.0, 0.5]], np.float32),
-        score_threshold=0.01,
-        nms_iou=0.5,
-        max_detections=10,
+        Suppression(0.01, 0.5, 10),
     )
     assert found.classes.tolist() == [0, 2]
     np.testing.assert_allclose(found.scores, [0.72, 0.4], rtol=1e-6)
@@ -146,7 +148,7 @@ def test_equal_scores_keep_the_order_of_boxes() -> None:
     rows[:, 1] = 50
     rows[:, 2:4] = 20
     rows[:, 4:] = 0.5
-    found = detect(rows, score_threshold=0.0, nms_iou=0.5, max_detections=10)
+    found = detect(rows, Suppression(0.0, 0.5, 10))
     assert found.boxes_xyxy[:, 0].tolist() == [290, 90, 490, 190]
 
 
@@ -160,11 +162,11 @@ def test_equal_scores_keep_their_order_over_many_chunks() -> None:
 
 
 def test_nothing_in_nothing_out() -> None:
-    found = detect(np.zeros((0, 25), np.float32), score_threshold=0.0, nms_iou=0.5, max_detections=10)
+    found = detect(np.zeros((0, 25), np.float32), Suppression(0.0, 0.5, 10))
     assert found.boxes_xyxy.shape == (0, 4)
     assert found.scores.shape == found.classes.shape == (0,)
     everything_below = np.full((30, 25), 0.1, np.float32)
-    assert len(detect(everything_below, score_threshold=0.02, nms_iou=0.5, max_detections=9).scores) == 0
+    assert len(detect(everything_below, Suppression(0.02, 0.5, 9)).scores) == 0
 
 
 ANCHORS = np.array([[1.25, 1.625], [2.0, 3.75], [4.125, 2.875]])
@@ -190,11 +192,11 @@ def decoded_rows(scales: list[RawScale], image: int) -> np.ndarray:
 @pytest.mark.parametrize("sigma", [0.0, 0.5])
 def test_raw_outputs_of_a_batch_give_what_their_decoded_ones_give(classes: int, spread: float, sigma: float) -> None:
     scales = random_outputs(np.random.default_rng(5), 3, classes, spread)
-    options = {"nms_iou": 0.4, "max_detections": 300, "soft_nms_sigma": sigma}
-    batch = detect_batch(scales, score_threshold=0.05, **options)
+    suppression = Suppression(0.05, 0.4, 300, sigma)
+    batch = detect_batch(scales, suppression)
     assert sum(len(found.scores) for found in batch) > 100
     for image, found in enumerate(batch):
-        alone = detect(decoded_rows(scales, image), score_threshold=0.05, **options)
+        alone = detect(decoded_rows(scales, image), suppression)
         np.testing.assert_array_equal(found.classes, alone.classes)
         np.testing.assert_allclose(found.scores, alone.scores, rtol=2e-6)
         np.testing.assert_allclose(found.boxes_xyxy, alone.boxes_xyxy, rtol=1e-5, atol=1e-4)
@@ -222,7 +224,7 @@ def test_no_class_is_ruled_out_that_scores_above(seed: int, spread: float, at: f
 
 def test_wild_raw_outputs_stay_finite() -> None:
     scales = [scale._replace(raw=scale.raw * 1e30) for scale in random_outputs(np.random.default_rng(6), 1, 3, 9.0)]
-    [found] = detect_batch(scales, score_threshold=0.1, nms_iou=0.5, max_detections=300)
+    [found] = detect_batch(scales, Suppression(0.1))
     assert len(found.scores) > 10
     assert np.isfinite(found.boxes_xyxy).all()
     assert set(found.scores) == {1.0}
@@ -230,12 +232,31 @@ def test_wild_raw_outputs_stay_finite() -> None:
 
 def test_wild_sizes_stay_finite() -> None:
     rows = np.array([[50, 50, np.inf, np.inf, 1, 1], [60, 50, np.inf, 10, 1, 1]], np.float32)
-    found = detect(rows, score_threshold=0.0, nms_iou=0.5, max_detections=10)
+    found = detect(rows, Suppression(0.0, 0.5, 10))
     assert np.isfinite(found.boxes_xyxy).all()
     assert len(found.scores) == 2
 
 
 def test_nan_is_an_error_of_the_weights() -> None:
     rows = np.full((3, 7), np.nan, np.float32)
-    with pytest.raises(DataError, match="not finite"):
-        detect(rows, score_threshold=0.0, nms_iou=0.5, max_detections=10)
+    with pytest.raises(DataError):
+        detect(rows, Suppression(0.0, 0.5, 10))
+
+
+def test_the_settings_are_those_of_params_yaml() -> None:
+    params = {"score_threshold": 0.2, "nms_iou": 0.3, "max_detections": 4, "soft_nms_sigma": 0.5}
+    assert asdict(Suppression.of(Evaluate(**params))) == params
+    assert Suppression() == Suppression.of(Evaluate())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"score_threshold": value} for value in (-0.1, 1.1, float("nan"))),
+        *({"nms_iou": -0.1}, {"max_detections": 0}, {"soft_nms_sigma": -1.0}, {"soft_nms_sigma": float("nan")}),
+    ],
+)
+def test_settings_out_of_range(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError) as refused:
+        Suppression(**wrong)
+    assert refused.value.message.startswith(next(iter(wrong)))

@@ -96,5 +96,6 @@ def test_what_is_no_image_is_said(image: object, sentence: str) -> None:
 
 
 def test_a_file_that_is_none() -> None:
-    with pytest.raises(ImageError, match="no image file nowhere"):
+    with pytest.raises(ImageError) as missing:
         upright_pixels("nowhere.jpg")
+    assert missing.value.rule == "missing-image"

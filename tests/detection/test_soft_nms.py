@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from yolopipe.detection.nms import detect
 from yolopipe.detection.soft_nms import soft_suppress
+from yolopipe.detection.suppression import Suppression
 
 
 def overlap(a: list[float], b: list[float]) -> float:
@@ -92,7 +93,7 @@ def test_detect_lowers_scores_when_sigma_is_given(limit: int, crowding: float) -
         ],
         axis=1,
     ).astype(np.float32)
-    found = detect(rows, score_threshold=0.3, nms_iou=0.5, max_detections=limit, soft_nms_sigma=0.5)
+    found = detect(rows, Suppression(0.3, 0.5, limit, soft_nms_sigma=0.5))
     place = np.argwhere(rows[:, 4:5] * rows[:, 5:] > 0.3)
     half = rows[:, 2:4].astype(np.float64) / 2
     corners = np.concatenate([rows[:, :2] - half, rows[:, :2] + half], axis=1)[place[:, 0]]

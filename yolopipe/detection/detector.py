@@ -1,4 +1,4 @@
-"""``yolopipe.Detector``: a model file that answers what is in a picture."""
+"""``yolopipe.Detector``: detections of pictures, from a model file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from yolopipe.config.params import Evaluate
 from yolopipe.detection.nms import ImageDetections, detect_batch
 from yolopipe.detection.outputs import RawScale
 from yolopipe.detection.pixels import NetworkInput, network_input, upright_pixels
+from yolopipe.detection.suppression import Suppression
 from yolopipe.detection.to_source import detections_in_source
 from yolopipe.errors import UsageError
 from yolopipe.model.card import ModelCard
@@ -36,7 +37,7 @@ Input = TypeVar("Input", bound=NetworkInput)
 
 @dataclass(frozen=True)
 class ImagePrediction:
-    """What was found in one picture, best score first.
+    """The detections of one picture, best score first.
 
     Args:
         boxes_xyxy: (K, 4) float32 pixels of the upright picture, clipped to it.
@@ -57,22 +58,22 @@ class ImagePrediction:
 
 
 class Detector:
-    """A trained network, ready to be shown pictures.
+    """A trained network that detects objects in pictures.
 
-    They reach the network by the way of training: the same decoder, EXIF orientation and letterbox.  The first call
-    takes seconds (the network is compiled), as does the first of another batch size.
+    Decoder, EXIF orientation and letterbox are those of training.  The first call takes seconds (the network is
+    compiled), as does the first with another batch size.
 
     Args:
         model: a ``.weights.h5`` file that ``train`` made.
         min_score: detections score above this.
         classes: names of the classes wanted; None for all.
-        nms_iou: of two boxes of a class that overlap by more than this, the better one stays.
+        nms_iou: see :class:`~yolopipe.detection.suppression.Suppression`.
         max_detections: at most so many a picture.
-        batch_size: how many pictures the network sees at once.
+        batch_size: pictures that go through the network at once.
 
     Raises:
         DataError: the file is missing, damaged, or no model.
-        UsageError: a class that the model does not know.
+        UsageError: a class that the model does not know, or a number out of its range.
     """
 
     def __init__(
@@ -90,11 +91,7 @@ class Detector:
 
         network, self.card = load_model(os.fspath(model))
         self._wanted = wanted_classes(self.card, classes)
-        self._options: dict[str, Any] = {
-            "score_threshold": min_score,
-            "nms_iou": nms_iou,
-            "max_detections": max_detections,
-        }
+        self._suppression = Suppression(min_score, nms_iou, max_detections)
         self.batch_size = batch_size
         self._predict = predictor(network, self.card)
 
@@ -139,7 +136,7 @@ class Detector:
     def stream(
         self, inputs: Iterable[Input], *, batch_size: int | None = None
     ) -> Iterator[tuple[Input, ImagePrediction]]:
-        """Each input with its detections, in order; suppression of a batch runs while the network sees the next.
+        """Each input with its detections, in order; suppression of a batch runs while the network works on the next.
 
         Args:
             inputs: taken a batch at a time.
@@ -156,7 +153,7 @@ class Detector:
         if self._wanted is not None:
             columns = np.concatenate([np.arange(5), 5 + self._wanted])
             scales = [scale._replace(raw=scale.raw[..., columns]) for scale in scales]
-        found = detect_batch(scales, **self._options)
+        found = detect_batch(scales, self._suppression)
         return [(one, self._named(one, image)) for one, image in zip(batch, found, strict=True)]
 
     def _named(self, picture: NetworkInput, found: ImageDetections) -> ImagePrediction:

@@ -1,8 +1,8 @@
 """From predictions to detections: scores per class, then greedy non-maximum suppression within each class.
 
 NumPy only.  Candidates are taken best first, and work stops when ``max_detections`` are kept: what comes later can no
-longer count.  So a network that is unsure everywhere (10,647 boxes times 80 classes at 416 pixels) costs two
-milliseconds, not seconds, and the result is that of the plain loop over all candidates.
+longer count.  So a network that is unsure everywhere (10,647 boxes times 80 classes at 416 pixels) costs milliseconds,
+not seconds, and the result is that of the plain loop over all candidates.
 """
 
 from __future__ import annotations
@@ -13,16 +13,22 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.detection.candidates import cuts
 from yolopipe.detection.outputs import Decoded, ImageOutputs, RawScale, raw_images
-from yolopipe.detection.pairs import spread
+from yolopipe.detection.pairs import expand_ranges
 from yolopipe.detection.soft_nms import soft_suppress
+from yolopipe.detection.suppression import Suppression
 from yolopipe.errors import DataError
 
 __all__ = ["ImageDetections", "detect", "detect_batch", "suppress"]
 
+STEPS = (1024, 8192)
+"""At least so many of the best candidates are made into boxes before the others; most images end with the first."""
+
+SAMPLED = 4 * STEPS[-1]
+"""Scores, of the boxes of highest objectness, that tell where to cut."""
+
 PART = 1024
-"""Candidates looked at together: arrays are worth their overhead, and little is looked at in vain."""
+"""Candidates compared together: enough to be worth the overhead of arrays, few enough to stop early."""
 
 MOST_PAIRS = 100_000
 """Pairs of one class compared at once, about: a part of few classes is split."""
@@ -46,71 +52,50 @@ class ImageDetections(NamedTuple):
     classes: IntArray
 
 
-def detect(
-    predictions: npt.NDArray[np.floating],
-    *,
-    score_threshold: float,
-    nms_iou: float,
-    max_detections: int,
-    soft_nms_sigma: float = 0.0,
-) -> ImageDetections:
-    """Detections of one image.
+def detect(predictions: npt.NDArray[np.floating], suppression: Suppression | None = None) -> ImageDetections:
+    """Detections of one image, from decoded predictions.
 
-    A box counts once for each class whose score is above ``score_threshold`` (classes need not exclude each other:
-    YOLOv3 has one sigmoid per class).  Equal scores keep the order of boxes, then of classes.
+    A box counts once for each class whose score is above the threshold (classes need not exclude each other: YOLOv3
+    has one sigmoid per class).  Equal scores keep the order of boxes, then of classes.
 
     Args:
-        predictions: (N, 5 + C) decoded: centre x, y, width, height in pixels, objectness, C class probabilities.
-        score_threshold: a candidate's score must be greater.
-        nms_iou: a candidate that overlaps a better one of its class by more than this goes.
-        max_detections: at most this many are returned.
-        soft_nms_sigma: above 0, boxes that overlap a better one are not removed: their scores are lowered
-            (:func:`~yolopipe.detection.soft_nms.soft_suppress`), and ``nms_iou`` is not used.
+        predictions: (N, 5 + C) decoded: centre x, y, width, height in pixels, objectness, C class probabilities; a
+            scale of :func:`yolopipe.decode` as ``output.reshape(-1, 5 + C)``.
+        suppression: the settings; None for those that ``evaluate`` has by default.
 
     Returns:
         The detections, best score first.
 
     Raises:
-        DataError: when the network gave NaN.
+        DataError: the network predicts NaN.
 
     >>> one = np.array([[50, 50, 20, 20, 0.9, 1.0, 0.0], [51, 50, 20, 20, 0.8, 1.0, 0.5]], np.float32)
-    >>> found = detect(one, score_threshold=0.1, nms_iou=0.5, max_detections=10)
+    >>> found = detect(one, Suppression(score_threshold=0.1))
     >>> found.classes.tolist(), found.boxes_xyxy[0].tolist()
     ([0, 1], [40.0, 40.0, 60.0, 60.0])
     """
-    return _detect(
-        Decoded(np.asarray(predictions, np.float32)), _Rule(score_threshold, nms_iou, max_detections, soft_nms_sigma)
-    )
+    return _detect(Decoded(np.asarray(predictions, np.float32)), suppression or Suppression())
 
 
-def detect_batch(
-    scales: Sequence[RawScale],
-    *,
-    score_threshold: float,
-    nms_iou: float,
-    max_detections: int,
-    soft_nms_sigma: float = 0.0,
-) -> list[ImageDetections]:
-    """Detections of each image of a batch, from what the network gives: only what can count is decoded.
+def detect_batch(scales: Sequence[RawScale], suppression: Suppression) -> list[ImageDetections]:
+    """Detections of each image of a batch, from raw outputs: only what can count is decoded.
 
     Args:
         scales: raw outputs for each stride.
-        score_threshold: see :func:`detect`.
-        nms_iou: see :func:`detect`.
-        max_detections: see :func:`detect`.
-        soft_nms_sigma: see :func:`detect`.
+        suppression: the settings.
 
     Returns:
         One :class:`ImageDetections` per image.
 
+    Raises:
+        DataError: the network predicts NaN.
+
     >>> anchors = np.array([[1, 2], [2, 1], [4, 4]])
     >>> unsure = [RawScale(np.full((2, g, g, 3, 6), -9.0, np.float32), anchors, 32 // g) for g in (4, 2, 1)]
-    >>> found = detect_batch(unsure, score_threshold=0.01, nms_iou=0.5, max_detections=10)
-    >>> [len(image.scores) for image in found]
+    >>> [len(image.scores) for image in detect_batch(unsure, Suppression())]
     [0, 0]
     """
-    rule = _Rule(score_threshold, nms_iou, max_detections, soft_nms_sigma)
-    return [_detect(image, rule) for image in raw_images(scales)]
+    return [_detect(image, suppression) for image in raw_images(scales)]
 
 
 def suppress(
@@ -122,7 +107,7 @@ def suppress(
         boxes_xyxy: (K, 4) float32.
         scores: (K,) float32, none below 0; equal scores keep their order.
         classes: (K,) integers; only boxes of one class compete.
-        nms_iou: a box goes when it overlaps a better kept one of its class by more than this.
+        nms_iou: a box is suppressed when its IoU with a better kept one of its class is greater.
         max_detections: stop when this many are kept.
 
     Returns:
@@ -143,7 +128,7 @@ def _suppress(
     nms_iou: float,
     max_detections: int,
 ) -> tuple[IntArray, FloatArray]:
-    """As :func:`suppress`, and the kept boxes; corners are asked for when their turn comes."""
+    """As :func:`suppress`, and the kept boxes; ``boxes_xyxy`` gives corners by position when they are needed."""
     boxes, kept = _Boxes(classes, nms_iou), np.empty(0, np.int64)
     for part in _best_first(scores, classes):
         boxes.corners(part, boxes_xyxy(part))
@@ -155,46 +140,62 @@ def _suppress(
     return kept, boxes.columns[:4, kept].T
 
 
-class _Rule(NamedTuple):
-    """The settings of :func:`detect`."""
-
-    score_threshold: float
-    nms_iou: float
-    max_detections: int
-    soft_nms_sigma: float
-
-
-def _detect(image: ImageOutputs, rule: _Rule) -> ImageDetections:
+def _detect(image: ImageOutputs, suppression: Suppression) -> ImageDetections:
     if np.isnan(image.objectness).any():
         raise DataError(
             "the model predicts NaN: its weights are not finite numbers",
             hint="train again, perhaps with a smaller train.lr_init",
         )
-    for lowest in cuts(image, np.float32(rule.score_threshold)):
-        found = _kept(image, lowest, rule)
-        if len(found.scores) >= rule.max_detections:
-            break  # what scores less can no longer count
+    for lowest in cuts(image, np.float32(suppression.score_threshold)):
+        found = _kept(image, lowest, suppression)
+        if len(found.scores) >= suppression.max_detections:
+            break  # lower scores can no longer count
     return found
 
 
-def _kept(image: ImageOutputs, lowest: np.float32, rule: _Rule) -> ImageDetections:
+def cuts(image: ImageOutputs, floor: np.float32) -> Iterator[np.float32]:
+    """Scores above which to take candidates, one after the other until enough are kept; the last is ``floor``.
+
+    No score exceeds the objectness of its box (a class probability is at most 1).  So the score that 1,024 candidates
+    of the boxes of highest objectness reach cuts off all but a few thousand of 850,000.
+
+    >>> sure = Decoded(np.ones((900, 85), np.float32))
+    >>> [float(cut) < 1 for cut in cuts(sure, np.float32(0.01))], float([*cuts(sure, np.float32(0.01))][-1])
+    ([True, True, True], 0.009999999776482582)
+    """
+    objectness = image.objectness
+    sampled = max(1, SAMPLED // max(1, image.num_classes))  # boxes
+    if np.count_nonzero(objectness > floor) >= 2 * sampled:
+        least = np.partition(objectness, -sampled)[-sampled]
+        scores = image.scores(np.flatnonzero(objectness >= least)).reshape(-1)
+        scores = scores[scores > floor]  # often few, and then cheap to partition
+        for step in STEPS:
+            if len(scores) >= step:
+                # The next smaller float32, so that "above" takes in the value itself and all its ties.
+                yield np.float32(np.nextafter(np.partition(scores, -step)[-step], np.float32(-np.inf)))
+    yield floor
+
+
+def _kept(image: ImageOutputs, lowest: np.float32, suppression: Suppression) -> ImageDetections:
     """The candidates that suppression leaves: all that score above ``lowest``, or as many as are wanted."""
     boxes, scores, classes = image.above(lowest)
-    limit = rule.max_detections
-    if rule.soft_nms_sigma > 0:
+    limit, sigma = suppression.max_detections, suppression.soft_nms_sigma
+    if sigma > 0:
         every = image.boxes_xyxy(boxes)
         kept, lowered = soft_suppress(
-            every, scores, classes, sigma=rule.soft_nms_sigma, score_threshold=float(lowest), max_detections=limit
+            every, scores, classes, sigma=sigma, score_threshold=float(lowest), max_detections=limit
         )
         return ImageDetections(every[kept], lowered.astype(np.float32), classes[kept])
-    kept, boxes_xyxy = _suppress(lambda part: image.boxes_xyxy(boxes[part]), scores, classes, rule.nms_iou, limit)
+    kept, boxes_xyxy = _suppress(
+        lambda part: image.boxes_xyxy(boxes[part]), scores, classes, suppression.nms_iou, limit
+    )
     return ImageDetections(boxes_xyxy, scores[kept], classes[kept])
 
 
 def _best_first(scores: FloatArray, classes: IntArray) -> Iterator[IntArray]:
     """Positions in falling score, equal scores in rising position, part by part."""
     # The bits of floats that are not negative sort as the floats do.  Score and position in one number need no stable
-    # sort, and NumPy sorts whole numbers with vector instructions: 0.05 ms for 10,000, a tenth of a stable argsort.
+    # sort, and NumPy sorts whole numbers with vector instructions, much faster than a stable argsort.
     bits = np.ascontiguousarray(scores, np.float32).view(np.uint32)
     keys = (~bits).astype(np.uint64) << np.uint64(32) | np.arange(len(bits), dtype=np.uint64)
     if len(keys) > 2 * PART:  # most images end with the first part: the others need no order yet
@@ -233,15 +234,15 @@ class _Boxes:
         self.nms_iou = np.float32(nms_iou)
 
     def corners(self, part: IntArray, boxes_xyxy: FloatArray) -> None:
-        """Learn where some of them are, before they are compared."""
+        """Store the corners of some of them, before they are compared."""
         x1, y1, x2, y2 = boxes_xyxy.T
         self.columns[:, part] = np.stack([x1, y1, x2, y2, (x2 - x1) * (y2 - y1)])
 
     def covered(self, kept: IntArray, part: IntArray) -> Mask:
-        """Which of ``part`` overlap a kept one: in a crowd most, and those need not be paired with each other."""
+        """Which of ``part`` overlap a kept one; in a crowd most do, and need not be compared with each other."""
         order, start, stop = self._by_class(kept)
         classes = self.classes[part]
-        place, position = spread(start[classes], stop[classes])
+        place, position = expand_ranges(start[classes], stop[classes])
         covered = np.zeros(len(part), np.bool_)
         covered[place[self._overlap(order[position], part[place])]] = True
         return covered
@@ -249,7 +250,7 @@ class _Boxes:
     def survivors(self, chosen: IntArray) -> Mask:
         """Which of the chosen boxes, given best first, greedy suppression keeps."""
         rank, _, stop = self._by_class(chosen, ranks=True)
-        place, position = spread(np.arange(1, len(rank) + 1), stop[self.classes[chosen[rank]]])
+        place, position = expand_ranges(np.arange(1, len(rank) + 1), stop[self.classes[chosen[rank]]])
         better, worse = rank[place], rank[position]
         overlapping = self._overlap(chosen[better], chosen[worse])
         better, worse = better[overlapping], worse[overlapping]

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["equal_pairs", "pair_iou", "spread"]
+__all__ = ["equal_pairs", "expand_ranges", "pair_iou"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def spread(start: npt.NDArray[np.integer[Any]], stop: npt.NDArray[np.integer[Any]]) -> tuple[Ints, Ints]:
+def expand_ranges(start: npt.NDArray[np.integer[Any]], stop: npt.NDArray[np.integer[Any]]) -> tuple[Ints, Ints]:
     """All pairs (i, j) with ``start[i] <= j < stop[i]``.
 
     Args:
@@ -23,7 +23,7 @@ def spread(start: npt.NDArray[np.integer[Any]], stop: npt.NDArray[np.integer[Any
     Returns:
         i, rising, and j, rising for each i.
 
-    >>> [part.tolist() for part in spread(np.array([5, 0, 1]), np.array([5, 2, 2]))]
+    >>> [part.tolist() for part in expand_ranges(np.array([5, 0, 1]), np.array([5, 2, 2]))]
     [[1, 1, 2], [0, 1, 1]]
     """
     count = stop - start
@@ -47,7 +47,7 @@ def equal_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
     """
     order = np.argsort(second, kind="stable")
     start, stop = (np.searchsorted(second[order], first, side=side) for side in ("left", "right"))
-    i, position = spread(start, stop)
+    i, position = expand_ranges(start, stop)
     return i, order[position]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from yolopipe import console, paths
 from yolopipe.config.params import Config, Evaluate
 from yolopipe.detection.nms import ImageDetections, detect_batch
+from yolopipe.detection.suppression import Suppression
 from yolopipe.detection.to_source import detections_in_source, to_source
 from yolopipe.errors import DataError
 from yolopipe.files import write_json
@@ -41,7 +42,6 @@ from yolopipe.workers.threads import in_threads
 
 if TYPE_CHECKING:
     from yolopipe.detection.network import Predict
-    from yolopipe.detection.outputs import RawScale
 
 __all__ = ["run"]
 
@@ -113,15 +113,7 @@ def _detections(params: Evaluate, manifest: Manifest, predict: Predict) -> Itera
     """Detections of each val row in shard order, network-input pixels."""
     from yolopipe.shards.tfdata import batches
 
-    def suppress(scales: list[RawScale]) -> list[ImageDetections]:
-        return detect_batch(
-            scales,
-            score_threshold=params.score_threshold,
-            nms_iou=params.nms_iou,
-            max_detections=params.max_detections,
-            soft_nms_sigma=params.soft_nms_sigma,
-        )
-
+    suppress = partial(detect_batch, suppression=Suppression.of(params))
     dataset = batches(paths.SHARDS, manifest, "val", batch_size=params.batch_size)
     predicted = (predict(batch["image"]) for batch in dataset)
     yield from chain.from_iterable(in_threads(suppress, predicted))  # while the device works on the next batch

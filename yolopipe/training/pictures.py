@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import compress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from yolopipe.config.params import Evaluate
 from yolopipe.detection.network import Predict
 from yolopipe.detection.nms import detect_batch
+from yolopipe.detection.suppression import Suppression
 from yolopipe.imaging.drawing import Pixels
 from yolopipe.scoring.pictures import contact_sheet, evenly_spread, example_of
 from yolopipe.shards.manifest import Manifest
@@ -38,10 +39,10 @@ def picture_maker(directory: str | Path, manifest: Manifest, predict: Predict) -
     pixels = np.stack(
         [decode_pixels(row.image, encoding=manifest.encoding, input_size=manifest.input_size) for row in rows]
     )
-    options: dict[str, Any] = params.model_dump(include={"nms_iou", "max_detections"})
+    suppression = replace(Suppression.of(params), score_threshold=params.picture_score)
 
     def draw() -> Pixels:
-        found = detect_batch(predict(pixels), score_threshold=params.picture_score, **options)
+        found = detect_batch(predict(pixels), suppression)
         examples = [example_of(*each, score=params.picture_score) for each in zip(rows, pixels, found, strict=True)]
         return contact_sheet(examples, manifest.class_names, score=params.picture_score)
 

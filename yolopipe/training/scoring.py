@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from yolopipe.config.params import Evaluate
 from yolopipe.detection.network import Predict
 from yolopipe.detection.nms import detect_batch
+from yolopipe.detection.suppression import Suppression
 from yolopipe.detection.to_source import detections_in_source, to_source
 from yolopipe.scoring.scores import Detections, Truth, coco_scores
 from yolopipe.shards.manifest import Manifest
@@ -36,11 +36,10 @@ def map_scorer(
     """
     rows = list(read_rows(directory, manifest, "val", pixels=False))
     truth = Truth(*_joined([(to_source(row, row.boxes_xyxy), row.classes.astype(np.int64)) for row in rows]))
-    params = Evaluate()
-    options: dict[str, Any] = params.model_dump(include={"score_threshold", "nms_iou", "max_detections"})
+    suppression = Suppression()
 
     def score() -> float:
-        found = [image for batch in batches() for image in detect_batch(predict(batch["image"]), **options)]
+        found = [image for batch in batches() for image in detect_batch(predict(batch["image"]), suppression)]
         kept = [detections_in_source(row, image)[0] for row, image in zip(rows, found, strict=True)]
         image, boxes_xyxy, classes = _joined([(one.boxes_xyxy, one.classes) for one in kept])
         scores = np.concatenate([one.scores for one in kept])
