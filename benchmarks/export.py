@@ -21,11 +21,12 @@ from yolopipe import paths
 from yolopipe.backend import import_tensorflow
 from yolopipe.detection.nms import ImageDetections, detect_batch
 from yolopipe.detection.outputs import RawScale
+from yolopipe.detection.suppression import Suppression
 from yolopipe.detection.to_source import detections_in_source, to_source
 from yolopipe.export.difference import Answer, Images, detections_of
 from yolopipe.export.export_network import run
-from yolopipe.export.request import Rule, Wish
-from yolopipe.export.writers import SUFFIX, opened
+from yolopipe.export.request import ExportRequest
+from yolopipe.export.writers import SUFFIX, export_format
 from yolopipe.scoring.measures import measure
 from yolopipe.scoring.results import Found
 from yolopipe.shards.manifest import load_manifest
@@ -36,18 +37,18 @@ import_tensorflow()
 from yolopipe.model.model_file import load_model  # noqa: E402
 
 BATCH = 16
-WISHES = {
-    "SavedModel": Wish("saved-model"),
-    "ONNX": Wish("onnx"),
-    "TFLite float32": Wish("tflite"),
-    "TFLite float16": Wish("tflite", precision="float16"),
-    "TFLite int8": Wish("tflite", precision="int8"),
-    "SavedModel + NMS": Wish("saved-model", Rule()),
-    "ONNX + NMS": Wish("onnx", Rule()),
-    "TFLite float32 + NMS": Wish("tflite", Rule()),
-    "TFLite float16 + NMS": Wish("tflite", Rule(), precision="float16"),
+REQUESTS = {
+    "SavedModel": ExportRequest("saved-model"),
+    "ONNX": ExportRequest("onnx"),
+    "TFLite float32": ExportRequest("tflite"),
+    "TFLite float16": ExportRequest("tflite", precision="float16"),
+    "TFLite int8": ExportRequest("tflite", precision="int8"),
+    "SavedModel + NMS": ExportRequest("saved-model", Suppression()),
+    "ONNX + NMS": ExportRequest("onnx", Suppression()),
+    "TFLite float32 + NMS": ExportRequest("tflite", Suppression()),
+    "TFLite float16 + NMS": ExportRequest("tflite", Suppression(), precision="float16"),
 }
-OPTIONS = Rule().options()
+SUPPRESSION = Suppression()
 
 
 def main() -> None:
@@ -64,10 +65,10 @@ def main() -> None:
     network, card = load_model(options.model)
     answers, sizes, apart = {"Keras": _keras(network)}, {"Keras": Path(options.model).stat().st_size}, {"Keras": 0.0}
     with tempfile.TemporaryDirectory() as folder:
-        for name, wish in WISHES.items():
-            out = Path(folder) / f"{name}{SUFFIX.get(wish.form, '')}"
-            report = run(options.model, out, wish).report
-            answers[name], sizes[name] = opened(wish.form, out), report["bytes"]
+        for name, request in REQUESTS.items():
+            out = Path(folder) / f"{name}{SUFFIX.get(request.form, '')}"
+            report = run(options.model, out, request).report
+            answers[name], sizes[name] = export_format(request.form).load(out), report["bytes"]
             apart[name] = max(report["largest_difference"].values())
     some = pixels[: options.images]
     one = best_seconds({name: _passes(answer, some, 1) for name, answer in answers.items()}, rounds=options.rounds)
@@ -109,7 +110,7 @@ def _found(answer: Callable[[Images], Answer], pixels: Images, card: Any) -> lis
             RawScale.of(outputs[f"head_{stride}"], anchors, stride)
             for anchors, stride in zip(card.anchors, card.strides, strict=True)
         ]
-        found += detect_batch(scales, **OPTIONS)
+        found += detect_batch(scales, SUPPRESSION)
     return found
 
 

@@ -57,7 +57,7 @@ def test_a_lone_detection_counts_with_its_score() -> None:
     assert apart(NONE, image((0, 0.9, 0))) == pytest.approx((0, 0.9))
     assert apart(image((0, 0.9, 0)), image((0, 0.9, 1))) == pytest.approx((0, 0.9)), "another class"
     assert apart(image((0, 0.9, 0)), image((30, 0.9, 0))) == pytest.approx((0, 0.9)), "another place"
-    assert apart(image((0, 0.31, 0)), NONE, min_score=0.3) == pytest.approx((0, 0.01)), "it hardly came in"
+    assert apart(image((0, 0.31, 0)), NONE, score_threshold=0.3) == pytest.approx((0, 0.01)), "it hardly came in"
 
 
 def test_what_a_full_list_cut_off_is_not_missed() -> None:

@@ -63,21 +63,17 @@ def test_a_file_by_two_names_is_looked_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["nowhere.jpg"], r"nowhere\.jpg is no file or folder \(looked from "),
-        (["x*.jpg"], r"x\*\.jpg matches no file"),
-        (["empty"], r"no image and no video in empty \(0 other files\)"),
-        (["a", "nowhere"], "nowhere is no file or folder"),
-    ],
+    ("arguments", "named"),
+    [(["nowhere.jpg"], "nowhere.jpg"), (["x*.jpg"], "x*.jpg"), (["empty"], "empty"), (["a", "nowhere"], "nowhere")],
 )
-def test_what_stands_for_nothing(arguments: list[str], sentence: str) -> None:
-    with pytest.raises(DataError, match=sentence):
+def test_arguments_without_a_file_are_named(arguments: list[str], named: str) -> None:
+    with pytest.raises(DataError) as refused:
         find_sources(arguments)
+    assert named in refused.value.message.split()
 
 
 def test_nothing_named() -> None:
-    with pytest.raises(UsageError, match="no image, folder, video or camera was named"):
+    with pytest.raises(UsageError):
         find_sources([])
 
 

@@ -1,7 +1,10 @@
-"""What is done with a trained network, or with its predictions."""
+"""``score`` and ``export``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import Signature, signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +13,9 @@ import typer
 from yolopipe import paths
 from yolopipe.cli.application import MODEL, app, export_app
 from yolopipe.cli.options import Json, show
+from yolopipe.detection.suppression import Suppression
 from yolopipe.errors import UsageError
-from yolopipe.export.request import Rule, Wish
-from yolopipe.result import CommandResult
+from yolopipe.export.request import MOST_DETECTIONS, ExportRequest
 
 
 @app.command("score", rich_help_panel=MODEL)
@@ -37,7 +40,7 @@ def _score(
 def _export_darknet(
     out: Annotated[Path, typer.Option(help="Folder to write NAME.weights, NAME.cfg and NAME.names to.")],
     weights: Annotated[str, typer.Option(help="best or last, or a .weights.h5 file.")] = "last",
-    name: Annotated[str, typer.Option(help="How the three files are called.")] = "model",
+    name: Annotated[str, typer.Option(help="Base name of the three files.")] = "model",
     as_json: Json = False,
 ) -> None:
     """Darknet weights and cfg, as OpenCV and others read them."""
@@ -46,73 +49,90 @@ def _export_darknet(
     show(run(out, weights=weights, name=name), as_json)
 
 
-Model = Annotated[Path, typer.Option("--model", help="The .weights.h5 to export.", metavar="FILE")]
-PostProcessing = Annotated[
-    bool, typer.Option("--post-processing", help="Boxes, scores and classes instead of the three raw outputs.")
-]
-MinScore = Annotated[float | None, typer.Option(help="With --post-processing: scores above this; default 0.001.")]
-NmsIou = Annotated[
-    float | None, typer.Option(help="With --post-processing: of two boxes that overlap more, one stays; default 0.5.")
-]
-MaxDetections = Annotated[int | None, typer.Option(help="With --post-processing: places in an answer; default 300.")]
-Tolerance = Annotated[
-    float | None,
-    typer.Option(
-        help="Largest difference of an output from the Keras model's; past it nothing is written, exit code 1.",
-        show_default="by output and precision, see docs/export.md",
-    ),
-]
+def _export(
+    form: str,
+    out: Path,
+    model: Annotated[Path, typer.Option(help="The .weights.h5 to export.", metavar="FILE")] = paths.LAST_WEIGHTS,
+    post_processing: Annotated[
+        bool, typer.Option("--post-processing", help="Boxes, scores and classes instead of the three raw outputs.")
+    ] = False,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="With --post-processing: detections score above this; default 0.001."),
+    ] = None,
+    nms_iou: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="With --post-processing: IoU above which the lower-scoring of two boxes is suppressed; default 0.5.",
+        ),
+    ] = None,
+    max_detections: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_DETECTIONS, help="With --post-processing: rows an image; default 300."),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest difference of an output from the Keras model's; beyond it nothing is written, exit code 1.",
+            show_default="by output and precision, see docs/export.md",
+        ),
+    ] = None,
+    as_json: Json = False,
+    **of_format: Any,
+) -> None:
+    """What the export commands have in common: :func:`_export_command` adds these options to each."""
+    from yolopipe.export.export_network import run
+
+    options = {"score_threshold": min_score, "nms_iou": nms_iou, "max_detections": max_detections}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if given and not post_processing:
+        raise UsageError(
+            "--min-score, --nms-iou and --max-detections are settings of the suppression inside the exported network",
+            hint="add --post-processing",
+        )
+    suppression = Suppression(**given) if post_processing else None
+    show(run(model, out, ExportRequest(form, suppression, tolerance=tolerance, **of_format)), as_json)
 
 
-@export_app.command("saved-model")
+def _export_command(form: str) -> Callable[[Callable[..., None]], None]:
+    """Register a command for a format: its own parameters and docstring, and the options of :func:`_export`."""
+
+    def register(own: Callable[..., None]) -> None:
+        @wraps(own)
+        def command(**values: Any) -> None:
+            _export(form, **values)
+
+        shared = signature(_export, eval_str=True).parameters.values()
+        options = [one for one in shared if one.kind is not one.VAR_KEYWORD and one.name not in ("form", "out")]
+        parameters = [*signature(own, eval_str=True).parameters.values(), *options]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        export_app.command(form)(command)
+
+    return register
+
+
+@_export_command("saved-model")
 def _export_saved_model(
     out: Annotated[Path, typer.Option(help="The folder to write; TF Serving wants a number: model/1.")],
-    model: Model = paths.LAST_WEIGHTS,
-    post_processing: PostProcessing = False,
-    min_score: MinScore = None,
-    nms_iou: NmsIou = None,
-    max_detections: MaxDetections = None,
-    tolerance: Tolerance = None,
-    as_json: Json = False,
 ) -> None:
     """TensorFlow's SavedModel, for TF Serving and TensorFlow in any language."""
-    rule = _rule(post_processing, min_score, nms_iou, max_detections)
-    show(_exported(model, out, form="saved-model", rule=rule, tolerance=tolerance), as_json)
 
 
-@export_app.command("onnx")
-def _export_onnx(
-    out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
-    model: Model = paths.LAST_WEIGHTS,
-    post_processing: PostProcessing = False,
-    min_score: MinScore = None,
-    nms_iou: NmsIou = None,
-    max_detections: MaxDetections = None,
-    tolerance: Tolerance = None,
-    as_json: Json = False,
-) -> None:
+@_export_command("onnx")
+def _export_onnx(out: Annotated[Path, typer.Option(help="The .onnx file to write.")]) -> None:
     """ONNX, for onnxruntime and others (needs the extra onnx)."""
-    rule = _rule(post_processing, min_score, nms_iou, max_detections)
-    show(_exported(model, out, form="onnx", rule=rule, tolerance=tolerance), as_json)
 
 
-@export_app.command("tflite")
+@_export_command("tflite")
 def _export_tflite(
     out: Annotated[Path, typer.Option(help="The .tflite file to write.")],
-    model: Model = paths.LAST_WEIGHTS,
     precision: Annotated[str, typer.Option(help="float32, float16 or int8.")] = "float32",
-    seed: Annotated[int, typer.Option(help="Draws the training images that int8 is fitted to.", min=0)] = 0,
-    post_processing: PostProcessing = False,
-    min_score: MinScore = None,
-    nms_iou: NmsIou = None,
-    max_detections: MaxDetections = None,
-    tolerance: Tolerance = None,
-    as_json: Json = False,
+    seed: Annotated[int, typer.Option(help="Draws the training images that int8 is calibrated with.", min=0)] = 0,
 ) -> None:
-    """TFLite, for telephones and small computers; float16 halves the file, int8 quarters it."""
-    rule = _rule(post_processing, min_score, nms_iou, max_detections)
-    result = _exported(model, out, form="tflite", rule=rule, precision=precision, tolerance=tolerance, seed=seed)
-    show(result, as_json)
+    """TFLite, for phones and single-board computers; float16 halves the file, int8 quarters it."""
 
 
 @export_app.command("card")
@@ -120,22 +140,7 @@ def _export_card(
     path: Annotated[Path, typer.Argument(help="A SavedModel's folder, an .onnx or a .tflite file.")],
     as_json: Json = False,
 ) -> None:
-    """What travels in an exported network: classes, anchors, input, outputs, origin, scores."""
+    """The card inside an exported network: classes, anchors, input, outputs, origin, scores."""
     from yolopipe.export.export_network import show_card
 
     show(show_card(path), as_json)
-
-
-def _rule(wanted: bool, min_score: float | None, nms_iou: float | None, max_detections: int | None) -> Rule | None:
-    options = {"min_score": min_score, "nms_iou": nms_iou, "max_detections": max_detections}
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    if given and not wanted:
-        named = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"{named} is about detections, which need --post-processing")
-    return Rule(**given) if wanted else None
-
-
-def _exported(model: Path, out: Path, **wanted: Any) -> CommandResult:
-    from yolopipe.export.export_network import run
-
-    return run(model, out, Wish(**wanted))

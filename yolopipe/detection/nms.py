@@ -1,8 +1,8 @@
 """From predictions to detections: scores per class, then greedy non-maximum suppression within each class.
 
 NumPy only.  Candidates are taken best first, and work stops when ``max_detections`` are kept: what comes later can no
-longer count.  So a network that is unsure everywhere (10,647 boxes times 80 classes at 416 pixels) costs milliseconds,
-not seconds, and the result is that of the plain loop over all candidates.
+longer count.  So a network that is unsure everywhere (10,647 boxes times 80 classes at 416 pixels) takes milliseconds
+and not seconds, and the result is that of the plain loop over all candidates.
 """
 
 from __future__ import annotations

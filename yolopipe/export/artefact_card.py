@@ -6,15 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from yolopipe import __version__, paths
-from yolopipe.export.card_files import INPUT
+from yolopipe.detection.suppression import Suppression
 from yolopipe.export.provenance import git_state, metrics_of
-from yolopipe.export.request import Rule, Wish
+from yolopipe.export.request import ExportRequest
 from yolopipe.files import sha256_file
 from yolopipe.model.card import ModelCard
 
-__all__ = ["ARTEFACT_CARD_VERSION", "LETTERBOX", "artefact_card"]
+__all__ = ["ARTEFACT_CARD_VERSION", "CARD_FILE", "INPUT", "LETTERBOX", "artefact_card"]
 
 ARTEFACT_CARD_VERSION = 1
+
+INPUT = "images"
+"""The name of the only input of an exported network."""
+
+CARD_FILE = Path("assets.extra/model_card.json")
+"""The card in a SavedModel; TensorFlow and TF Serving ignore ``assets.extra``."""
 
 LETTERBOX = (
     "scale = min(S / width, S / height); resize with bilinear interpolation, by area averaging first where it "
@@ -23,20 +29,20 @@ LETTERBOX = (
 )
 
 
-def artefact_card(card: ModelCard, weights: Path, wish: Wish) -> dict[str, Any]:
+def artefact_card(card: ModelCard, weights: Path, request: ExportRequest) -> dict[str, Any]:
     """Describe a network that is about to be exported, in plain JSON types.
 
     Args:
         card: of the network.
         weights: the file it was loaded from.
-        wish: what is exported.
+        request: the options of the export.
     """
-    size, first, rule = card.input_size, wish.batch or "batch", wish.rule
+    size, first, suppression = card.input_size, request.batch or "batch", request.suppression
     return {
         "schema_version": ARTEFACT_CARD_VERSION,
         "yolopipe": __version__,
-        "format": wish.form,
-        "precision": wish.precision,
+        "format": request.form,
+        "precision": request.precision,
         "class_names": list(card.class_names),
         "anchors_px": [list(anchor) for anchor in card.anchors_px],
         "strides": list(card.strides),
@@ -48,8 +54,8 @@ def artefact_card(card: ModelCard, weights: Path, wish: Wish) -> dict[str, Any]:
             "shape": [first, size, size, 3],
             "values": "RGB, 0 to 255, letterboxed; the network scales them itself",
         },
-        "outputs": _raw(card, first) if rule is None else _found(rule, first),
-        "post_processing": None if rule is None else {**rule.options(), "nms": "per class, boxes in input pixels"},
+        "outputs": _raw(card, first) if suppression is None else _found(suppression.max_detections, first),
+        "post_processing": None if suppression is None else _post_processing(suppression),
         "weights_sha256": sha256_file(weights),
         "data_sha256": sha256_file(paths.SHARDS / "manifest.json"),
         "git": git_state(),
@@ -69,8 +75,16 @@ def _raw(card: ModelCard, first: int | str) -> dict[str, Any]:
     }
 
 
-def _found(rule: Rule, first: int | str) -> dict[str, Any]:
-    most = rule.max_detections
+def _post_processing(suppression: Suppression) -> dict[str, Any]:
+    return {
+        "score_threshold": suppression.score_threshold,
+        "nms_iou": suppression.nms_iou,
+        "max_detections": suppression.max_detections,
+        "nms": "per class, boxes in input pixels",
+    }
+
+
+def _found(most: int, first: int | str) -> dict[str, Any]:
     return {
         "boxes_xyxy": {"dtype": "float32", "shape": [first, most, 4], "values": "corners in input pixels"},
         "scores": {"dtype": "float32", "shape": [first, most], "values": "objectness times class, falling"},

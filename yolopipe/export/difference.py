@@ -68,7 +68,7 @@ def in_places(found: Sequence[ImageDetections], places: int) -> Answer:
     return answer
 
 
-def furthest(expected: Answer, found: Answer, *, input_size: int, min_score: float = 0.0) -> dict[str, float]:
+def furthest(expected: Answer, found: Answer, *, input_size: int, score_threshold: float = 0.0) -> dict[str, float]:
     """The largest absolute difference of each output; infinite where one is not a number or has another shape.
 
     Detections are paired first: two scores that are equal to the sixth digit may change places in the list.  One
@@ -80,7 +80,7 @@ def furthest(expected: Answer, found: Answer, *, input_size: int, min_score: flo
         expected: raw outputs, or detections as of :func:`in_places`.
         found: the same of the other network.
         input_size: side of the network input in pixels.
-        min_score: of suppression.
+        score_threshold: of suppression.
 
     >>> furthest({"head_8": np.zeros((1, 2))}, {"head_8": np.array([[0.0, -0.5]])}, input_size=416)
     {'head_8': 0.5}
@@ -89,7 +89,7 @@ def furthest(expected: Answer, found: Answer, *, input_size: int, min_score: flo
     if "count" not in expected or np.inf in (apart["scores"], apart["boxes_xyxy"]):
         return apart
     places = expected["scores"].shape[1]
-    return _detections_apart(detections_of(expected), detections_of(found), places, input_size, min_score)
+    return _detections_apart(detections_of(expected), detections_of(found), places, input_size, score_threshold)
 
 
 def _apart(first: npt.NDArray[np.generic], second: npt.NDArray[np.generic] | None) -> float:
@@ -100,7 +100,11 @@ def _apart(first: npt.NDArray[np.generic], second: npt.NDArray[np.generic] | Non
 
 
 def _detections_apart(
-    expected: list[ImageDetections], found: list[ImageDetections], places: int, input_size: int, min_score: float
+    expected: list[ImageDetections],
+    found: list[ImageDetections],
+    places: int,
+    input_size: int,
+    score_threshold: float,
 ) -> dict[str, float]:
     boxes, scores = [0.0], [0.0]
     for ours, theirs in zip(expected, found, strict=True):
@@ -111,7 +115,7 @@ def _detections_apart(
         scores.append(_apart(ours.scores[mine], theirs.scores[other]))
         left = np.concatenate([np.delete(ours.scores, mine), np.delete(theirs.scores, other)])
         full = [float(image.scores.min()) for image in (ours, theirs) if len(image.scores) == places]
-        scores.append(float(left.max(initial=0.0)) - max([min_score, *full]))
+        scores.append(float(left.max(initial=0.0)) - max([score_threshold, *full]))
     return {"boxes_xyxy": max(boxes), "scores": max(scores)}
 
 

@@ -1,4 +1,4 @@
-"""``yolopipe export saved-model``, ``onnx``, ``tflite``: write, run what was written on real images, then name it."""
+"""``yolopipe export saved-model``, ``onnx``, ``tflite``: write, run what was written on real images, then rename."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from yolopipe.backend import import_tensorflow
 from yolopipe.errors import DifferenceError
 from yolopipe.export.artefact_card import artefact_card
 from yolopipe.export.difference import Answer, Images, furthest, in_places, joined
-from yolopipe.export.request import Wish
+from yolopipe.export.request import ExportRequest
 from yolopipe.export.writers import (
     check_packages,
     check_place,
+    export_format,
     form_of,
-    opened,
     read_artefact_card,
-    written,
 )
 from yolopipe.files import atomic_directory, atomic_file, canonical_json, sha256_file
 from yolopipe.result import CommandResult
@@ -36,50 +35,51 @@ if TYPE_CHECKING:
 __all__ = ["run", "show_card"]
 
 CHECKED_IMAGES = 8
-"""The first of val, which shards hold in an order that has nothing to do with names."""
+"""The first of val: shards hold the images in the order of a hash of their names."""
 
 EXAMPLES = 200
 """Training images that show int8 the range of every activation."""
 
 
-def run(model: str | Path, out: str | Path, wish: Wish) -> CommandResult:
-    """Export a trained network, and check that what was written answers as the network does.
+def run(model: str | Path, out: str | Path, request: ExportRequest) -> CommandResult:
+    """Export a trained network, and check that its outputs are those of the Keras model.
 
     Args:
         model: a ``.weights.h5`` file.
         out: the file or folder to write; it is replaced when all went well, and untouched otherwise.
-        wish: what is wanted.
+        request: the options.
 
     Returns:
         What was written, and the largest difference of each output.
 
     Raises:
-        UsageError: ``out`` is no place for this format, or a package is missing.
-        ShardError: no shards, or damaged ones.
-        DataError: no model, a damaged one, or one of other shards.
-        DifferenceError: what was written answers otherwise.
+        UsageError: ``out`` does not fit this format, or a package is missing.
+        ShardError: shards are missing or damaged.
+        DataError: the model is missing, damaged, or of other shards.
+        DifferenceError: the outputs differ by more than the tolerance.
     """
     model, out = Path(model), Path(out)
-    check_place(out, wish.form)
-    check_packages(wish.form)
+    check_place(out, request.form)
+    check_packages(request.form)
     import_tensorflow()
-    from yolopipe.export.serving_graph import Served, head_for
+    from yolopipe.export.serving_graph import ServingModel, head_for
     from yolopipe.model.model_file import load_model
 
     network, card = load_model(model)
     manifest = load_manifest(paths.SHARDS)
     check_same_data(model, card, manifest)
-    description = artefact_card(card, model, wish)
-    served = Served(network, card, head_for(card, wish), batch=wish.batch)
+    description = artefact_card(card, model, request)
+    serving = ServingModel(network, card, head_for(card, request), batch=request.batch)
     images = np.stack(list(islice(_val_images(manifest), CHECKED_IMAGES)))
-    with atomic_directory(out) if wish.form == "saved-model" else atomic_file(out) as partial:
+    with atomic_directory(out) if request.form == "saved-model" else atomic_file(out) as partial:
         text = canonical_json(description)
-        written(wish.form, partial, served, text, precision=wish.precision, examples=_examples(manifest, wish.seed))
-        found = _in_two_batches(opened(wish.form, partial), images)
-        expected = _expected(network, card, images, wish)
-        apart = furthest(expected, found, input_size=card.input_size, min_score=wish.min_score)
-        _insist(apart, wish)
-    return _result(out, apart, len(images), description, wish)
+        form, examples = export_format(request.form), _examples(manifest, request.seed)
+        form.write(partial, serving, text, precision=request.precision, examples=examples)
+        found = _in_two_batches(form.load(partial), images)
+        expected = _expected(network, card, images, request)
+        apart = furthest(expected, found, input_size=card.input_size, score_threshold=request.score_threshold)
+        _check_differences(apart, request)
+    return _result(out, apart, len(images), description, request)
 
 
 def _val_images(manifest: Manifest) -> Iterator[Images]:
@@ -97,39 +97,39 @@ def _examples(manifest: Manifest, seed: int) -> Iterator[Images]:
 
 
 def _in_two_batches(answer: Any, images: Images) -> Answer:
-    """One image, then the others at once: a batch of any size must do."""
+    """One image, then the others at once: any batch size must work."""
     return joined([answer(part) for part in (images[:1], images[1:]) if len(part)])
 
 
-def _expected(network: Any, card: ModelCard, images: Images, wish: Wish) -> Answer:
-    """What the network itself answers; with suppression, what ``evaluate`` makes of that."""
+def _expected(network: Any, card: ModelCard, images: Images, request: ExportRequest) -> Answer:
+    """The outputs of the Keras model; with suppression, the detections that ``evaluate`` makes of them."""
     from yolopipe.detection.network import predictor
     from yolopipe.detection.nms import detect_batch
 
-    if wish.rule is None:
+    if request.suppression is None:
         names = [f"head_{stride}" for stride in card.strides]
         # One at a time: called like this, Keras keeps what every layer gives until the end, 0.5 GB at full size.
         raw = (network(np.divide(image[None], np.float32(255)), training=False) for image in images)
         return joined([dict(zip(names, map(np.asarray, outputs), strict=True)) for outputs in raw])
-    found = detect_batch(predictor(network, card)(images), **wish.rule.options())
-    return in_places(found, wish.rule.max_detections)
+    found = detect_batch(predictor(network, card)(images), request.suppression)
+    return in_places(found, request.suppression.max_detections)
 
 
-def _insist(apart: dict[str, float], wish: Wish) -> None:
-    if any(value > wish.allowed(name) for name, value in apart.items()):
-        shown = ", ".join(f"{name} by {_limit(name, value, wish)}" for name, value in apart.items())
+def _check_differences(apart: dict[str, float], request: ExportRequest) -> None:
+    if any(value > request.allowed(name) for name, value in apart.items()):
+        shown = ", ".join(f"{name} by {_limit(name, value, request)}" for name, value in apart.items())
         raise DifferenceError(
-            f"the {wish.form} does not answer as the Keras model: it differs in {shown}; nothing was written",
+            f"the outputs of the {request.form} differ from the Keras model's: {shown}; nothing was written",
             hint="allow more if that is good enough for you: --tolerance X",
         )
 
 
-def _limit(name: str, value: float, wish: Wish) -> str:
-    return f"{value:.3g} (allowed {wish.allowed(name):g})"
+def _limit(name: str, value: float, request: ExportRequest) -> str:
+    return f"{value:.3g} (allowed {request.allowed(name):g})"
 
 
 def _result(
-    out: Path, apart: dict[str, float], checked: int, description: dict[str, Any], wish: Wish
+    out: Path, apart: dict[str, float], checked: int, description: dict[str, Any], request: ExportRequest
 ) -> CommandResult:
     files = sorted(file for file in out.rglob("*") if file.is_file()) if out.is_dir() else [out]
     size = sum(file.stat().st_size for file in files)
@@ -137,7 +137,7 @@ def _result(
         "written": out,
         **_tensors(description),
         "checked": f"on {checked} val images against the Keras model",
-        **{f"  {name}": f"differs by at most {_limit(name, value, wish)}" for name, value in apart.items()},
+        **{f"  {name}": f"differs by at most {_limit(name, value, request)}" for name, value in apart.items()},
         "scores inside": "mAP@.5 {mAP50:.3f}".format_map(description["metrics"])
         if description["metrics"]
         else "none",
@@ -149,10 +149,10 @@ def _result(
             file.relative_to(out).as_posix() if file != out else out.name: sha256_file(file) for file in files
         },
         "largest_difference": apart,
-        "tolerance": {name: wish.allowed(name) for name in apart},
+        "tolerance": {name: request.allowed(name) for name in apart},
         "card": description,
     }
-    title = f"export {wish.form}: {wish.precision}, {size / 1e6:.1f} MB"
+    title = f"export {request.form}: {request.precision}, {size / 1e6:.1f} MB"
     return CommandResult(title, rows, report, next_step=f"yolopipe export card {out}")
 
 
@@ -164,13 +164,13 @@ def _tensors(card: dict[str, Any]) -> dict[str, str]:
 
 
 def show_card(path: str | Path) -> CommandResult:
-    """What travels in an exported network.
+    """Show the card inside an exported network.
 
     Args:
         path: a SavedModel's folder, an ``.onnx`` or a ``.tflite`` file.
 
     Raises:
-        DataError: it is none of these, damaged, or holds no card.
+        DataError: another kind of file, a damaged one, or one without a card.
         UsageError: a package is missing.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""The function that every format holds: uint8 pixels in, raw outputs or detections out; the scaling is inside."""
+"""The function that is exported: uint8 pixels in, raw outputs or detections out; the scaling is inside."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from yolopipe.detection.outputs import LARGEST_PX
-from yolopipe.export.card_files import INPUT
-from yolopipe.export.request import Rule, Wish
+from yolopipe.detection.suppression import Suppression
+from yolopipe.export.artefact_card import INPUT
+from yolopipe.export.request import ExportRequest
 from yolopipe.model.card import ModelCard
 from yolopipe.model.decode import decode
 
-__all__ = ["Served", "frozen", "head_for"]
+__all__ = ["ServingModel", "frozen", "head_for"]
 
 MOST_CANDIDATES = 8192
 """Best (box, class) pairs that :func:`_detections_of_one` looks at: ``evaluate`` goes further in crowds only."""
@@ -24,8 +25,8 @@ Outputs = dict[str, Any]
 Head = Callable[[list[Any]], Outputs]
 
 
-class Served(tf.Module):  # type: ignore[misc]
-    """A network and what is done with its outputs, as something that TensorFlow can save.
+class ServingModel(tf.Module):  # type: ignore[misc]
+    """A network and its post-processing as a module that TensorFlow can save.
 
     Args:
         network: what ``YOLOv3`` built for ``card``.
@@ -46,18 +47,22 @@ class Served(tf.Module):  # type: ignore[misc]
         self.serve = tf.function(serve, input_signature=[spec], autograph=False)
 
 
-def head_for(card: ModelCard, wish: Wish) -> Head:
-    """What follows the network, by what is wanted: nothing, or suppression."""
-    if wish.rule is None:
+def head_for(card: ModelCard, request: ExportRequest) -> Head:
+    """What follows the network: nothing, or decoding and suppression."""
+    if request.suppression is None:
         return _raw_outputs(card)
-    return _detections_of_one(card, wish.rule) if wish.batch == 1 else _detections_of_batch(card, wish.rule)
+    return (
+        _detections_of_one(card, request.suppression)
+        if request.batch == 1
+        else _detections_of_batch(card, request.suppression)
+    )
 
 
 def _raw_outputs(card: ModelCard) -> Head:
     return lambda raw: {f"head_{stride}": output for stride, output in zip(card.strides, raw, strict=True)}
 
 
-def _detections_of_batch(card: ModelCard, rule: Rule) -> Head:
+def _detections_of_batch(card: ModelCard, suppression: Suppression) -> Head:
     """Suppression for SavedModel and ONNX: all candidates of any number of images."""
 
     def head(raw: list[Any]) -> Outputs:
@@ -65,10 +70,10 @@ def _detections_of_batch(card: ModelCard, rule: Rule) -> Head:
         found = tf.image.combined_non_max_suppression(
             _corners(boxes)[:, :, None],
             scores,
-            max_output_size_per_class=rule.max_detections,
-            max_total_size=rule.max_detections,
-            iou_threshold=rule.nms_iou,
-            score_threshold=rule.min_score,
+            max_output_size_per_class=suppression.max_detections,
+            max_total_size=suppression.max_detections,
+            iou_threshold=suppression.nms_iou,
+            score_threshold=suppression.score_threshold,
             clip_boxes=False,
         )
         return {
@@ -81,7 +86,7 @@ def _detections_of_batch(card: ModelCard, rule: Rule) -> Head:
     return head
 
 
-def _detections_of_one(card: ModelCard, rule: Rule) -> Head:
+def _detections_of_one(card: ModelCard, suppression: Suppression) -> Head:
     """Suppression for TFLite: one image, operations that every TFLite runtime has.
 
     There one call takes all boxes for those of one class.  So boxes of different classes are moved apart before they
@@ -100,12 +105,12 @@ def _detections_of_one(card: ModelCard, rule: Rule) -> Head:
         chosen, number = tf.raw_ops.NonMaxSuppressionV4(
             boxes=apart,
             scores=best,
-            max_output_size=rule.max_detections,
-            iou_threshold=rule.nms_iou,
-            score_threshold=rule.min_score,
+            max_output_size=suppression.max_detections,
+            iou_threshold=suppression.nms_iou,
+            score_threshold=suppression.score_threshold,
             pad_to_max_output_size=True,
         )
-        real = tf.range(rule.max_detections) < number
+        real = tf.range(suppression.max_detections) < number
         weight = tf.cast(real, tf.float32)
         return {
             "boxes_xyxy": (tf.gather(boxes_xyxy, chosen) * weight[:, None])[None],
@@ -133,15 +138,15 @@ def _corners(boxes_xywh: Any) -> Any:
     return tf.concat([boxes_xywh[..., :2] - half_wh, boxes_xywh[..., :2] + half_wh], axis=-1)
 
 
-def frozen(served: Served) -> tuple[Any, Any]:
+def frozen(serving: ServingModel) -> tuple[Any, Any]:
     """The function with its weights as constants, which converters need, and what keeps it alive."""
-    concrete = served.serve.get_concrete_function()
+    concrete = serving.serve.get_concrete_function()
     names = sorted(concrete.structured_outputs)  # the order in which TensorFlow flattens a dict
     constant = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
     keeper = tf.Module()
     keeper.serve = tf.function(
         lambda images: dict(zip(names, constant(images), strict=True)),
-        input_signature=served.serve.input_signature,
+        input_signature=serving.serve.input_signature,
         autograph=False,
     )
     return keeper.serve.get_concrete_function(), keeper

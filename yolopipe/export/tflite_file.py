@@ -12,24 +12,25 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
 from yolopipe.backend import muted_stderr
-from yolopipe.export.card_files import CARD_KEY, INPUT
+from yolopipe.export.artefact_card import INPUT
 from yolopipe.export.difference import Answer, Images, joined
-from yolopipe.export.serving_graph import Served, frozen
+from yolopipe.export.serving_graph import ServingModel, frozen
+from yolopipe.model.card import CARD_KEY
 
-__all__ = ["card_of", "opened", "written"]
+__all__ = ["card_text", "load", "write"]
 
 
-def written(path: Path, served: Served, card: str, *, precision: str, examples: Iterable[Images]) -> None:
+def write(path: Path, serving: ServingModel, card: str, *, precision: str, examples: Iterable[Images]) -> None:
     """Convert and write.
 
     Args:
-        path: to write to.
-        served: any batch, or 1.
-        card: its text.
+        path: the file.
+        serving: a network for any batch, or for one image.
+        card: the text of the card.
         precision: ``float32``, ``float16`` (weights are stored as such) or ``int8`` (weights and activations).
         examples: for int8, (1, S, S, 3) images that show the range of every activation.
     """
-    function, keeper = frozen(served)
+    function, keeper = frozen(serving)
     with muted_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], keeper)
@@ -55,7 +56,7 @@ def _with_card(content: bytes, card: str) -> bytes:
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-def card_of(path: Path) -> str | None:
+def card_text(path: Path) -> str | None:
     """The text of the card inside; None where there is none."""
     model = schema.Model.GetRootAs(path.read_bytes(), 0)
     for index in range(model.MetadataLength()):
@@ -65,8 +66,8 @@ def card_of(path: Path) -> str | None:
     return None
 
 
-def opened(path: Path) -> Callable[[Images], Answer]:
-    """Load into TFLite's interpreter, and answer; image after image where the file takes one at a time."""
+def load(path: Path) -> Callable[[Images], Answer]:
+    """Load into TFLite's interpreter; images are passed one by one where the file takes one at a time."""
     with muted_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is announced to move to a package of its own
         interpreter = tf.lite.Interpreter(model_path=str(path))

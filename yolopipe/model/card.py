@@ -19,7 +19,10 @@ from yolopipe.errors import DataError
 from yolopipe.files import atomic_file, canonical_json
 from yolopipe.imaging.geometry import FILL
 
-__all__ = ["CARD_VERSION", "ModelCard", "card_from_text", "card_text", "read_card", "write_card"]
+__all__ = ["CARD_KEY", "CARD_VERSION", "ModelCard", "card_from_text", "card_text", "read_card", "write_card"]
+
+CARD_KEY = "yolopipe_model_card"
+"""The name of the card in every file that holds one: weights, ONNX, TFLite."""
 
 CARD_VERSION = 1
 """``schema_version`` of the text; readers refuse any other."""

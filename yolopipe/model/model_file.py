@@ -16,15 +16,12 @@ import numpy as np
 
 from yolopipe.errors import DataError
 from yolopipe.files import atomic_file
-from yolopipe.model.card import ModelCard, card_from_text, card_text, read_card
+from yolopipe.model.card import CARD_KEY, ModelCard, card_from_text, card_text, read_card
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["CARD_NAME", "HDF5_SIGNATURE", "card_of_model", "load_model", "save_model"]
-
-CARD_KEY = "yolopipe_model_card"
-"""A dataset and no attribute: HDF5 allows 64 kB for an attribute, and 5,000 class names need more."""
 
 CARD_NAME = "model.json"
 """The readable twin beside the weights; read only where the weights, of an earlier build, hold no card."""
@@ -48,7 +45,7 @@ def save_model(path: str | Path, model: keras.Model, card: ModelCard) -> None:
     with atomic_file(path) as partial:
         model.save_weights(str(partial))
         with h5py.File(partial, "r+") as file:
-            text = np.frombuffer(card_text(card).encode(), np.uint8)
+            text = np.frombuffer(card_text(card).encode(), np.uint8)  # attributes end at 64 kB, datasets do not
             file.create_dataset(CARD_KEY, data=text, track_times=False)
 
 
