@@ -3,9 +3,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from yolopipe.errors import DataError, UsageError
+from yolopipe.detection.pixels import upright_pixels
+from yolopipe.errors import DataError, ImageError, UsageError
+from yolopipe.imaging.images import IMAGE_SUFFIXES
 from yolopipe.prediction.sources import Sources, find_sources, output_names
 
 
@@ -84,3 +88,16 @@ def test_names_of_outputs_are_relative_and_never_alike(folder: Path) -> None:
     assert names == ["a/x.jpg", "b/x.jpg", "a/x-2.jpg", "a/x.bmp.png", "a/x.bmp-2.png", "a/y.png", "b/é f.jpg"]
     assert output_names(["/somewhere/else/z.jpg"], kept, ".png") == ["z.jpg"]
     assert output_names([], kept, ".png") == []
+
+
+def test_the_suffixes_are_those_of_the_formats_that_are_decoded(tmp_path: Path) -> None:
+    """Each is written by OpenCV and read as an image; other formats are refused."""
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for suffix in (*IMAGE_SUFFIXES, ".jp2", ".ppm", ".gif", ".avif"):
+        file = tmp_path / f"x{suffix}"
+        assert cv2.imwrite(str(file), pixels)
+        if suffix in IMAGE_SUFFIXES:
+            assert upright_pixels(file).shape == (64, 64, 3)
+        else:
+            with pytest.raises(ImageError):
+                upright_pixels(file)

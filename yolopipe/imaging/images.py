@@ -24,6 +24,7 @@ from yolopipe.errors import ImageError
 from yolopipe.imaging.image_bytes import TAIL_BYTES, exif_orientation, has_end, has_end_inside, kind_of
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "ImageHeader",
     "decode_image",
@@ -46,6 +47,9 @@ _READERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
 }
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+"""Suffixes, in lower case, of the formats that are decoded: what is taken for an image in a folder."""
 
 _END_MARKERS = {"JPEG": "end marker (FF D9)", "PNG": "last chunk (IEND)"}
 

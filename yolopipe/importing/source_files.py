@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["IMAGE_SUFFIXES", "SPLIT_NAMES", "find_image", "list_images", "shown_path"]
+from yolopipe.imaging.images import IMAGE_SUFFIXES
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+__all__ = ["SPLIT_NAMES", "find_image", "list_images", "shown_path"]
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """What folders, keys and lists are called, and the split that each means."""

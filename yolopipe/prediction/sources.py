@@ -1,4 +1,4 @@
-"""What the arguments of ``yolopipe predict`` stand for: images, videos and cameras, each once, and its own name."""
+"""The images, videos and cameras that the arguments of ``yolopipe predict`` name, and a file name for each output."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from pathlib import Path
 
 from yolopipe.errors import DataError, UsageError
 from yolopipe.formats.annotation_text import read_annotations
+from yolopipe.imaging.images import IMAGE_SUFFIXES
 
-__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "Sources", "find_sources", "output_names"]
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-"""Of a folder's files, the ones taken for images; a file that is named itself is one, whatever its suffix."""
+__all__ = ["VIDEO_SUFFIXES", "Sources", "find_sources", "output_names"]
 
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ts"}
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What is to be looked at, in order; no file twice.
+    """The input of a run, in order; no file twice.
 
     Args:
         images: files that should be images, paths as they were given or found.
@@ -37,20 +35,20 @@ class Sources:
 
 
 def find_sources(arguments: Sequence[str], *, recursive: bool = False, drawn: str | Path = "") -> Sources:
-    """Find what the arguments name.
+    """Find the images, videos and cameras that the arguments name.
 
     Args:
         arguments: image and video files, folders, patterns with ``*``, annotation text (``.txt``: its images, in its
             order), numbers of cameras.
-        recursive: look into folders of folders.
-        drawn: what lies in this folder was made by an earlier run, and is not looked at.
+        recursive: include the files of subfolders.
+        drawn: the folder for drawn pictures; its files are skipped, since an earlier run made them.
 
     Returns:
         The files in the order of the arguments, those of a folder or pattern in the order of their names.
 
     Raises:
-        UsageError: nothing was named.
-        DataError: an argument names nothing, or there is no image, video or camera among all of them.
+        UsageError: there are no arguments.
+        DataError: an argument matches no file, or all of them together no image, video or camera.
     """
     if not arguments:
         raise UsageError("no image, folder, video or camera was named", hint="yolopipe predict PATH...")
@@ -66,7 +64,7 @@ def find_sources(arguments: Sequence[str], *, recursive: bool = False, drawn: st
     if not (images or videos or cameras):
         raise DataError(
             f"no image and no video in {', '.join(arguments)} ({len(kinds['other']):,} other files)",
-            hint="name files, or look into folders of folders with --recursive",
+            hint="name files, or include subfolders with --recursive",
         )
     return Sources(images, videos, tuple(dict.fromkeys(cameras)), len(kinds["other"]))
 
@@ -83,7 +81,7 @@ def _kind(path: str, named: bool) -> str:
 
 
 def _files(arguments: Iterable[str], recursive: bool, drawn: str) -> Iterator[tuple[str, bool]]:
-    """Each file, and whether it was meant itself."""
+    """Each file, and whether it was named itself, not found in a folder."""
     for argument in arguments:
         if os.path.isdir(argument):
             yield from ((path, False) for path in _in_folder(argument, recursive, drawn))
@@ -98,8 +96,8 @@ def _files(arguments: Iterable[str], recursive: bool, drawn: str) -> Iterator[tu
 def _matching(pattern: str, drawn: str) -> Iterator[tuple[str, bool]]:
     found = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
     if not found:
-        what = "matches no file" if glob.has_magic(pattern) else "is no file or folder"
-        raise DataError(f"{pattern} {what} (looked from {os.getcwd()})")
+        what = "matches no file" if glob.has_magic(pattern) else "does not exist"
+        raise DataError(f"{pattern} {what} (seen from {os.getcwd()})")
     yield from ((path, False) for path in found if not _inside(path, drawn))
 
 
@@ -115,14 +113,14 @@ def _inside(path: str, folder: str) -> bool:
 
 
 def output_names(paths: Sequence[str], suffixes: dict[str, str], default: str) -> list[str]:
-    """A relative name for what is made of each file, no two alike.
+    """A relative name for the output of each file, no two alike.
 
-    Folders are kept from where the files have them in common, so that files of one name in two folders stay apart.
+    Folders below the common folder of the files are kept, so that files of one name in two folders stay apart.
 
     Args:
         paths: the files.
-        suffixes: of those that can be kept, in small letters, and what becomes of each.
-        default: added to names with any other suffix.
+        suffixes: those that can be kept, in lower case, and what each becomes.
+        default: appended to names with any other suffix.
 
     >>> output_names(["a/x.jpg", "b/x.jpg", "b/x.bmp"], {".jpg": ".jpg"}, ".png")
     ['a/x.jpg', 'b/x.jpg', 'b/x.bmp.png']
