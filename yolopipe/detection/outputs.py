@@ -1,4 +1,4 @@
-"""What a network says about one image, decoded only where somebody looks (notes 1.2, ``decode``).
+"""The outputs of a network for one image, decoded only where they can count (docs/formulas.md, "Decoding").
 
 A network of 80 classes gives 905,000 numbers for an image of 416 pixels; the sigmoid of all of them costs more than
 what follows.  Few can matter: those of boxes whose objectness passes, and of them the classes whose probability does.
@@ -80,14 +80,14 @@ class Decoded:
 
     def scores(self, boxes: IntArray) -> FloatArray:
         """See :class:`ImageOutputs`."""
-        rows = self.rows.take(boxes, axis=0)  # half the time of a mask
+        rows = self.rows.take(boxes, axis=0)  # faster than a mask
         return rows[:, 4:5] * rows[:, 5:]
 
     def above(self, lowest: np.float32) -> Candidates:
         """See :class:`ImageOutputs`."""
         boxes = np.flatnonzero(self.objectness > lowest)
         scores = self.scores(boxes)
-        place = np.flatnonzero(scores > lowest)  # a third of the time of a two-dimensional nonzero
+        place = np.flatnonzero(scores > lowest)  # faster than a two-dimensional nonzero
         row, classes = np.divmod(place, self.num_classes)
         return Candidates(boxes[row], scores.reshape(-1)[place], classes)
 
@@ -144,7 +144,7 @@ class Raw:
     """Outputs as the network gives them, decoded where asked, as :func:`~yolopipe.model.decode.decode` does it.
 
     Args:
-        parts: of each scale (n, 5 + C) float32; to join their 3.6 MB would cost more than what is done with them.
+        parts: of each scale (n, 5 + C) float32; joining them would cost more than what is done with them.
         places: (N, 5) of the boxes of all scales, see :meth:`RawScale.places`.
     """
 
@@ -171,7 +171,7 @@ class Raw:
         with np.errstate(divide="ignore"):  # log(0): with a lowest score of 0 every class passes
             limit = np.log(below) - np.log(objectness - below)
         raw = self._rows(boxes)
-        # a flat search takes a third of the time of a two-dimensional one
+        # a flat search is faster than a two-dimensional one
         row, classes = np.divmod(np.flatnonzero(raw[:, 5:] > limit[:, None]), self.num_classes)
         scores = objectness[row] * sigmoid(raw[row, 5 + classes])
         real = np.flatnonzero(scores > lowest)

@@ -1,4 +1,4 @@
-"""Any picture to the pixels the network was taught with: decoder, EXIF and letterbox are those of ``precompute``."""
+"""Any picture to network input: decoder, EXIF orientation and letterbox are those of ``precompute``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANNELS = (1, 3, 4)
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """A picture as the network sees it, and the way back.
+    """A letterboxed picture, and where its pixels come from.
 
     Args:
         pixels: (S, S, 3) uint8 RGB.
@@ -36,7 +36,7 @@ class NetworkInput:
 
 
 def upright_pixels(image: str | os.PathLike[str] | npt.NDArray[Any]) -> Pixels:
-    """The RGB pixels that a person sees.
+    """The RGB pixels of an image, upright.
 
     Args:
         image: a file (EXIF orientation is applied); or (H, W, 3) RGB, (H, W, 4) RGB and alpha, which is dropped,
@@ -46,7 +46,7 @@ def upright_pixels(image: str | os.PathLike[str] | npt.NDArray[Any]) -> Pixels:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        ImageError: the file is missing, cut short, or no image.
+        ImageError: the file is missing, cut short, or not an image.
         DataError: an array of another kind.
 
     >>> upright_pixels(np.full((2, 3), 0x1234, np.uint16))[0, 0].tolist()

@@ -1,7 +1,8 @@
 """Soft non-maximum suppression, Gaussian form (Bodla et al., "Soft-NMS", ICCV 2017), within each class.
 
-Where the hard rule removes a box that overlaps a better one, this one lowers its score by ``exp(-IoU² / sigma)`` for
-every better box that was kept: of two objects that stand close together neither is lost, and doubles sink.
+Where the hard rule removes a box that overlaps a better one, this one multiplies its score by
+``exp(-IoU² / sigma)`` for every better box that was kept: of two objects close together neither is lost, and
+duplicates score low.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ def soft_suppress(
 ) -> tuple[IntArray, Floats]:
     """Detections in the order of their lowered scores.
 
-    Again and again the box of the highest score is kept, and lowers the others of its class.  What is kept comes in
-    falling score, so to stop at ``max_detections``, or at ``score_threshold``, changes nothing before it.
+    The box of the highest score is kept and lowers the scores of the others of its class, until none is left.  Boxes
+    are kept in falling score, so stopping at ``max_detections`` or ``score_threshold`` does not change those before.
 
     Args:
         boxes_xyxy: (K, 4).
         scores: (K,); of equal scores the box that comes first goes first.
         classes: (K,) integers; only boxes of one class compete.
         sigma: above 0; the paper uses 0.5.  The smaller, the harder.
-        score_threshold: a lowered score must be greater, or the box goes.
+        score_threshold: boxes whose lowered score is not greater are dropped.
         max_detections: stop when this many are kept.
 
     Returns:
@@ -74,7 +75,7 @@ def _by_class(classes: IntArray) -> list[IntArray]:
 
 
 class _Group:
-    """The boxes of one class that are not kept yet, with their scores as lowered so far."""
+    """The boxes of one class that are not kept yet, with their lowered scores."""
 
     def __init__(self, boxes_xyxy: Floats, scores: Floats, members: IntArray, score_threshold: float) -> None:
         self.boxes_xyxy, self.scores, self.members = boxes_xyxy, scores, members
@@ -90,7 +91,7 @@ class _Group:
         return -float(self.scores[first]), int(self.members[first])
 
     def take(self, sigma: float) -> None:
-        """Keep the best; the others pay for their overlap with it, and those that fall too low go."""
+        """Keep the best box, lower the scores of the others by their overlap with it, and drop low scores."""
         first = int(np.argmax(self.scores))
         iou = pairwise_iou(self.boxes_xyxy[first : first + 1], self.boxes_xyxy)[0]
         lowered = self.scores * np.exp(-(iou**2) / sigma)

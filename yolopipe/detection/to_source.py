@@ -1,4 +1,4 @@
-"""The way back: boxes of the network input as boxes of the source image."""
+"""Boxes of the network input as boxes of the source image: the inverse of the letterbox."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def to_source(picture: Placed, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArr
     """Boxes of the network input in source pixels, clipped to the image.
 
     Args:
-        picture: the one they are of.
+        picture: the letterboxed image.
         boxes_xyxy: (N, 4).
     """
     # Also for the truth of val, although the parsed tables have it exactly: what scores needs the shards and no more.
@@ -38,7 +38,7 @@ def to_source(picture: Placed, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArr
 
 
 def detections_in_source(picture: Placed, found: ImageDetections) -> tuple[ImageDetections, int]:
-    """Detections in source pixels; and how many were dropped because they lie wholly in the grey border."""
+    """Detections in source pixels; and how many were dropped: those entirely inside the letterbox padding."""
     boxes_xyxy = to_source(picture, found.boxes_xyxy)
     inside = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
     kept = ImageDetections(boxes_xyxy[inside].astype(np.float32), found.scores[inside], found.classes[inside])

@@ -1,1 +1,1 @@
-"""A trained network as a file that other programs run: SavedModel, ONNX, TFLite; checked before it gets its name."""
+"""`yolopipe export`: a trained network as SavedModel, ONNX, TFLite or Darknet files, checked before use."""

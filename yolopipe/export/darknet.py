@@ -1,4 +1,4 @@
-"""``yolopipe export darknet``: weights, cfg and names that Darknet, OpenCV and whatever reads their files can use."""
+"""``yolopipe export darknet``: weights, cfg and names for Darknet, OpenCV and other readers of these files."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ def run(out: str | Path, *, weights: str = "last", name: str = "model") -> Comma
     """Write ``NAME.weights``, ``NAME.cfg`` and ``NAME.names``.
 
     Args:
-        out: the folder to write to; made if need be.
+        out: the folder to write to; created if needed.
         weights: ``best`` or ``last`` of the project, or a ``.weights.h5`` file.
-        name: how the three files are called.
+        name: base name of the three files.
 
     Returns:
         What was written.
 
     Raises:
-        UsageError: a name that is none.
-        DataError: weights or card are missing, damaged or do not belong together.
+        UsageError: the name is empty or holds a slash.
+        DataError: weights or card are missing, damaged or of different models.
     """
     if not name or Path(name).name != name:
-        raise UsageError(f"--name is the beginning of three file names, got {name!r}", hint="--name model")
+        raise UsageError(
+            f"--name: expected the base name of three files, without a folder, got {name!r}", hint="--name model"
+        )
     source = KEPT.get(weights, Path(weights))
     if not source.is_file():
         raise DataError(

@@ -1,4 +1,4 @@
-"""The network as Darknet's cfg text: what every program that reads Darknet's weights wants beside them."""
+"""The network as Darknet's cfg text, which every program that reads Darknet's weights needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far an exported network is from the one it was made of; arrays only."""
+"""Differences between the outputs of an exported network and of the Keras model; arrays only."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from yolopipe.labels.boxes import pairwise_iou
 __all__ = ["SAME_BOX_IOU", "SURE", "Answer", "Images", "detections_of", "furthest", "in_places", "joined"]
 
 Answer = dict[str, npt.NDArray[np.generic]]
-"""What a network answers: an array by the name of each output, images along the first axis."""
+"""The outputs of a network: an array by the name of each output, images along the first axis."""
 
 Images = npt.NDArray[np.uint8]
 
 SAME_BOX_IOU = 0.5
-"""Detections of one class that overlap by this much are held for the same one."""
+"""Detections of one class count as the same one from this IoU on."""
 
 SURE = 0.1
-"""Boxes count from this score on: below, which of two nearly equal ones survives hangs on the last digits."""
+"""Boxes are compared from this score on: below, the last digits decide which of two nearly equal ones survives."""
 
 
 def joined(parts: Sequence[Answer]) -> Answer:
-    """Answers to one batch after another as the answer to all."""
+    """The outputs for one batch after another, concatenated."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def detections_of(answer: Answer) -> list[ImageDetections]:
-    """The detections of each image, without the places that were not needed.
+    """The detections of each image, without the unused rows.
 
     >>> full = {"boxes_xyxy": np.ones((1, 2, 4)), "scores": np.array([[0.9, 0]]), "classes": np.array([[3, 0]])}
     >>> [image.classes.tolist() for image in detections_of({**full, "count": np.array([1])})]
@@ -47,7 +47,7 @@ def detections_of(answer: Answer) -> list[ImageDetections]:
 
 
 def in_places(found: Sequence[ImageDetections], places: int) -> Answer:
-    """Detections as an exported network gives them: so many places an image, zeros where there are fewer.
+    """Detections as an exported network outputs them: so many rows an image, zeros where there are fewer.
 
     Args:
         found: at most ``places`` in each image.

@@ -1,4 +1,4 @@
-"""Where a model comes from: commit, data, and the scores that were measured on just these weights."""
+"""The origin of a model: commit, data, and the scores measured on exactly these weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCK = Path("dvc.lock")
 
 
 def git_state() -> dict[str, Any] | None:
-    """The commit of the folder we work in and whether tracked files differ from it; None outside of git."""
+    """The commit of the working folder, and whether tracked files differ from it; None outside git."""
     commit, status = (
         git_output("rev-parse", "--verify", "--quiet", "HEAD"),
         git_output("status", "--porcelain", "-uno"),
@@ -29,13 +29,13 @@ def git_state() -> dict[str, Any] | None:
 
 
 def metrics_of(weights: Path) -> dict[str, Any] | None:
-    """What ``evaluate`` measured on these weights; None if that cannot be shown.
+    """The metrics of ``evaluate`` for these weights; None if that cannot be shown.
 
-    ``dvc.lock`` holds the checksums of what ``evaluate`` read and wrote: both the weights and the metrics must be
-    the same bytes still.
+    ``dvc.lock`` holds the checksums of what ``evaluate`` read and wrote: both the weights and the metrics must still
+    be the same bytes.
 
     Args:
-        weights: the file, wherever it lies.
+        weights: the file, in any folder.
     """
     try:
         stage = plain(read_yaml(LOCK))["stages"]["evaluate"]

@@ -1,7 +1,7 @@
-"""The model card: what weights do not say, and without which they cannot be used.
+"""The model card: class names, anchors and sizes, without which weights cannot be used.
 
-Network, class names and anchors are rebuilt from it.  It lies inside the weights file
-(:mod:`yolopipe.model.model_file`), and as a JSON file that people can read beside it.
+The network is rebuilt from it.  It is stored inside the weights file (:mod:`yolopipe.model.model_file`), and as
+a JSON file beside it for people to read.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ CARD_VERSION = 1
 """``schema_version`` of the text; readers refuse any other."""
 
 OPTIONAL = {"started_from": None, "letterbox_fill": FILL}
-"""What cards of earlier builds lack, and what it means there."""
+"""Keys that cards of earlier versions lack, and the values they stand for."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """All that is needed to rebuild the network and to read its outputs.
+    """Everything needed to rebuild the network and to read its outputs.
 
     Args:
         class_names: C names in the order of the outputs.
@@ -42,8 +42,8 @@ class ModelCard:
         width: factor on the channels.
         depth: factor on the residual blocks.
         strides: pixels per cell, small stride first.
-        letterbox_fill: the grey around a picture that is no square; the scale fits it into the input, centred.
-        started_from: the file whose weights training began with, its ``path`` and ``sha256``; None for random ones.
+        letterbox_fill: the grey beside a picture that is not square; it is scaled to fit and centred.
+        started_from: ``path`` and ``sha256`` of the weights that training began with; None for random ones.
 
     >>> card = ModelCard(("cat",), ((8.0, 8.0),) * 9, input_size=160, width=0.125, depth=0.33)
     >>> card.anchors.shape, float(card.anchors[2, 0, 0])
@@ -67,7 +67,7 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The card in parsed JSON; raises ``KeyError``, ``TypeError`` or ``ValueError`` where it is none."""
+        """The card in parsed JSON; raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else."""
         value = {**OPTIONAL, **value}
         given = {field.name: value[field.name] for field in fields(cls)}
         given["class_names"] = tuple(str(name) for name in given["class_names"])
@@ -96,11 +96,11 @@ def card_from_text(text: str | bytes, where: str) -> ModelCard:
     """The card that a text holds.
 
     Args:
-        text: what :func:`card_text` made.
-        where: it was found, for errors.
+        text: of :func:`card_text`.
+        where: the place of the text, for errors.
 
     Raises:
-        DataError: it is no card, or one of another schema version.
+        DataError: it is not a card, or one of another schema version.
     """
     try:
         value = json.loads(text)
@@ -133,7 +133,7 @@ def read_card(path: str | Path) -> ModelCard:
         path: a file that :func:`write_card` wrote.
 
     Raises:
-        DataError: when it is missing, is no card, or is of another schema version.
+        DataError: it is missing, not a card, or of another schema version.
     """
     try:
         text = Path(path).read_bytes()

@@ -1,7 +1,7 @@
 """A model in one file: ``.weights.h5`` as Keras writes it, with the model card as one more dataset inside.
 
-Whoever has the file has all that predicting needs.  Keras looks up the datasets of its layers by name and does not
-mind ours.
+The file holds everything that predicting needs.  Keras looks up the datasets of its layers by name and ignores the
+card.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["CARD_NAME", "HDF5_SIGNATURE", "card_of_model", "load_model", "save_model"]
 
 CARD_NAME = "model.json"
-"""The readable twin beside the weights; read only where the weights, of an earlier build, hold no card."""
+"""The card as text beside the weights; read only for weights of earlier versions, which hold no card."""
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 DAMAGED = (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError)
-"""What h5py raises at damaged files, depending on the byte."""
+"""What h5py raises for damaged files."""
 
 AGAIN = "copy or pull it again, or train again: yolopipe train"
 
@@ -56,7 +56,8 @@ def card_of_model(path: str | Path) -> ModelCard:
         path: a ``.weights.h5`` file; of one without a card, the :data:`CARD_NAME` beside it is read.
 
     Raises:
-        DataError: the file is missing, cut short or no model, or its card is missing, damaged or of another version.
+        DataError: the file is missing, cut short or not a model, or its card is missing, damaged or of another
+            version.
     """
     path = Path(path)
     _check_kind(path)
@@ -72,7 +73,7 @@ def load_model(path: str | Path) -> tuple[keras.Model, ModelCard]:
     """Rebuild a trained network from its one file.
 
     Args:
-        path: a ``.weights.h5`` file of :func:`save_model`, or of an earlier build with :data:`CARD_NAME` beside it.
+        path: a ``.weights.h5`` file of :func:`save_model`, or of an earlier version with :data:`CARD_NAME` beside it.
 
     Returns:
         The network with its weights, and its card.
@@ -111,20 +112,18 @@ def _check_kind(path: Path) -> None:
     if head != HDF5_SIGNATURE:
         seen = f"starts with {head!r}" if head else "is empty"
         raise DataError(
-            f"{path} is no model of yolopipe: expected a .weights.h5 file (HDF5), but it {seen}",
-            hint="a Darknet file is where training can start from: train.weights in params.yaml; "
-            "predict and evaluate need the models/best.weights.h5 that train makes",
+            f"{path}: expected a model of yolopipe, a .weights.h5 file (HDF5), but it {seen}",
+            hint="use models/best.weights.h5, which train makes; training can start from a Darknet file "
+            "(train.weights in params.yaml)",
         )
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    """What HDF5 says of a damaged file, as a sentence."""
+    """The error of HDF5 for a damaged file, in words."""
     sizes = re.search(r"truncated file: eof = (\d+).*stored_eof = (\d+)", str(error))
     if sizes:
         here, promised = (int(size) for size in sizes.groups())
-        return DataError(
-            f"{path} is cut short: its header promises {promised:,} bytes, {here:,} are here", hint=AGAIN
-        )
+        return DataError(f"{path} is cut short: its header says {promised:,} bytes, {here:,} are here", hint=AGAIN)
     return DataError(f"{path} is damaged: {str(error).splitlines()[0]}", hint=AGAIN)
 
 
@@ -132,15 +131,14 @@ def _card_beside(path: Path) -> Path:
     card = path.with_name(CARD_NAME)
     if not card.is_file():
         raise DataError(
-            f"{path} holds no model card, and none lies beside it: expected {card}, which says of which network the "
-            "weights are",
+            f"{path} holds no model card, and there is none beside it: expected {card}, which describes the network",
             hint=f"copy the {CARD_NAME} of that training there too",
         )
     return card
 
 
 def _load_all_weights(model: keras.Model, path: Path) -> None:
-    """Load weights that fit exactly: Keras alone warns, and goes on, where a file lacks some or has others."""
+    """Load weights that fit exactly: where a file lacks some or has others, Keras only warns."""
     needed, found = model.count_params(), _count_weights(path)
     if needed != found:
         raise ValueError(f"the network has {needed:,} weights, the file {found:,}")

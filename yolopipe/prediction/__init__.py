@@ -1,1 +1,1 @@
-"""A trained network on new pictures: ``yolopipe.Detector`` and ``yolopipe predict``."""
+"""`yolopipe predict`: a trained network on images, videos and cameras."""

@@ -49,7 +49,7 @@ class CocoIds:
         """
         if not self.file:
             return number
-        name = Path(os.path.normpath(path)).as_posix()
+        name = os.path.normpath(path)
         if name in self.images:
             return self.images[name]
         shorter = [end for end in _endings(name) if end in self.images]
