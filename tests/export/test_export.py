@@ -338,7 +338,7 @@ def test_commit_and_scores_go_along_when_they_belong(project: Path, tmp_path: Pa
         (["onnx", "--out", "m.onnx", "--tolerance", "nan"], "--tolerance"),
         (["onnx", "--out", "m.onnx", "--min-score", "0.3"], "--post-processing"),
         (["onnx", "--out", "m.onnx", "--post-processing", "--min-score", "1.5"], "--min-score"),
-        (["onnx", "--out", "m.onnx", "--post-processing", "--min-score", "nan"], "score_threshold"),
+        (["onnx", "--out", "m.onnx", "--post-processing", "--min-score", "nan"], "--min-score"),
         (["onnx", "--out", "m.onnx", "--post-processing", "--max-detections", "0"], "--max-detections"),
         (["onnx", "--out", "m.onnx", "--post-processing", "--max-detections", "10001"], "--max-detections"),
     ],
@@ -376,7 +376,7 @@ def test_broken_models_and_shards(at: Path, tmp_path: Path, monkeypatch, capsys,
     row = shards.build_row("one.png", [[10, 10, 40, 40]], [0], size=SIZE)
     shards.build_shards(tmp_path / paths.SHARDS, {"train": [row], "val": [row]}, size=SIZE, class_names=("x",))
     assert yolopipe("export", "tflite", "--model", last, "--out", "m.tflite") == 4
-    assert {str(last), "çelik,"} <= set(capsys.readouterr().err.split())
+    assert "çelik" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["m.onnx", "m.tflite", "m.txt", "nothing.onnx", "folder"])

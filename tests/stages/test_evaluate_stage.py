@@ -22,6 +22,7 @@ from tests.helpers import shard_builder, small_network
 from yolopipe import paths
 from yolopipe.config.params import Config
 from yolopipe.detection.nms import ImageDetections, detect_batch
+from yolopipe.detection.suppression import Suppression
 from yolopipe.detection.to_source import detections_in_source
 from yolopipe.errors import DataError, ShardError
 from yolopipe.model.card import ModelCard
@@ -85,7 +86,7 @@ def _network(file: Path) -> SimpleNamespace:
     def detections(sigma: float = 0.0) -> tuple[dict[str, ImageDetections], int]:
         """In source pixels by image, and how many lie in the padding."""
         found, outside = {}, 0
-        images = detect_batch(raw, **SUPPRESSION, soft_nms_sigma=sigma)
+        images = detect_batch(raw, Suppression(**SUPPRESSION, soft_nms_sigma=sigma))
         for (path, wh), image in zip(IMAGES.items(), images, strict=True):
             row = shard_builder.build_row(path, [], [], size=SIZE, source_wh=wh)
             found[path], dropped = detections_in_source(row, image)
