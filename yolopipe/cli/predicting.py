@@ -1,4 +1,4 @@
-"""A trained network on new pictures."""
+"""``predict``: a trained network on new pictures."""
 
 from __future__ import annotations
 
@@ -29,26 +29,28 @@ def _predict(
     out: Annotated[
         Path, typer.Option(help="Folder for predictions.json, and drawn pictures and videos.", metavar="DIR")
     ] = Path("predicted"),
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders of folders.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Include the files of subfolders.")] = False,
     classes: Annotated[
-        str, typer.Option(help="Look for these only; default all.", metavar="A,B", show_default=False)
+        str, typer.Option(help="Classes to detect; default all.", metavar="A,B", show_default=False)
     ] = "",
     min_score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Keep detections that score above this.")] = 0.3,
     nms_iou: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Of boxes of a class that overlap by more, the best stays.")
+        float, typer.Option(min=0.0, max=1.0, help="IoU above which the lower-scoring of two boxes is suppressed.")
     ] = 0.5,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures that the network sees at once.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures that go through the network at once.")] = 8,
     no_draw: Annotated[bool, typer.Option("--no-draw", help="Draw no pictures and videos.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Write predictions.csv too.")] = False,
     coco: Annotated[bool, typer.Option("--coco", help="Write coco.json too: COCO's list of results.")] = False,
     ids: Annotated[
         Path | None,
         typer.Option(
-            help="Take ids of images and classes from this COCO file of truth.", metavar="FILE", show_default=False
+            help="Take the ids of images and classes from this COCO annotation file.",
+            metavar="FILE",
+            show_default=False,
         ),
     ] = None,
     max_frames: Annotated[
-        int | None, typer.Option(min=1, help="Stop each video or camera after so many.", show_default=False)
+        int | None, typer.Option(min=1, help="Stop each video or camera after so many frames.", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
