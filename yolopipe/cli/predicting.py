@@ -44,7 +44,7 @@ def _predict(
     ids: Annotated[
         Path | None,
         typer.Option(
-            help="Take the ids of images and classes from this COCO annotation file.",
+            help="Take the ids of images and classes from this COCO file.",
             metavar="FILE",
             show_default=False,
         ),
