@@ -108,7 +108,7 @@ def report_of(folder: Path, manifest: Manifest, *, problems: bool = True) -> Che
     """Two errors, two warnings and a note, or nothing."""
     absent = Hit("train", "gone/<b>.png", "box 1,1,1,1 has no area <i>", (), "data/<x>&.txt", 3)
     pair = Hit(*PAIR[0], "nearly the same picture", (), "data/train.txt", 12, PAIR[1])
-    lost = Hit("train", COLLISION, "box 0 is taught nowhere", (0,), "data/train.txt", 7)
+    unassigned = Hit("train", COLLISION, "box 0 is not assigned to any anchor", (0,), "data/train.txt", 7)
     forced = Hit("train", FORCED, "box 0 fits no anchor", (0,))
     many = tuple(
         Hit("train", f"img/plain {n:02d}.png", f"box {n}", (0,), "data/train.txt", 20 + n) for n in range(55)
@@ -116,7 +116,16 @@ def report_of(folder: Path, manifest: Manifest, *, problems: bool = True) -> Che
     checks = (
         Check("zero-size", "error", 1, 120, "boxes", "boxes without area", "redraw them", (absent,)),
         Check("leak-near", "error", 1, 3, "val images", "one scene in train and val", "part them", (pair,)),
-        Check("collision", "warning", 1, 120, "boxes", "taught nowhere", "mend <doubles>", (lost,)),
+        Check(
+            "collision",
+            "warning",
+            1,
+            120,
+            "boxes",
+            "not assigned to any anchor",
+            "delete <double boxes>",
+            (unassigned,),
+        ),
         Check("tiny", "warning", 1200, 1500, "boxes", "smaller than a cell", "look", many),
         Check("forced", "note", 1, 120, "boxes", "fit no anchor", "fine", (forced,)),
         Check("huge-box", "note", 0, 120, "boxes", "none is huge", ""),

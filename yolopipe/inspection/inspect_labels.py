@@ -1,4 +1,4 @@
-"""``yolopipe inspect-labels``: what the labels in the shards say, and whether the data set has faults."""
+"""``yolopipe inspect-labels``: the labels in the shards, and the checks of the data set."""
 
 from __future__ import annotations
 

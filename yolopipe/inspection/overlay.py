@@ -147,9 +147,9 @@ def _draw_overwritten(sketch: Sketch, targets: Sequence[BoxTargets], stride: int
 
 def _label_overwritten(sketch: Sketch, targets: Sequence[BoxTargets], stride: int) -> None:
     for box in targets:
-        lost = [place for place in box.overwritten if place.stride == stride]
-        for winner in sorted({place.taken_by for place in lost if place.taken_by is not None}):
-            taken = [place for place in lost if place.taken_by == winner]
+        overwritten = [place for place in box.overwritten if place.stride == stride]
+        for winner in sorted({place.taken_by for place in overwritten if place.taken_by is not None}):
+            taken = [place for place in overwritten if place.taken_by == winner]
             anchors = " ".join(f"a{place.anchor}" for place in taken)
             sketch.label(
                 _cell_box(*taken[0].cell_yx, stride), f"{box.number} {anchors} overwritten by {winner}", OVERWRITTEN

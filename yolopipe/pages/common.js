@@ -1,4 +1,4 @@
-// What every page of ours begins with: its data, its elements, light or dark.
+// The start of every page: its data, its elements, light or dark.
 
 const readJson = (id) => JSON.parse(document.getElementById(id).textContent);
 const byId = (id) => document.getElementById(id);

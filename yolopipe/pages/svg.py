@@ -124,7 +124,7 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
 
 
 def bar(x: float, y: float, width: float, height: float, kind: str, title: str = "") -> Markup:
-    """A rectangle of a class that says what it is when pointed at."""
+    """A rectangle of a CSS class, with a title shown on hover."""
     inner = Markup("<title>{}</title>").format(title) if title else Markup("")
     return Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}">{}</rect>').format(
         _n(x), _n(y), _n(max(0.0, width)), _n(max(0.0, height)), kind, inner

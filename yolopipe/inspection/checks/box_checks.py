@@ -1,4 +1,4 @@
-"""The rules on boxes: sizes, doubles, and what the assignment did to them."""
+"""The rules on boxes: sizes, double boxes, and the outcome of the assignment."""
 
 from __future__ import annotations
 
@@ -42,11 +42,19 @@ def box_checks(data: Dataset) -> Iterator[Check]:
         "past-list-end",
         data,
         UNLISTED,
-        "pushed out of a scale's list of {0}: the ignore mask misses them",
-        "all are listed",
+        "beyond a scale's box list of {0}: not covered by the ignore mask",
+        "every box is listed",
     )
-    yield _state_check("forced", data, FORCED, "no anchor reaches IoU {1:g}: taught by their best one", "none")
-    yield _state_check("partly-overwritten", data, PARTLY, "lost some of their places to other boxes", "none")
+    yield _state_check(
+        "forced",
+        data,
+        FORCED,
+        "no anchor reaches IoU {1:g}: assigned to their best one",
+        "every box has a matching anchor",
+    )
+    yield _state_check(
+        "partly-overwritten", data, PARTLY, "other boxes took some of their anchors", "no box is overwritten in part"
+    )
     yield _small(data)
     yield _huge(data)
     yield _backgrounds(data)
@@ -57,7 +65,7 @@ def _class_name(data: Dataset, box: int) -> str:
 
 
 def _hits(data: Dataset, boxes: Ints, message: Callable[[int], tuple[str, tuple[int, ...]]]) -> list[Hit]:
-    """A hit for each of the first boxes; ``message`` gives words and other boxes of the image by index."""
+    """A hit for each of the first boxes; ``message`` returns the text and the index of other boxes of the image."""
     hits = []
     for box in boxes[:MOST_HITS].tolist():
         image, number = data.number_of(box)
@@ -79,7 +87,7 @@ def _overlap_check(rule: str, data: Dataset, found: Overlaps, passed: str) -> Ch
     summary = passed
     if len(found.box):
         what = "of their class" if rule == "double-box" else "of another class"
-        summary = f"lie on an earlier box {what}: IoU {found.iou.min():.2f} to {found.iou.max():.2f}"
+        summary = f"overlap an earlier box {what}: IoU {found.iou.min():.2f} to {found.iou.max():.2f}"
     return make_check(rule, len(found.box), len(data.classes), summary, _hits(data, found.box, message))
 
 
@@ -111,31 +119,35 @@ def _tiny(data: Dataset) -> Check:
 
 
 def _collisions(data: Dataset) -> Check:
-    lost = np.flatnonzero(data.state & OVERWRITTEN)
+    unassigned = np.flatnonzero(data.state & OVERWRITTEN)
     winner = dict(data.overwriters.tolist())
 
     def message(box: int) -> tuple[str, tuple[int, ...]]:
         _, number = data.number_of(box)
         other = winner[box]
         taker = data.number_of(other)[1]
-        return f"box {number}, {_class_name(data, box)}, is taught nowhere: box {taker} took its place", (other,)
+        return f"box {number}, {_class_name(data, box)}, is not assigned to any anchor: box {taker} took it", (other,)
 
     return make_check(
-        "collision", len(lost), len(data.classes), _collision_words(data, lost), _hits(data, lost, message)
+        "collision",
+        len(unassigned),
+        len(data.classes),
+        _collision_words(data, unassigned),
+        _hits(data, unassigned, message),
     )
 
 
-def _collision_words(data: Dataset, lost: Ints) -> str:
+def _collision_words(data: Dataset, unassigned: Ints) -> str:
     rule = data.manifest.collisions
     others = ", ".join(f"{name} {data.without_positive[name]:,}" for name in COLLISION_RULES if name != rule)
-    if not len(lost):
-        return f"all are taught somewhere ({rule})"
-    double = int(np.isin(lost, np.concatenate([data.doubles.box, data.doubles.first])).sum())
-    of_these = {0: "none of them", len(lost): "all of them"}.get(double, f"{double:,} of them")
+    if not len(unassigned):
+        return f"every box is assigned to an anchor ({rule})"
+    double = int(np.isin(unassigned, np.concatenate([data.doubles.box, data.doubles.first])).sum())
+    of_these = {0: "none of them", len(unassigned): "all of them"}.get(double, f"{double:,} of them")
     copies = max(info.copies for info in data.manifest.splits.values())
     everywhere = sum(info.overwritten for info in data.manifest.splits.values())
     also = f"; {everywhere:,} in all copies" if copies > 1 else ""
-    return f"taught nowhere, {of_these} double boxes ({rule}; {others}{also})"
+    return f"not assigned to any anchor, {of_these} double boxes ({rule}; {others}{also})"
 
 
 def _state_check(rule: str, data: Dataset, bit: int, words: str, passed: str) -> Check:
@@ -182,17 +194,17 @@ def _huge(data: Dataset) -> Check:
 def _backgrounds(data: Dataset) -> Check:
     empty = np.flatnonzero(np.diff(data.offsets) == 0)
     hits = [image_hit(data, image, "no boxes") for image in empty[:MOST_HITS].tolist()]
-    words = "no boxes: all of it is taught to be background" if len(empty) else "every image has boxes"
+    words = "no boxes: the whole image is background" if len(empty) else "every image has boxes"
     return make_check("backgrounds", len(empty), len(data.paths), words, hits)
 
 
 def dropped_checks(dropped: Mapping[str, DroppedBoxes], boxes_read: int, images_read: int) -> Iterator[Check]:
-    """The rules on what parse found and dropped, clipped or noted."""
+    """The rules on boxes and images that parse dropped, clipped or noted."""
     bases = {"zero-size": boxes_read, "outside-image": boxes_read, "dropped": boxes_read + images_read}
     words = {
         "zero-size": ("without width or height", "every box has an area"),
         "outside-image": ("reach or lie outside their image", "every box lies in its image"),
-        "dropped": ("other faults", "parse dropped nothing else"),
+        "dropped": ("other problems", "parse dropped nothing else"),
         "unwatched": ("not under data.images", "all images lie under data.images"),
     }
     for rule, (applies, passed) in words.items():
@@ -210,7 +222,7 @@ _ACTIONS = {
 
 
 def _tally(actions: Counter[str]) -> str:
-    """What parse did about how many.
+    """How many parse dropped, and how many it clipped.
 
     >>> _tally(Counter({"dropped-box": 2, "clipped": 1}))
     '1 clipped by parse, 2 dropped by parse'

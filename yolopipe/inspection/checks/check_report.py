@@ -1,4 +1,4 @@
-"""What the checks of a data set say: plain facts for the terminal, for ``--json`` and for the page."""
+"""The result of the checks: plain facts for the terminal, for ``--json`` and for the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """Worst first."""
 
 MOST_HITS = 1000
-"""Hits kept for each rule; the count goes on."""
+"""Hits kept for each rule; the count includes the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Hit:
         message: what was found there, one sentence.
         boxes: numbers of the boxes in question within the image's row of copy 0; empty when the image as a whole is
             meant, or when the boxes are not in the shards (parse dropped them).
-        file: the annotation file that says so; empty where unknown.
+        file: the annotation file; empty where unknown.
         line: 1-based line there; 0 where unknown.
-        partner: split and image of the other one of a pair.
+        partner: split and image of the other half of a pair.
     """
 
     split: str
@@ -48,10 +48,10 @@ class Check:
 
     Args:
         rule: a short fixed name, e.g. ``double-box``.
-        severity: what it means when ``count`` is not 0.
-        count: how often it applies; 0 is a passed check.
+        severity: when ``count`` is not 0.
+        count: how often the rule applies; 0 is a passed check.
         base: out of how many.
-        unit: of what: ``boxes``, ``images``, ``pairs``, ``classes``, ``anchors``.
+        unit: what is counted: ``boxes``, ``images``, ``pairs``, ``classes``, ``anchors``.
         summary: what was found, one line.
         advice: what to do about it, one line.
         hits: the first :data:`MOST_HITS` places, in order of split, annotation line and box.
@@ -77,7 +77,7 @@ class SplitFacts:
         backgrounds: rows without boxes.
         boxes_per_class: by class number.
         images_per_class: images that show the class, by class number.
-        images_with: number of boxes in an image to how many images have so many.
+        images_with: number of images by number of boxes in them.
         smallest_px: shortest side of any box, pixels of the network input; 0.0 without boxes.
         largest_px: longest side.
     """
@@ -94,15 +94,15 @@ class SplitFacts:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All rules and the facts they rest on.
+    """All rules and the facts behind them.
 
     Args:
         checks: every rule that was applied, worst severity first; passed ones too.
         class_names: by class number.
         splits: facts by split.
-        anchors: fit of the anchors in force; None without boxes.
-        proposal: fit of nine anchors that k-means proposes; None without boxes.
-        left_out: what was not looked at and why, one sentence each.
+        anchors: fit of the anchors in use; None without boxes.
+        proposal: fit of nine proposed anchors, as ``yolopipe anchors`` prints them; None without boxes.
+        left_out: what was not checked and why, one sentence each.
     """
 
     checks: tuple[Check, ...]
@@ -113,7 +113,7 @@ class CheckReport:
     left_out: tuple[str, ...] = field(default=())
 
     def found(self, severity: Severity) -> tuple[Check, ...]:
-        """The rules of one severity that apply somewhere.
+        """The rules of one severity with at least one hit.
 
         >>> CheckReport((), (), {}, None, None).found("error")
         ()

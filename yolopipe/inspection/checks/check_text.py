@@ -1,4 +1,4 @@
-"""The checks as text for a terminal, made for 80 columns and never above 100, and as plain JSON types."""
+"""The checks as text for a terminal, of 80 columns where possible and at most 100, and as plain JSON types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HITS_SHOWN = 3
 
 
 def report_text(report: CheckReport) -> str:
-    """Every rule in a row, worst first: how often, out of how many, what to do, and the first places.
+    """One row per rule, worst first: count, base, advice and the first places.
 
     >>> print(report_text(CheckReport((), ("a",), {}, None, None)))
     checks: nothing found, 0 rules passed
@@ -68,7 +68,7 @@ def _hit(hit: Hit, indent: str = INDENT) -> Iterator[str]:
 
 
 def _wrapped(text: str, indent: str, later: str | None = None) -> Iterator[str]:
-    """Lines of 80 columns; only what cannot be broken (a path) is longer, and cut at 100."""
+    """Lines of 80 columns; a path is not broken before column 100."""
     later = indent if later is None else later
     for line in textwrap.wrap(
         text, WIDTH, initial_indent=indent, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
@@ -80,7 +80,7 @@ def _wrapped(text: str, indent: str, later: str | None = None) -> Iterator[str]:
 
 
 def rule_text(report: CheckReport, rule: str) -> str:
-    """One rule and all places that were kept of it."""
+    """One rule and all its places in the report."""
     check = next(check for check in report.checks if check.rule == rule)
     if not check.count:
         return _passed(check)
@@ -92,7 +92,7 @@ def rule_text(report: CheckReport, rule: str) -> str:
 
 
 def report_json(report: CheckReport) -> dict[str, Any]:
-    """The whole report as plain JSON types, and how many rules of each severity apply."""
+    """The whole report as plain JSON types, and the number of rules of each severity that apply."""
     tree = asdict(report)
     tree["found"] = {severity: len(report.found(severity)) for severity in SEVERITIES}
     for facts in tree["splits"].values():

@@ -1,7 +1,6 @@
 """Fingerprints of source images, made in worker processes: the file's digest, and hashes of a reduced grey decode.
 
-A JPEG is decoded at an eighth, a quarter or half of its size (libjpeg leaves out what is not needed): 0.3 ms for
-640 x 480, where a whole decode takes 2.
+A JPEG is decoded at an eighth, a quarter or half of its size: libjpeg then skips most of the work.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = ["Fingerprints", "fingerprint_images", "grey_prints"]
 
 CHUNK_IMAGES = 256
 FEW_IMAGES = 2048
-"""Up to here one process makes them before others have started."""
+"""Up to here one process is done before others have started."""
 
 LEAST_SIDE = 36
 """A reduced decode keeps at least this many pixels of the shorter side: the hashes average over 8 areas."""
@@ -47,7 +46,7 @@ class Fingerprints(NamedTuple):
 
     Args:
         prints: zeros where an image could not be read.
-        usable: (N,) bool; read, and not of one grey all over.
+        usable: (N,) bool; read, and not of one uniform colour.
         unreadable: number, rule and message of each image that could not be read, in order.
     """
 
@@ -92,7 +91,7 @@ def _fingerprint_chunk(image_paths: Sequence[str], folder: Path) -> Fingerprints
     prints = empty_prints(count)
     usable, unreadable = np.zeros(count, bool), []
     log = cv2.utils.logging
-    before = log.setLogLevel(log.LOG_LEVEL_SILENT)  # the message we give says more
+    before = log.setLogLevel(log.LOG_LEVEL_SILENT)  # our own message names the file and the reason
     try:
         for index, path in enumerate(image_paths):
             try:

@@ -1,4 +1,4 @@
-"""The rules on image files: equal and nearly equal ones, leaks between splits, files that cannot be read."""
+"""The rules on image files: duplicates, near duplicates, leaks between splits, unreadable files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from yolopipe.inspection.checks.rules import make_check
 __all__ = ["PIXEL_RULES", "image_checks", "unreadable_check"]
 
 PIXEL_RULES = ("leak", "leak-near", "duplicate-image", "near-duplicate")
-"""What needs the source images."""
+"""Rules that need the source images."""
 
 
 def image_checks(data: Dataset, found: Fingerprints, left_out: list[str]) -> Iterator[Check]:
-    """Equal and nearly equal images, within splits and across.
+    """Duplicates and near duplicates, within a split and between splits.
 
     Args:
         data: images in order of split and line; val is the later split.
         found: their fingerprints.
-        left_out: gets a sentence about what could not be compared.
+        left_out: a sentence is appended for what could not be compared.
     """
     read = np.ones(len(data.paths), bool)
     read[[number for number, *_ in found.unreadable]] = False
@@ -35,46 +35,43 @@ def image_checks(data: Dataset, found: Fingerprints, left_out: list[str]) -> Ite
     near = find_near_duplicates(found.prints, data.split, found.usable)
     flat = int((read & ~found.usable).sum())
     if flat:
-        left_out.append(f"near-duplicate, leak-near: {flat:,} images of one grey all over are not compared")
+        left_out.append(f"near-duplicate, leak-near: {flat:,} images of one uniform colour are not compared")
     if near.skipped:
         left_out.append(
-            f"near-duplicate, leak-near: too many images look alike to compare all; {near.skipped:,} pairs were not"
+            f"near-duplicate, leak-near: too many images are alike; {near.skipped:,} pairs were not compared"
         )
-    near.other[same.other >= 0] = -1  # one image, one rule: equal bytes say it all
+    near.other[same.other >= 0] = -1  # a duplicate is not reported as a near duplicate too
     near.same[same.same >= 0] = -1
     train, val = (int((data.split == number).sum()) for number in _train_val(data))
     images = len(data.paths)
     rows = (
-        ("leak", same.other, val, "the same file is in train", f"no file of val is one of the {train:,} of train"),
+        ("leak", same.other, val, "the same files are in train", f"no file of val is among the {train:,} of train"),
         (
             "leak-near",
             near.other,
             val,
-            f"{_NEAR} is in train",
-            f"no image of val is nearly one of the {train:,} of train",
+            "near duplicates of an image in train",
+            f"no image of val is a near duplicate of one of the {train:,} of train",
         ),
         (
             "duplicate-image",
             same.same,
             images,
-            "the same file as an earlier one",
-            "no file is there twice in a split",
+            "duplicates of an earlier file",
+            "no file occurs twice in a split",
         ),
         (
             "near-duplicate",
             near.same,
             images,
-            f"{_NEAR} is earlier in its split",
-            "no two of a split are nearly the same",
+            "near duplicates of an earlier image",
+            "no near duplicates within a split",
         ),
     )
     for rule, partner, base, applies, passed in rows:
-        hits = _pair_hits(data, partner, f"{_NEAR} as {{}}" if "near" in rule else "the same file as {}")
+        hits = _pair_hits(data, partner, "near duplicate of {}" if "near" in rule else "same file as {}")
         count = int((partner >= 0).sum())
         yield make_check(rule, count, base, applies if count else passed, hits)
-
-
-_NEAR = "nearly the same picture"
 
 
 def _train_val(data: Dataset) -> Iterator[int]:
@@ -114,7 +111,7 @@ def _line(data: Dataset, image: int) -> str:
 def image_hit(
     data: Dataset, image: int, message: str, *, boxes: tuple[int, ...] = (), partner: tuple[str, str] | None = None
 ) -> Hit:
-    """A hit in one image, with its place in the annotation text where that is known."""
+    """A hit in one image, with its annotation line where that is known."""
     split = data.split_names[data.split[image]]
     line = int(data.lines[image])
     return Hit(split, data.paths[image], message, boxes, data.files.get(split, "") if line else "", line, partner)
@@ -123,7 +120,7 @@ def image_hit(
 def unreadable_check(
     data: Dataset, found: Fingerprints | None, dropped: DroppedBoxes | None, images_read: int
 ) -> Check:
-    """Images that parse dropped because they could not be read, and those that cannot be read now."""
+    """Images that parse could not read, and images that cannot be read now."""
     unreadable = found.unreadable if found else []
     dropped = dropped or DroppedBoxes()
     hits = dropped.hits + [
@@ -134,5 +131,5 @@ def unreadable_check(
     parts += [f"{dropped.count:,} could not be read by parse"] if dropped.count else []
     hits.sort(key=lambda hit: (hit.split, hit.line))
     return make_check(
-        "unreadable", count, max(images_read, len(data.paths)), ", ".join(parts) or "all can be read", hits
+        "unreadable", count, max(images_read, len(data.paths)), ", ".join(parts) or "every image can be read", hits
     )

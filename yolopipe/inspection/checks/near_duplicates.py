@@ -1,9 +1,9 @@
-"""Pictures that nearly equal each other, found among many without comparing all with all.
+"""Near duplicates among many images, found without comparing every pair.
 
-Each picture has two 64-bit difference hashes (is each of 8 x 8 areas brighter than its neighbour to the left, and
-above).  Hashes at most 7 bits apart have one of their eight bytes in common, so only pictures that share a byte are
-compared.  What the hashes let through is looked at again: the correlation of 16 x 16 thumbnails.  Dark scenes with a
-few bright spots have nearly equal hashes; their thumbnails are far apart.
+Each image has two 64-bit difference hashes: whether each of 8 x 8 areas is brighter than its neighbour to the left,
+and above.  Hashes at most 7 bits apart have one of their eight bytes in common, so only images that share a byte are
+compared.  Pairs with near hashes are then compared by the correlation of 16 x 16 thumbnails: dark scenes with a few
+bright spots have nearly equal hashes, but different thumbnails.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ __all__ = ["NearDuplicates", "Prints", "empty_prints", "find_near_duplicates"]
 Bits = npt.NDArray[np.uint64]
 
 FEW = 4096
-"""Up to here all are compared with all (8 million comparisons): cheaper than sorting them."""
+"""Up to here every pair is compared: cheaper than sorting."""
 
 ROWS, COLUMNS = 128, 1024
-"""Hashes compared in one call: what stays in the processor's cache is three times faster."""
+"""Hashes compared in one call, so that they stay in the processor's cache."""
 
 MOST_COMPARISONS = 6_000_000_000
-"""Hash comparisons in all, some ten seconds: 50,000 different pictures need 0.04 of a billion, 500,000 need 4."""
+"""Upper bound of hash comparisons, so that a set of many similar images takes seconds, not hours."""
 
 CANDIDATE_COST = 16
-"""A pair that the first hash lets through costs as much as this many comparisons."""
+"""Cost of a pair with near first hashes, in comparisons."""
 
 MOST_LOOKS = 3_000_000
-"""Pairs of thumbnails compared in all, some seconds."""
+"""Upper bound of thumbnail comparisons."""
 
 LOOKS_AT_ONCE = 4096
 
 
 class Prints(NamedTuple):
-    """What is kept of N pictures.
+    """Fingerprints of N images.
 
     Args:
         digest: (N,) uint64 of the file's bytes.
@@ -57,14 +57,14 @@ class Prints(NamedTuple):
 
 
 def empty_prints(count: int) -> Prints:
-    """Zeros for ``count`` pictures, to be filled in."""
+    """Zeros for ``count`` images, to be filled in."""
     digest, across, down = (np.zeros(count, np.uint64) for _ in range(3))
     return Prints(digest, across, down, np.zeros((count, 256), np.uint8))
 
 
 @dataclass
 class NearDuplicates:
-    """For each picture an earlier one that it nearly equals; -1 where there is none.
+    """For each image an earlier near duplicate; -1 where there is none.
 
     Args:
         same: (N,) among those of the same group.
@@ -80,15 +80,15 @@ class NearDuplicates:
 def find_near_duplicates(
     prints: Prints, group: npt.NDArray[np.integer[Any]], wanted: npt.NDArray[np.bool_]
 ) -> NearDuplicates:
-    """Find pictures that nearly, but not byte by byte, equal an earlier one.
+    """Find images that nearly, but not byte by byte, equal an earlier one.
 
     Args:
-        prints: of N pictures.
+        prints: of N images.
         group: (N,) the split of each, as a number; non-decreasing.
-        wanted: (N,) False leaves a picture out: unread, or of one grey all over.
+        wanted: (N,) False excludes an image: unread, or of one uniform colour.
 
     Returns:
-        The earlier partner of each picture, in its group and in earlier ones.
+        The earlier partner of each image, in its group and in earlier groups.
     """
     search = _Search(prints, group)
     members = np.flatnonzero(wanted)
@@ -101,7 +101,7 @@ def find_near_duplicates(
 
 
 def _buckets(across: Bits, members: Ints) -> Iterator[tuple[int, Ints]]:
-    """Pictures whose hashes have a byte in common, byte by byte; small buckets first, so that none starves."""
+    """Images whose hashes share a byte, for each byte; small buckets first: the bounds cut only large ones."""
     buckets: list[tuple[int, Ints]] = []
     for band in range(8):
         values = _byte(across[members], band)
@@ -128,7 +128,7 @@ class _Search:
         self._norm = np.sqrt(np.maximum(power - 256 * self._mean**2, 1e-3))
 
     def compare(self, earlier: Ints, later: Ints, *, band: int) -> None:
-        """Compare the members of a bucket with those after them, and leave out whoever has a partner already."""
+        """Compare the members of a bucket with those after them, except images that have a partner already."""
         for start in range(0, len(earlier), ROWS):
             block = earlier[start : start + ROWS]
             open_ = later[(later > block[0]) & self._open(later, block)]
@@ -140,7 +140,7 @@ class _Search:
                 self._settle(*self._near(block, open_[at : at + COLUMNS], band))
 
     def _open(self, later: Ints, block: Ints) -> npt.NDArray[np.bool_]:
-        """Who could still get a partner from this block."""
+        """Images that could still get a partner from this block."""
         lacks_same = (self.found.same[later] < 0) & np.isin(self.group[later], self.group[block])
         lacks_other = (self.found.other[later] < 0) & (self.group[later] > self.group[block].min())
         return np.asarray(lacks_same | lacks_other)

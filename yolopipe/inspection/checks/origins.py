@@ -1,7 +1,7 @@
-"""What the shards do not say: which line names an image, and what parse dropped.
+"""What is read beside the shards: annotation lines, annotation files, and what parse dropped.
 
 Read from the project that the shards lie in: ``data/parsed`` for lines and problems, ``params.yaml`` for the names of
-the annotation files.  Nothing here is needed; what is missing is said, and the rules that need it are left out.
+the annotation files.  All of it is optional: what is missing is reported, and the rules that need it are left out.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ PARSE_RULES = {
     "unsupported-image": "unreadable",
     "outside-images-folder": "unwatched",
 }
-"""Rules of parse and ours; all others are ``dropped``."""
+"""Rules of parse and the checks that report them; all others are reported by ``dropped``."""
 
 
 @dataclass
 class DroppedBoxes:
-    """What one of our rules finds in parse's list of problems.
+    """Boxes and images in parse's list of problems that one check reports.
 
     Args:
-        actions: how often parse did what about it, e.g. ``dropped-box``.
-        rules: how often each of parse's own rules applied.
-        hits: the first of them.
+        actions: how often parse took each action, e.g. ``dropped-box``.
+        rules: how often each rule of parse applied.
+        hits: the first :data:`MOST_HITS`.
     """
 
     actions: Counter[str] = field(default_factory=Counter)
@@ -62,7 +62,7 @@ class DroppedBoxes:
 
 @dataclass(frozen=True)
 class Sources:
-    """What was found beside the shards.
+    """Everything read beside the shards.
 
     Args:
         folder: where relative image paths start.
@@ -84,7 +84,7 @@ class Sources:
 
 
 def project_of(shards: Path) -> Path:
-    """The project folder that shards belong to: theirs where they lie in ``data/shards`` of one, else this one.
+    """The project folder that shards belong to: the one whose ``data/shards`` they are, else the working folder.
 
     >>> project_of(Path("/mine/data/shards")).as_posix(), project_of(Path("copied")).as_posix()
     ('/mine', '.')
@@ -95,7 +95,7 @@ def project_of(shards: Path) -> Path:
 
 
 def read_sources(shards: Path, manifest: Manifest, params: Path | None = None) -> Sources:
-    """Look beside the shards.
+    """Read what is beside the shards.
 
     Args:
         shards: their folder.
@@ -103,7 +103,7 @@ def read_sources(shards: Path, manifest: Manifest, params: Path | None = None) -
         params: the params file; by default ``params.yaml`` of the project that the shards lie in.
 
     Returns:
-        What was found; never an error.
+        What could be read; missing or damaged files are no error.
     """
     folder = project_of(shards)
     missing: list[str] = []
@@ -115,15 +115,15 @@ def read_sources(shards: Path, manifest: Manifest, params: Path | None = None) -
         dropped = _dropped(parsed / "problems.csv", files, lines)
         boxes_read, images_read = (sum(int(s[name]) for s in counts) for name in ("boxes_read", "images_read"))
     except (YolopipeError, OSError, csv.Error, ValueError, KeyError, TypeError) as error:
-        reason = error.message if isinstance(error, YolopipeError) else f"{parsed} is not whole ({error})"
+        reason = error.message if isinstance(error, YolopipeError) else f"{parsed} is incomplete ({error})"
         rules = ", ".join(dict.fromkeys([*PARSE_RULES.values(), "dropped"]))
-        missing.append(f"what parse dropped ({rules}), and lines of annotation text: {reason}")
+        missing.append(f"boxes and images that parse dropped ({rules}), and annotation lines: {reason}")
         return Sources(folder, {}, files, None, missing=tuple(missing))
     return Sources(folder, lines, files, dropped, boxes_read, images_read, tuple(missing))
 
 
 def source_boxes(shards: Path, split: str, row: Row) -> npt.NDArray[np.float32] | None:
-    """The boxes of an image as parse read them, (N, 4) source pixels; None where its table is not there."""
+    """The boxes of an image as parse read them, (N, 4) source pixels; None without its table."""
     file = project_of(shards) / paths.PARSED / f"{split}.parquet"
     try:
         with TableReader(file, made_by="parse") as reader:
@@ -156,12 +156,12 @@ def _lines(table_file: Path, manifest: Manifest, split: str) -> dict[str, int]:
             boxes += pc.sum(pc.list_value_length(piece["classes"])).as_py() or 0
     of_copy = manifest.splits[split].of_copy(0)
     if (len(lines), boxes) != (sum(shard.rows for shard in of_copy), sum(shard.boxes for shard in of_copy)):
-        raise ValueError(f"{table_file.name} is of other images than the shards; run: dvc repro")
+        raise ValueError(f"{table_file.name} and the shards hold different images; run: dvc repro")
     return lines
 
 
 def _dropped(file: Path, files: Mapping[str, str], lines: Mapping[str, Mapping[str, int]]) -> dict[str, DroppedBoxes]:
-    """Parse's problems by our rules; a line at a time, the first hits kept."""
+    """Parse's problems by check; the file is read line by line, and the first hits are kept."""
     found: dict[str, DroppedBoxes] = {rule: DroppedBoxes() for rule in [*PARSE_RULES.values(), "dropped"]}
     split_of = {name: split for split, name in files.items()}
     with file.open(encoding="utf-8", newline="") as stream:
@@ -177,6 +177,6 @@ def _dropped(file: Path, files: Mapping[str, str], lines: Mapping[str, Mapping[s
 
 def _hit(row: Mapping[str, str], split: str) -> Hit:
     own = PARSE_RULES.get(row["rule"])
-    said = row["message"] if own in ("zero-size", "outside-image") else f"{row['rule']}: {row['message']}"
+    message = row["message"] if own in ("zero-size", "outside-image") else f"{row['rule']}: {row['message']}"
     done = f" ({row['action'].replace('-', ' ')})" if row["action"] != "noted" else ""
-    return Hit(split, row["image"], said + done, file=row["file"], line=int(row["line"]))
+    return Hit(split, row["image"], message + done, file=row["file"], line=int(row["line"]))

@@ -1,4 +1,4 @@
-"""Boxes of one image that lie on each other: pure NumPy over many images at once."""
+"""Overlapping boxes of the same image, in NumPy over many images at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAIRS_AT_ONCE = 2**18
 
 
 class Overlaps(NamedTuple):
-    """Boxes that lie on an earlier box of their image.
+    """Boxes that overlap an earlier box of their image.
 
     Args:
         box: (K,) index of the later box, ascending, each once.

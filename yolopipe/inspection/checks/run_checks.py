@@ -1,4 +1,4 @@
-"""All checks of a data set, from its shards and what lies beside them."""
+"""Every check of a data set, from its shards and the files beside them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run_checks(
     """Check a data set.
 
     Boxes come from copy 0 of the shards, pixels from the source images, annotation lines and dropped boxes from
-    ``data/parsed``.  What is not there is named in ``left_out``, and the rules that need it are not in ``checks``.
+    ``data/parsed``.  What is missing is named in ``left_out``, and the rules that need it are not in ``checks``.
 
     Args:
         builder: every row of copy 0.
@@ -55,11 +55,11 @@ def run_checks(
 
 
 def _fingerprints(data: Dataset, sources: Sources, workers: Workers, left_out: list[str]) -> Fingerprints | None:
-    """Fingerprints of the source images; None where none of them is there (the shards were copied elsewhere)."""
+    """Fingerprints of the source images; None when none of them exists here (the shards were copied)."""
     here = any((sources.folder / path).is_file() for path in data.paths[:1000])
     if data.paths and not here:
         rules = ", ".join((*PIXEL_RULES, "unreadable"))
-        left_out.append(f"{rules}: the source images are not here ({sources.folder / data.paths[0]}, ...)")
+        left_out.append(f"{rules}: no source image was found ({sources.folder / data.paths[0]}, ...)")
         return None
     with console.progress("check images", len(data.paths)) as advance:
         return fingerprint_images(data.paths, sources.folder, workers=workers, advance=advance)

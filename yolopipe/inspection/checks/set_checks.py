@@ -1,4 +1,4 @@
-"""The rules on a data set as a whole: its classes and its anchors; and the plain facts of each split."""
+"""The rules on classes and anchors, and the counts of each split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["anchor_checks", "anchor_fits", "class_checks", "split_facts"]
 
 
 def split_facts(data: Dataset) -> dict[str, SplitFacts]:
-    """What each split holds."""
+    """The counts of each split."""
     return {name: _facts(data, number) for number, name in enumerate(data.split_names)}
 
 
@@ -43,7 +43,7 @@ def _facts(data: Dataset, number: int) -> SplitFacts:
 
 
 def class_checks(data: Dataset, facts: dict[str, SplitFacts]) -> Iterator[Check]:
-    """Classes that nothing teaches, nothing scores, or few boxes show."""
+    """Classes missing in train or val, and rare classes."""
     names = data.manifest.class_names
     none = (0,) * len(names)
     train, val = (np.array(facts[s].boxes_per_class if s in facts else none) for s in ("train", "val"))
@@ -52,13 +52,15 @@ def class_checks(data: Dataset, facts: dict[str, SplitFacts]) -> Iterator[Check]
         "val-only-class",
         len(only_val),
         len(names),
-        _named(data, only_val, "in val, never in train") or "val has no class that train lacks",
+        _named(data, only_val, "in val, not in train") or "every class of val is in train",
         sorted((_first_of_class(data, "val", label) for label in only_val.tolist()), key=lambda hit: hit.line),
     )
     unused = np.flatnonzero((train == 0) & (val == 0))
-    yield make_check("unused-class", len(unused), len(names), _named(data, unused, "no box") or "all have boxes")
+    yield make_check(
+        "unused-class", len(unused), len(names), _named(data, unused, "no box") or "every class has boxes"
+    )
     untested = np.flatnonzero((train > 0) & (val == 0))
-    words = _named(data, untested, "in train, never in val") or "every class of train is in val"
+    words = _named(data, untested, "in train, not in val") or "every class of train is in val"
     yield make_check("untested-class", len(untested), len(names), words)
     rare = np.flatnonzero((train > 0) & (train < RARE_SHARE * train.max(initial=0)))
     yield make_check("class-balance", len(rare), len(names), _balance(data, train))
@@ -88,11 +90,11 @@ def _first_of_class(data: Dataset, split: str, label: int) -> Hit:
 
 
 def anchor_fits(data: Dataset, left_out: list[str]) -> tuple[AnchorFit | None, AnchorFit | None]:
-    """How well the anchors in force fit the boxes of train, and nine that k-means proposes.
+    """The fit of the anchors in use to the boxes of train, and that of nine proposed ones.
 
     Args:
         data: boxes with an area.
-        left_out: gets a sentence when k-means has too few sizes to work on.
+        left_out: a sentence is appended when there are too few distinct sizes for a proposal.
     """
     sizes = _train_sizes(data)
     if not len(sizes):
@@ -102,7 +104,7 @@ def anchor_fits(data: Dataset, left_out: list[str]) -> tuple[AnchorFit | None, A
     try:
         return now, proposed_fit(sizes)
     except ValueError as error:
-        left_out.append(f"anchor-fit: no proposal to compare with: {error}")
+        left_out.append(f"anchor-fit: no anchors could be proposed: {error}")
         return now, None
 
 
@@ -112,7 +114,7 @@ def _train_sizes(data: Dataset) -> npt.NDArray[np.float32]:
 
 
 def anchor_checks(data: Dataset, now: AnchorFit | None, proposal: AnchorFit | None) -> Iterator[Check]:
-    """Whether other anchors would fit clearly better, and which are nobody's best."""
+    """Whether other anchors would fit clearly better, and anchors that are the best of no box."""
     if now is None:
         return
     sizes = _train_sizes(data)
@@ -122,13 +124,12 @@ def anchor_checks(data: Dataset, now: AnchorFit | None, proposal: AnchorFit | No
         better = 0
         if gain >= ANCHOR_GAIN:
             better = int((_best_iou(sizes, proposal) - _best_iou(sizes, now) >= ANCHOR_GAIN).sum())
-        words = (
-            f"mean best IoU {now.mean_best_iou:.3f}, nine fitted ones reach {proposal.mean_best_iou:.3f} at {size} px"
-        )
+        proposed = f"the proposed nine reach {proposal.mean_best_iou:.3f} at {size} px"
+        words = f"mean best IoU {now.mean_best_iou:.3f}; {proposed}"
         yield make_check("anchor-fit", better, len(sizes), words)
     idle = [anchor for anchor, share in zip(now.anchors_wh, now.share, strict=True) if not share]
     named = ", ".join(map(anchor_text, idle))
-    words = f"the best of no box of train: {named}" if idle else "each is the best of some box"
+    words = f"best anchor of no box in train: {named}" if idle else "each is the best anchor of some box"
     yield make_check("unused-anchor", len(idle), len(now.anchors_wh), words)
 
 

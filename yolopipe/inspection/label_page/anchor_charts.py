@@ -1,4 +1,4 @@
-"""The charts of how well the anchors fit: pure functions, as in :mod:`.label_charts`."""
+"""The charts of the fit of the anchors: functions, as in :mod:`.label_charts`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["anchor_shares", "recall_curves"]
 
 
 def anchor_shares(now: AnchorFit, proposal: AnchorFit | None) -> Chart:
-    """Of how many boxes each anchor is the best fit, in force and as proposed.
+    """The share of boxes that each anchor fits best, for the anchors in use and the proposed ones.
 
     Args:
-        now: the anchors in force.
-        proposal: what k-means proposes, if anything.
+        now: the anchors in use.
+        proposal: the proposed anchors, if any.
     """
     fits = {"now": now} | ({"proposed": proposal} if proposal else {})
     frame = Frame(bottom=52)
@@ -49,11 +49,11 @@ def anchor_shares(now: AnchorFit, proposal: AnchorFit | None) -> Chart:
 
 
 def recall_curves(now: AnchorFit, proposal: AnchorFit | None) -> Chart:
-    """Which share of the boxes has an anchor of at least each IoU.
+    """The share of boxes whose best anchor reaches each IoU.
 
     Args:
-        now: the anchors in force.
-        proposal: what k-means proposes, if anything.
+        now: the anchors in use.
+        proposal: the proposed anchors, if any.
     """
     fits = {"now": now} | ({"proposed": proposal} if proposal else {})
     frame = Frame()

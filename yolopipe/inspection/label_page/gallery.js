@@ -21,7 +21,7 @@ const SORTS = {
   name: (a, b) => (a.path < b.path ? -1 : Number(a.path > b.path)),
 };
 
-/** The images that the filters leave, in order. */
+/** The images that match the filters, in order. */
 function filtered(state) {
   const words = state.q.toLowerCase();
   const classId = data.classes.indexOf(state.class);
@@ -39,7 +39,7 @@ function filtered(state) {
 let shown = [];
 let tilesShown = 0;
 
-/** Fill the gallery anew. */
+/** Fill the gallery. */
 function renderGallery(state) {
   shown = filtered(state);
   tilesShown = 0;
@@ -47,7 +47,7 @@ function renderGallery(state) {
   showMoreTiles();
   const all = shown.length === listed.length;
   byId('gallery-count').textContent = all ? count(shown.length, 'image') : `${number(shown.length)} of ${count(listed.length, 'image')}`;
-  if (!shown.length) byId('tiles').append(make('li', { className: 'empty' }, 'No image fits these filters.'));
+  if (!shown.length) byId('tiles').append(make('li', { className: 'empty' }, 'No image matches these filters.'));
 }
 
 function showMoreTiles() {
@@ -124,10 +124,10 @@ function copyable(text) {
   return make('span', { className: 'place' }, make('code', {}, text), button);
 }
 
-/** What the map of centres showed when the page was opened: all classes. */
+/** The map of centres as the page was opened: all classes. */
 const heatOfAll = { cells: [...byId('heat-cells').children].map((cell) => cell.getAttribute('fill-opacity')), note: byId('note-centres').textContent };
 
-/** Recolour the map of centres for a class, '' for all. */
+/** Recolour the map of centres for one class; '' is all classes. */
 function renderHeat(choice) {
   const counts = data.heat[choice] || [];
   const highest = Math.max(1, ...counts);
@@ -139,7 +139,7 @@ function renderHeat(choice) {
   byId('note-centres').textContent = choice === '' ? heatOfAll.note : note;
 }
 
-/** Offer what there is to filter by. */
+/** Fill the choices of the filters. */
 function fillFilters() {
   const add = (id, values) => byId(id).append(...values.map((value) => make('option', { value }, value)));
   add('filter-split', data.splits);

@@ -1,4 +1,4 @@
-"""The charts of the page: pure functions from numbers to inline SVG, each with the table it rests on."""
+"""The charts of the page: functions from numbers to inline SVG, each with a table of its numbers."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def class_bars(class_names: Sequence[str], splits: Mapping[str, SplitFacts]) -> 
             parts.append(bar(frame.left, y, x(count / total) - frame.left, thick - 1, f"series{index}", text))
             parts.append(label(x(count / total) + 4, y + thick - 3, f"{count:,}", anchor="start", kind="value"))
     left_out = len(class_names) - len(order)
-    note = f"The {len(order)} most frequent; {left_out} more in the table." if left_out else "Numbers are boxes."
+    note = f"The {len(order)} most frequent; the table has {left_out} more." if left_out else "Numbers are boxes."
     return Chart(
         "classes",
         "Classes by split",
@@ -125,7 +125,7 @@ def size_scatter(
         for number, (width, height) in enumerate(scale):
             text = f"anchor {number} of stride {strides[index]}: {width:g} x {height:g} px"
             parts.append(_anchor_mark(x(width), y(height), index, text))
-    note = "A dot is every box of that size, larger for more boxes; crosses are the anchors."
+    note = "A dot stands for all boxes of that size, larger for more boxes; crosses are the anchors."
     total = int(counts.sum())
     return Chart(
         "sizes",
@@ -205,7 +205,7 @@ def centre_heat(counts: Ints) -> Chart:
     note = f"The darkest cell holds {highest:,} boxes." if counts.sum() else "No boxes."
     return Chart(
         "centres",
-        "Where the centres lie",
+        "Box centres",
         note,
         drawing(span, span, parts, title="Centres of the boxes in the network input", about=note),
         ("row", *(str(column) for column in range(HEAT_CELLS))),
@@ -242,13 +242,13 @@ def boxes_per_image(splits: Mapping[str, SplitFacts]) -> Chart:
             text = f"{name} boxes, {split}: {_images_between(splits[split], start, start + width):,} images"
             top = y(values[place])
             parts.append(bar(left + index * thick, top, thick - 0.5, frame.y_range[0] - top, f"series{index}", text))
-    parts.append(label((frame.left + frame.width) / 2, frame.height - 5, "boxes in an image", kind="axis-name"))
-    note = "Share of each split's images; 0 is an image of background alone."
+    parts.append(label((frame.left + frame.width) / 2, frame.height - 5, "boxes per image", kind="axis-name"))
+    note = "Share of each split's images; 0 boxes means background only."
     return Chart(
         "per-image",
-        "Boxes in an image",
+        "Boxes per image",
         note,
-        drawing(frame.width, frame.height, parts, title="Boxes in an image", about=note),
+        drawing(frame.width, frame.height, parts, title="Boxes per image", about=note),
         ("boxes", *splits),
         tuple(
             (number, *(facts.images_with.get(number, 0) for facts in splits.values()))

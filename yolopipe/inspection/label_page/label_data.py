@@ -112,18 +112,18 @@ def left_out(found: PageImages, manifest: Manifest, limits: Limits) -> tuple[str
 
 def _left_out(found: PageImages, manifest: Manifest, limits: Limits) -> Iterator[str]:
     listed, pictured = len(found.listed), sum(bool(image.picture) for image in found.listed)
-    first = "those with problems first, then an even sample"
+    first = "images with problems first, then an even sample"
     images = sum(split.rows_per_copy for split in manifest.splits.values())
     if listed < images:
-        yield f"The gallery lists {listed:,} of {images:,} images: {first}. Counts and charts are of all."
+        yield f"The gallery lists {listed:,} of {images:,} images: {first}. Counts and charts include all."
     if pictured < listed:
-        yield f"{pictured:,} of the {listed:,} listed images have a picture, {first}; the others show boxes alone."
+        yield f"{pictured:,} of the {listed:,} listed images have a picture, {first}; the others show only boxes."
     side = min(limits.large_px, manifest.input_size)
     large = sum(image.picture_px == side for image in found.listed)
     if large < pictured and side > limits.small_px:
         yield (
             f"{large:,} pictures have {side} px a side, {first}; the other {pictured - large:,} have "
-            f"{limits.small_px} px and are shown enlarged."
+            f"{limits.small_px} px and are enlarged."
         )
     able = {name: info.copies - 1 for name, info in manifest.splits.items() if info.copies > 1}
     shown = len(found.variants)

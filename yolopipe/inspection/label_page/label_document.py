@@ -1,4 +1,4 @@
-"""``inspect-labels --html``: one file that needs no server and no network, from the checks and the shards."""
+"""``inspect-labels --html``: one self-contained file, from the checks and the shards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["PageFile", "verdict", "write_page"]
 SCRIPTS = ("model.js", "gallery.js", "viewer.js", "main.js")
 
 MARKS = {"error": "✕", "warning": "▲", "note": "●", "passed": "✓"}
-"""A shape for each severity: colour alone would not do."""
+"""A shape for each severity, for readers who do not see the colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +120,17 @@ def _heat_classes(data: dict[str, Any], manifest: Manifest) -> list[tuple[str, s
 
 
 def verdict(report: CheckReport, images: int) -> str:
-    """One sentence; a rule that applies is one error or warning, as in the terminal.
+    """The result in one sentence; a rule that applies is one error or warning, as in the terminal.
 
     >>> verdict(CheckReport((), (), {}, None, None), 12)
-    'Nothing was found wrong with 12 images.'
+    'No errors or warnings in 12 images.'
     """
     counts = {severity: len(report.found(severity)) for severity in SEVERITIES}
     parts = [_many(counts[severity], severity) for severity in ("error", "warning") if counts[severity]]
     of = f"{images:,} image{'' if images == 1 else 's'}"
     if parts:
         return f"{' and '.join(parts)} in {of}."
-    return f"Nothing was found wrong with {of}."
+    return f"No errors or warnings in {of}."
 
 
 def _many(count: int, noun: str) -> str:
@@ -138,7 +138,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def _tiles(report: CheckReport) -> list[tuple[str, str, str, str]]:
-    """Name, number, what it is made of, and the severity that colours it."""
+    """Name, number, text below it, and the severity that colours it."""
     per_split = {name: (facts.images, facts.boxes) for name, facts in report.splits.items()}
     images, boxes = (
         (sum(counts[part] for counts in per_split.values()), _split_text(per_split, part)) for part in (0, 1)
@@ -165,7 +165,7 @@ def _split_text(per_split: dict[str, tuple[int, int]], part: int) -> str:
 
 
 def _leak_tile(report: CheckReport) -> tuple[str, str, str, str]:
-    """Equal files and near pictures across the splits, together."""
+    """Duplicates and near duplicates between the splits, together."""
     leaks = [check for check in report.checks if check.rule.startswith("leak")]
     if not leaks:
         return ("leak", "–", "not checked", "")

@@ -1,4 +1,4 @@
-// The state, which is the address; keys; and what ties the parts together.
+// The state, which is kept in the address; keys and clicks; the start of the page.
 
 const DEFAULTS = {
   q: '', split: '', class: '', rule: '', sort: 'problems',
@@ -98,7 +98,7 @@ function closeViewer() {
   if (lastFocus?.isConnected) lastFocus.focus({ preventScroll: true });
 }
 
-/** The image that stands ``step`` places further in the gallery. */
+/** Go to the image ``step`` places further in the gallery. */
 function move(step) {
   const source = state.img ? findImage(state.img, state.in) : null;
   const place = source ? shown.indexOf(source) : -1;
@@ -162,7 +162,6 @@ function onKey(event) {
   KEYS[event.key]();
 }
 
-/** Dark or light: what the system says until somebody chooses here. */
 function onClick(event) {
   const target = event.target.closest('[data-copy], [data-copy-link], [data-section], .show-rule, a[href^="#"]');
   if (!target) return;

@@ -1,4 +1,4 @@
-// Data: what the page was given, and the arithmetic of the labels.  No document is touched here but the data blocks.
+// The data of the page and the arithmetic of the labels; of the document only the data blocks are read.
 
 const data = readJson('data');
 const FORCED = 4;
@@ -28,7 +28,7 @@ for (const check of checks) {
   }
 }
 
-/** Remember a hit with the image it names, if that is on the page (a text stands for one that is not). */
+/** Add a hit to the image it names, if that is on the page (one that is not is a text). */
 function note(hit, index, other) {
   if (typeof index !== 'number') return;
   const image = images[index];
@@ -48,7 +48,7 @@ for (const [source, copies] of Object.entries(data.variants)) {
 
 let pictures = null;
 
-/** The data address of an image's picture, or '' where it has none; the block is parsed when first needed. */
+/** The data URL of an image's picture, '' without one; the block is parsed when first needed. */
 function pictureOf(image) {
   if (image.picture < 0) return '';
   pictures ||= readJson('pictures');
@@ -93,7 +93,7 @@ function unpack(image) {
   return image.unpacked;
 }
 
-/** The box that a place says: the network's decoding, with tx and ty as the sigmoid gives them. */
+/** The box decoded from a place as the network decodes it; tx and ty are values of the sigmoid. */
 function decodePlace(place) {
   const stride = data.strides[place.scale];
   const [anchorW, anchorH] = data.anchors[place.scale][place.anchor];
@@ -104,7 +104,7 @@ function decodePlace(place) {
   return [x - w / 2, y - h / 2, x + w / 2, y + h / 2];
 }
 
-/** The largest distance between two boxes' sides. */
+/** The largest difference between the sides of two boxes. */
 const distance = (first, second) => Math.max(...first.map((side, index) => Math.abs(side - second[index])));
 
 /** The anchor of a place, centred on its cell as the assignment does. */
@@ -128,14 +128,14 @@ function placesByCell(image, scale) {
   return cells;
 }
 
-/** The scale that fits a box best of those that learn it; where none does, of those that lost it. */
+/** The scale of a box's best anchor; of its overwritten ones where no anchor is assigned to it. */
 function owningScale(box) {
-  const taught = box.places.filter((place) => place.takenBy < 0);
-  const ranked = [...(taught.length ? taught : box.places)].sort((a, b) => b.iou - a.iou);
+  const assigned = box.places.filter((place) => place.takenBy < 0);
+  const ranked = [...(assigned.length ? assigned : box.places)].sort((a, b) => b.iou - a.iou);
   return ranked.length ? ranked[0].scale : 0;
 }
 
-const isLost = (box) => box.places.every((place) => place.takenBy >= 0);
+const isUnassigned = (box) => box.places.every((place) => place.takenBy >= 0);
 const stemOf = (path) => path.split('/').pop().replace(/\.[^.]*$/, '');
 
 /** An image by path (or by the stem of its file, as people type it), or null. */

@@ -1,4 +1,4 @@
-"""Which images the page shows, and how large: those with problems first, then an even sample.
+"""The images on the page and the size of their pictures: those with problems first, then an even sample.
 
 Decided while the rows stream by, so that fifty thousand images need no more memory than five hundred.
 """
@@ -75,10 +75,10 @@ def _places(hits: Iterable[Hit]) -> Iterator[ImageKey]:
 
 
 class Selection:
-    """Says of each image, in the order of the rows, in how many tiers it is."""
+    """The number of tiers of each image, asked for in the order of the rows."""
 
     def __init__(self, limits: Limits, flagged: Mapping[ImageKey, int], images: int) -> None:
-        """Remember what is flagged.
+        """Divide what flagged images leave.
 
         Args:
             limits: how much fits.

@@ -1,7 +1,7 @@
-// One image: boxes and grid on a canvas over the picture, what lies under the pointer, and the images that go with it.
+// One image: boxes and grid on a canvas over the picture, the readout of a cell, and the other images of a pair.
 
 const CLASS_COLOURS = ['#56b4e9', '#e69f00', '#00b386', '#f0e442', '#cc79a7', '#3f8fd6', '#ffffff'];
-const LOST_COLOUR = '#ff5a36';
+const TAKEN_COLOUR = '#ff5a36';
 const colourOf = (classId) => CLASS_COLOURS[classId % CLASS_COLOURS.length];
 
 /** A line that shows on light and dark pictures: dark below, colour above. */
@@ -22,9 +22,9 @@ function strokeBox(ctx, [x1, y1, x2, y2], zoom, colour, { width = 2, dash = [], 
 function drawBoxes(ctx, image, zoom, { width = 2, names = false, chosen = -1, ratio = 1 } = {}) {
   const { boxes } = unpack(image);
   for (const box of boxes) {
-    const lost = isLost(box);
-    strokeBox(ctx, box.xyxy, zoom, lost ? LOST_COLOUR : colourOf(box.classId), {
-      width: box.number === chosen ? 2 * width : width, dash: lost ? [6 * ratio, 4 * ratio] : [],
+    const unassigned = isUnassigned(box);
+    strokeBox(ctx, box.xyxy, zoom, unassigned ? TAKEN_COLOUR : colourOf(box.classId), {
+      width: box.number === chosen ? 2 * width : width, dash: unassigned ? [6 * ratio, 4 * ratio] : [],
     });
   }
   if (names) for (const box of boxes) drawLabel(ctx, `${box.number} ${data.classes[box.classId]}`, box.xyxy, zoom, ratio, colourOf(box.classId));
@@ -54,15 +54,15 @@ function drawGrid(ctx, image, zoom, scale, { ratio = 1, pointed = '' } = {}) {
   const cells = placesByCell(image, scale);
   const { boxes } = unpack(image);
   for (const [key, places] of cells) lightCell(ctx, places, zoom, stride, boxes, key === pointed, ratio);
-  const taught = new Set();
+  const assigned = new Set();
   for (const places of cells.values()) {
     for (const place of places) {
       if (place.takenBy >= 0) continue;
-      taught.add(place.box);
+      assigned.add(place.box);
       strokeBox(ctx, anchorBox(place), zoom, colourOf(boxes[place.box].classId), { width: ratio, dash: [3 * ratio, 3 * ratio], halo: false });
     }
   }
-  for (const box of taught) strokeBox(ctx, boxes[box].xyxy, zoom, colourOf(boxes[box].classId), { width: 2 * ratio });
+  for (const box of assigned) strokeBox(ctx, boxes[box].xyxy, zoom, colourOf(boxes[box].classId), { width: 2 * ratio });
   for (const places of cells.values()) markCollision(ctx, places, zoom, stride, ratio);
   if (pointed) outlineCell(ctx, pointed, zoom, stride, ratio);
   if (cells.has(pointed)) drawPointed(ctx, cells.get(pointed), zoom, boxes, ratio);
@@ -72,7 +72,7 @@ function lightCell(ctx, places, zoom, stride, boxes, pointed, ratio) {
   const { row, column } = places[0];
   const owner = places.find((place) => place.takenBy < 0) || places[0];
   ctx.globalAlpha = pointed ? 0.75 : 0.42;
-  ctx.fillStyle = places.some((place) => place.takenBy >= 0) ? LOST_COLOUR : colourOf(boxes[owner.box].classId);
+  ctx.fillStyle = places.some((place) => place.takenBy >= 0) ? TAKEN_COLOUR : colourOf(boxes[owner.box].classId);
   ctx.fillRect(column * stride * zoom, row * stride * zoom, stride * zoom, stride * zoom);
   ctx.globalAlpha = 1;
   if (places.some((place) => place.forced)) drawLabel(ctx, 'forced', [column * stride, row * stride], zoom, ratio, '#ffffff');
@@ -82,7 +82,7 @@ function markCollision(ctx, places, zoom, stride, ratio) {
   if (!places.some((place) => place.takenBy >= 0)) return;
   const { row, column } = places[0];
   const corners = [column * stride, row * stride, (column + 1) * stride, (row + 1) * stride];
-  strokeBox(ctx, corners, zoom, LOST_COLOUR, { width: 2.5 * ratio });
+  strokeBox(ctx, corners, zoom, TAKEN_COLOUR, { width: 2.5 * ratio });
 }
 
 function outlineCell(ctx, cell, zoom, stride, ratio) {
@@ -90,7 +90,7 @@ function outlineCell(ctx, cell, zoom, stride, ratio) {
   strokeBox(ctx, [column, row, column + 1, row + 1].map((side) => side * stride), zoom, '#ffffff', { width: 1.5 * ratio });
 }
 
-/** The boxes under the pointer as they are stored, and as the page decodes them: one line if both agree. */
+/** The boxes of the selected cell as stored and as decoded: one line if both agree. */
 function drawPointed(ctx, places, zoom, boxes, ratio) {
   for (const place of places) {
     strokeBox(ctx, boxes[place.box].xyxy, zoom, '#ffffff', { width: 3 * ratio });
@@ -112,7 +112,7 @@ function stage(image, state, pointed, chosen) {
 
 function captionOf(image) {
   const copies = image.copy ? `, augmented copy ${image.copy}` : '';
-  const enlarged = image.picture >= 0 && image.side < data.size ? ` · the picture has ${image.side} px a side and is enlarged` : '';
+  const enlarged = image.picture >= 0 && image.side < data.size ? ` · enlarged from ${image.side} px` : '';
   const none = image.picture < 0 ? ' · no picture on this page' : '';
   return `${image.split}: ${nameOf(image.path)}${copies}${enlarged}${none}`;
 }
@@ -130,7 +130,7 @@ function paintStage(canvas, image, state, pointed, chosen) {
   const { boxes } = unpack(image);
   for (const box of boxes) {
     if (state.grid && !box.places.some((place) => place.scale === state.scale)) continue;
-    drawLabel(ctx, `${box.number} ${data.classes[box.classId]}`, box.xyxy, zoom, ratio, isLost(box) ? LOST_COLOUR : colourOf(box.classId));
+    drawLabel(ctx, `${box.number} ${data.classes[box.classId]}`, box.xyxy, zoom, ratio, isUnassigned(box) ? TAKEN_COLOUR : colourOf(box.classId));
   }
 }
 
@@ -139,7 +139,7 @@ const corners = (xyxy) => xyxy.map(px).join(' ');
 const code = (value) => (value < 0 ? '−' : '') + Math.abs(value).toFixed(3);
 const indexText = (place) => `[${data.strides[place.scale]}, ${place.row}, ${place.column}, ${place.anchor}]`;
 
-/** One target in words: where, what is taught, and the box it decodes to beside the stored one. */
+/** One target as text: its place, its codes, the decoded box and the stored box. */
 function targetText(place, box) {
   const decoded = decodePlace(place);
   const off = distance(decoded, box.xyxy);
@@ -149,7 +149,7 @@ function targetText(place, box) {
     decoded: corners(decoded),
     stored: corners(box.xyxy),
     off: `${off < 0.001 ? '< 0.001' : off.toFixed(3)} px`,
-    state: [place.takenBy >= 0 ? `lost to box ${place.takenBy}` : 'taught', place.forced ? 'forced' : '', place.rescued ? 'next anchor' : '']
+    state: [place.takenBy >= 0 ? `taken by box ${place.takenBy}` : 'assigned', place.forced ? 'forced' : '', place.rescued ? 'next anchor' : '']
       .filter(Boolean).join(', '),
   };
 }
@@ -159,7 +159,7 @@ function renderReadout(image, scale, cell) {
   const places = placesByCell(image, scale).get(cell) || [];
   const [row, column] = cell.split(',').map(Number);
   const head = make('p', { className: 'readout-cell' }, `stride ${stride}, row ${row}, column ${column}`);
-  if (!places.length) return byId('readout').replaceChildren(head, make('p', {}, 'No target: background.'));
+  if (!places.length) return byId('readout').replaceChildren(head, make('p', {}, 'No targets: background.'));
   const { boxes } = unpack(image);
   return byId('readout').replaceChildren(head, ...places.map((place) => targetBlock(place, boxes[place.box])));
 }
@@ -167,11 +167,11 @@ function renderReadout(image, scale, cell) {
 function targetBlock(place, box) {
   const text = targetText(place, box);
   const [anchorW, anchorH] = data.anchors[place.scale][place.anchor];
-  const lost = place.takenBy >= 0;
-  const block = make('div', { className: lost ? 'target lost' : 'target' });
+  const taken = place.takenBy >= 0;
+  const block = make('div', { className: taken ? 'target taken' : 'target' });
   block.append(
     make('p', { className: 'codes' }, make('b', {}, text.where), ` → ${text.codes}`),
-    make('p', {}, `obj ${lost ? '–' : 1} class `, make('b', {}, data.classes[box.classId]), ` · anchor ${anchorW} × ${anchorH} px, IoU ${place.iou.toFixed(2)} · ${text.state}`),
+    make('p', {}, `obj ${taken ? '–' : 1} class `, make('b', {}, data.classes[box.classId]), ` · anchor ${anchorW} × ${anchorH} px, IoU ${place.iou.toFixed(2)} · ${text.state}`),
     make('p', {}, 'decoded ', make('code', { className: 'decoded' }, text.decoded), make('br'), `box ${box.number}   `,
       make('code', { className: 'stored' }, text.stored), make('span', { className: 'off' }, ` off by ${text.off}`)),
   );
@@ -186,12 +186,12 @@ function fillTable(table, columns, rows) {
 function boxRow(box, choose) {
   const [x1, y1, x2, y2] = box.xyxy;
   const strides = box.places.filter((place) => place.takenBy < 0).map((place) => data.strides[place.scale]);
-  const taught = [...new Set(strides)].join(', ') || 'nowhere';
-  const button = make('button', { type: 'button', title: 'Show the scale that fits it best' }, String(box.number));
+  const assigned = [...new Set(strides)].join(', ') || 'none';
+  const button = make('button', { type: 'button', title: 'Show the scale of its best anchor' }, String(box.number));
   button.addEventListener('click', () => choose(box));
   const name = make('td', {}, make('span', { className: `dot-class class${box.classId % CLASS_COLOURS.length}` }), data.classes[box.classId]);
-  const row = make('tr', {}, make('td', {}, button), name, make('td', {}, `${px(x2 - x1)} × ${px(y2 - y1)}`), make('td', {}, taught));
-  if (isLost(box)) row.className = 'lost';
+  const row = make('tr', {}, make('td', {}, button), name, make('td', {}, `${px(x2 - x1)} × ${px(y2 - y1)}`), make('td', {}, assigned));
+  if (isUnassigned(box)) row.className = 'unassigned';
   return row;
 }
 
@@ -201,11 +201,11 @@ function targetRow(place, box, point) {
   button.addEventListener('click', () => point(`${place.row},${place.column}`));
   const cells = [text.codes, data.classes[box.classId], text.decoded, text.stored, text.off, text.state];
   const row = make('tr', {}, make('td', {}, button), ...cells.map((cell) => make('td', {}, cell)));
-  if (place.takenBy >= 0) row.className = 'lost';
+  if (place.takenBy >= 0) row.className = 'taken';
   return row;
 }
 
-/** The image view.  ``go`` changes the state; the view itself keeps only what is pointed at. */
+/** The image view; ``go`` changes the state, the view itself keeps only the selected cell and box. */
 function makeViewer(go) {
   let image = null;
   let state = null;
@@ -296,7 +296,7 @@ function makeViewer(go) {
   function renderLists() {
     const { boxes, places } = unpack(image);
     byId('box-list').querySelector('summary').textContent = count(boxes.length, 'box');
-    fillTable(byId('box-list').querySelector('table'), ['box', 'class', 'w × h px', 'taught at stride'], boxes.map((box) => boxRow(box, choose)));
+    fillTable(byId('box-list').querySelector('table'), ['box', 'class', 'w × h px', 'strides'], boxes.map((box) => boxRow(box, choose)));
     const inScale = places.filter((place) => place.scale === state.scale);
     byId('target-list').querySelector('summary').textContent = `${count(inScale.length, 'target')} at stride ${data.strides[state.scale]}`;
     const columns = ['stride, row, column, anchor', 'codes', 'class', 'decoded', 'stored', 'off by', ''];
@@ -306,7 +306,7 @@ function makeViewer(go) {
   function renderTexts() {
     byId('viewer-title').replaceChildren(make('span', {}, image.path.slice(0, -nameOf(image.path).length)), nameOf(image.path));
     const copies = image.copy ? ` · augmented copy ${image.copy}` : '';
-    const about = image.boxes ? count(image.boxes, 'box') : 'no boxes: all background';
+    const about = image.boxes ? count(image.boxes, 'box') : 'no boxes: background only';
     byId('viewer-facts').textContent = `${image.split}${copies} · source ${image.width} × ${image.height} px · ${about}`;
     const hits = image.hits.map((hit) => {
       const mark = make('span', { className: `mark ${hit.severity}`, 'aria-label': hit.severity }, { error: '✕', warning: '▲', note: '●' }[hit.severity]);
@@ -319,12 +319,12 @@ function makeViewer(go) {
     const place = shown.indexOf(images[sourceOf.get(image.index) ?? image.index]);
     byId('viewer-place').textContent = place < 0 ? '' : `${number(place + 1)} of ${number(shown.length)}`;
     const help = state.grid
-      ? 'Point at a cell to read its targets; click to hold it.'
-      : 'Click a box to see the cell and anchor that learn it.';
+      ? 'Point at a cell to see its targets; click to keep it selected.'
+      : 'Click a box to see its cell and anchors.';
     if (pointed) renderReadout(image, state.scale, pointed);
     else byId('readout').replaceChildren(make('p', { className: 'hint' }, help));
     byId('legend').hidden = !state.grid;
-    byId('legend').textContent = 'filled: cell with targets · dashed: anchor in charge · solid: box · red: a box lost its place here';
+    byId('legend').textContent = 'filled: cell with targets · dashed: anchor · solid: box · red: another box took the anchor';
   }
 
   return {
@@ -360,11 +360,11 @@ function variantButton(image, current, go) {
 function scaleButton(stride, scale, image, state, go) {
   const grid = data.size / stride;
   const places = unpack(image).places.filter((place) => place.scale === scale);
-  const lost = places.filter((place) => place.takenBy >= 0).length;
+  const taken = places.filter((place) => place.takenBy >= 0).length;
   const active = state.grid && scale === state.scale;
   const button = make('button', { type: 'button', 'aria-pressed': String(active) });
-  const targets = make('small', {}, count(places.length - lost, 'target'));
-  if (lost) targets.append(make('span', { className: 'lost-count' }, ` · ${lost} lost`));
+  const targets = make('small', {}, count(places.length - taken, 'target'));
+  if (taken) targets.append(make('span', { className: 'taken-count' }, ` · ${taken} taken`));
   button.append(make('b', {}, String(stride)), ` ${grid} × ${grid} `, make('kbd', {}, String(scale + 1)), targets);
   button.addEventListener('click', () => go({ grid: true, scale }));
   return button;
