@@ -7,8 +7,8 @@ A set is so many drawn images at so many pixels of network input (see coco_scale
 code of the working directory.  ``--project`` measures an existing project instead.  ``--checkout`` names folders with
 another version of yolopipe; each runs with the Python of its own ``.venv`` if there is one, and the working
 directory is measured too.  Printed are wall and CPU seconds (the best of the repeats), bytes that the process read
-from files (``rchar`` of ``/proc/PID/io``, whether from disk or from memory) and its peak memory.  One worker: all work
-is in the measured process.
+from files (``rchar`` of ``/proc/PID/io``, whether from disk or from memory) and its peak memory.  One worker: all
+work is in the measured process.
 """
 
 from __future__ import annotations
