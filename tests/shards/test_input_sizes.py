@@ -59,7 +59,7 @@ def rows_of(folder, copy=None, split="train"):
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("size", SIZES)
 def test_labels_of_each_size_are_those_of_the_scaled_boxes(project, form, size):
-    """The function of the notes, given each row's boxes at that size, teaches what is stored."""
+    """``preprocess_true_boxes`` on the boxes of each row at that size gives the stored labels."""
     manifest = load_manifest(project / form)
     options = {"anchors": manifest.anchors_in_strides, "num_classes": 3, "iou_threshold": 0.2, "collisions": RULE}
     positives = 0

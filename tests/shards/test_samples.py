@@ -18,7 +18,7 @@ from yolopipe.tables import AUGMENTED_SCHEMA, TableReader, read_table, table_wri
 
 
 def rows_of(first: int, count: int) -> pa.Table:
-    """Rows of which each can be told from all others."""
+    """Rows that all differ."""
     numbers = range(first, first + count)
     values = {
         "image": [f"images/ä {number}.jpg" for number in numbers],

@@ -55,9 +55,9 @@ def flip(path, position):
 
 def test_whole_shards(project, capsys):
     assert call("verify") == 0
-    told = capsys.readouterr()
-    assert "verify: 7 shards, 90 rows" in told.out
-    assert "7/7 shards" in told.err
+    output = capsys.readouterr()
+    assert "verify: 7 shards, 90 rows" in output.out
+    assert "7/7 shards" in output.err
     assert call("verify", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["shards"], report["rows"]) == (7, 90)
@@ -70,15 +70,15 @@ def test_all_that_is_wrong_is_named_at_once(project, capsys):
         file.truncate(1000)
     (project / third).unlink()
     assert call("verify") == 4
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "3 of 7 shards" in told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "3 of 7 shards" in output.err
     place = "record 0" if first.endswith("tfrecord") else "row group 0"
-    assert f"{first}: {place} is damaged" in told.err
-    assert f"{second} has 1,000 bytes" in told.err
-    assert third in told.err
-    assert not any(name in told.err for name in whole)
-    assert "dvc repro -f precompute" in told.err
+    assert f"{first}: {place} is damaged" in output.err
+    assert f"{second} has 1,000 bytes" in output.err
+    assert third in output.err
+    assert not any(name in output.err for name in whole)
+    assert "dvc repro -f precompute" in output.err
 
 
 def test_a_flipped_bit_anywhere_in_a_shard(project):

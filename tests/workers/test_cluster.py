@@ -139,14 +139,14 @@ def test_a_worker_killed_in_the_middle_changes_no_byte(workers, project):
             break
         assert run.communicate(timeout=900) is not None
     assert victim is not None, "each time it was killed too late"
-    _, told = run.communicate(timeout=900)
-    assert run.returncode == 0, told
+    _, output = run.communicate(timeout=900)
+    assert run.returncode == 0, output
     assert digests(project / "data/shards") == digests(project / "local")
     assert not partial.exists()
     assert not list((project / ".yolopipe").glob("cluster-*")), "the mark that workers look for is taken away"
     wait_until(lambda: len(pids(workers)) == 2 and victim not in pids(workers))
-    assert "Traceback" not in told
-    assert "distributed" not in told, "dask's own messages are not the user's business"
+    assert "Traceback" not in output
+    assert "distributed" not in output, "dask's own messages are not the user's business"
 
 
 def test_parse_writes_the_same_on_the_cluster(workers, project, tmp_path, monkeypatch):
@@ -168,8 +168,8 @@ def test_parse_writes_the_same_on_the_cluster(workers, project, tmp_path, monkey
 
 def test_workers_need_no_tensorflow(workers, project):
     run = yolopipe(project, "precompute", "--scheduler", workers.scheduler_address)
-    told = run.communicate(timeout=900)[1]
-    assert [line.split()[0] for line in told.splitlines()] == ["130", "precompute"], "nothing but our own two lines"
+    output = run.communicate(timeout=900)[1]
+    assert [line.split()[0] for line in output.splitlines()] == ["130", "precompute"], "nothing but our own two lines"
     assert run.returncode == 0
     with distributed.Client(workers, set_as_default=False) as client:
         assert set(client.run(lambda: "tensorflow" in sys.modules or "keras" in sys.modules).values()) == {False}

@@ -245,7 +245,7 @@ def _k_means(sizes: Floats, weights: Ints, anchors: Floats) -> tuple[float, Floa
 
 
 def _no_empty(which: Ints, loss: Floats, k: int) -> Ints:
-    """Give each anchor that is nobody's best the size that is served worst and is not alone with its anchor."""
+    """Move each anchor that is best for no size to the size with the lowest IoU that shares its anchor."""
     which = which.copy()
     for index in np.flatnonzero(np.bincount(which, minlength=k) == 0):
         company = np.bincount(which, minlength=k)[which] > 1

@@ -1,4 +1,4 @@
-"""A mended run writes what a cold run writes, byte for byte, whatever changed in between; and nothing stale."""
+"""A re-run with the cache writes what a run without it writes, byte for byte, whatever changed in between."""
 
 import json
 import os
@@ -40,9 +40,9 @@ def pixels_of(config, **options):
 
 def assert_same_as_cold(drawn, config):
     """The shards that are here are those of a run without a cache."""
-    mended = drawn.contents(SHARDS)
+    rerun = drawn.contents(SHARDS)
     assert pixels_of(config, cache_gb=0) == (0, sum(len(load(split)) for split in ("train", "val")))
-    assert drawn.contents(SHARDS) == mended
+    assert drawn.contents(SHARDS) == rerun
 
 
 def load(split):
