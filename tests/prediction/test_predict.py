@@ -65,10 +65,10 @@ def pictures(folder: Path) -> list[str]:
 def test_a_folder_with_all_outputs(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "found ü"
     predict("images", "--out", out, "--csv", "--coco", "--min-score", 0.2, "--json")
-    printed, told = capsys.readouterr()
+    printed, said = capsys.readouterr()
     document = read(out)
     assert json.loads(printed) == document
-    assert "images/s" in told
+    assert "images/s" in said
     assert (document["complete"], document["problems"], document["classes"]) == (True, [], ["a", "b", "c"])
     files = sorted(path.as_posix() for path in Path("images").iterdir())
     assert [image["image"] for image in document["images"]] == files
@@ -151,9 +151,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_done(tmp_path: Path, capsys: 
     (mixed / "d.md").write_text("no image")
     out = tmp_path / "out"
     predict(mixed, "--recursive", "--out", out, code=1)
-    printed, told = capsys.readouterr()
-    assert f"truncated-image: {mixed}/b.jpg" in told
-    assert f"not-an-image: {mixed}/c.png" in told
+    printed, said = capsys.readouterr()
+    assert f"truncated-image: {mixed}/b.jpg" in said
+    assert f"not-an-image: {mixed}/c.png" in said
     assert "not read" in printed
     assert "passed over" in printed
     document = read(out)
@@ -207,9 +207,9 @@ def test_videos_whole_and_broken(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "none.mkv").write_bytes(b"none")
     out = tmp_path / "out"
     predict(tmp_path, sorted(Path("images").glob("*"))[0], "--out", out, "--coco", "--csv", code=1)
-    printed, told = capsys.readouterr()
-    assert f"short-video: {tmp_path}/cut.avi" in told
-    assert f"unreadable-video: {tmp_path}/none.mkv" in told
+    printed, said = capsys.readouterr()
+    assert f"short-video: {tmp_path}/cut.avi" in said
+    assert f"unreadable-video: {tmp_path}/none.mkv" in said
     assert "not in coco.json" in printed
     document = read(out)
     assert [problem["rule"] for problem in document["problems"]] == ["short-video", "unreadable-video"]

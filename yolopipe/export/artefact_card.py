@@ -1,4 +1,4 @@
-"""What travels inside an exported network: how to feed it, how to read it, where it comes from."""
+"""The card inside an exported network: its input, its outputs, its origin and its scores."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from yolopipe.model.decode import decode
 __all__ = ["ServingModel", "frozen", "head_for"]
 
 MOST_CANDIDATES = 8192
-"""Best (box, class) pairs that :func:`_detections_of_one` looks at: ``evaluate`` goes further in crowds only."""
+"""Best (box, class) pairs that :func:`_detections_of_one` compares; ``evaluate`` compares more in crowds only."""
 
 Outputs = dict[str, Any]
 Head = Callable[[list[Any]], Outputs]

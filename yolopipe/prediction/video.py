@@ -145,7 +145,7 @@ def _quiet() -> Iterator[None]:
 
 
 class FrameWriter:
-    """A video file, VP8 in WebM, that has its name when it is closed; without a frame there is no file.
+    """A video file, VP8 in WebM, under a temporary name until it is closed; without a frame no file is made.
 
     Args:
         path: the file; it ends with :data:`DRAWN_SUFFIX`.
