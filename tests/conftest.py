@@ -37,6 +37,25 @@ def shards() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def float64() -> ModuleType:
+    """The functions of ``tests/float64.py``."""
+    return _beside("float64")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """The function of ``tests/tiny.py``."""
+    return _beside("tiny")
+
+
+@pytest.fixture
+def in_float64(float64: ModuleType) -> Iterator[None]:
+    """The whole test computes in float64."""
+    with float64.computing():
+        yield
+
+
+@pytest.fixture(scope="session")
 def coco_reference() -> ModuleType:
     """The functions of ``tests/helpers/coco_reference.py``."""
     return coco_reference_module

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from yolopipe.training.schedule import WarmupCosine
 
 
-def notes_rate(number: int, lr_init: float, lr_end: float, warmup: int, total: int) -> float:
-    """Notes 1.4, for ``global_steps`` = 1, 2, ..."""
+def rate_by_hand(number: int, lr_init: float, lr_end: float, warmup: int, total: int) -> float:
+    """The formula of ``docs/formulas.md``, "Learning rate", for steps 1, 2, ..."""
     if number < warmup:
         return number / warmup * lr_init
     return lr_end + 0.5 * (lr_init - lr_end) * (1 + math.cos((number - warmup) / (total - warmup) * math.pi))
@@ -20,13 +21,14 @@ def notes_rate(number: int, lr_init: float, lr_end: float, warmup: int, total: i
 
 @settings(max_examples=40)
 @given(st.integers(0, 400), st.integers(1, 4000), st.floats(1e-5, 1e-1), st.floats(0, 1))
-def test_is_the_notes_formula(warmup: int, more: int, lr_init: float, share: float) -> None:
+def test_is_the_formula(float64: Any, warmup: int, more: int, lr_init: float, share: float) -> None:
     total, lr_end = warmup + more, lr_init * share
     schedule = WarmupCosine(lr_init, lr_end, warmup, total)
     for number in {1, max(1, warmup - 1), max(1, warmup), (warmup + total) // 2 or 1, total}:
-        if warmup < total:
-            expected = notes_rate(number, lr_init, lr_end, warmup, total)
-            assert float(schedule(number - 1)) == pytest.approx(expected, rel=1e-4, abs=1e-5 * lr_init)
+        with float64.computing():
+            rate = float(schedule(number - 1))
+        expected = rate_by_hand(number, lr_init, lr_end, warmup, total)
+        assert rate == pytest.approx(expected, rel=float64.RTOL, abs=1e-12 * lr_init)
 
 
 @settings(max_examples=60)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from keras import ops
+from keras import config, ops
 
 from yolopipe.config.params import ANCHORS_PER_SCALE
 from yolopipe.model.limits import EXP_LIMIT
@@ -29,8 +29,8 @@ def cell_origins_xy(rows: Any, columns: Any) -> Any:
     >>> ops.convert_to_numpy(cell_origins_xy(1, 3)).tolist()
     [[[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]]
     """
-    x, y = ops.meshgrid(ops.arange(columns, dtype="float32"), ops.arange(rows, dtype="float32"))
-    return ops.stack([x, y], axis=-1)
+    x, y = (ops.arange(count, dtype=config.floatx()) for count in (columns, rows))
+    return ops.stack(ops.meshgrid(x, y), axis=-1)
 
 
 def decode(conv_output: Any, anchors: npt.ArrayLike, stride: int) -> Any:
@@ -52,8 +52,8 @@ def decode(conv_output: Any, anchors: npt.ArrayLike, stride: int) -> Any:
     """
     _, rows, columns, channels = ops.shape(conv_output)
     shape = (-1, rows, columns, ANCHORS_PER_SCALE, channels // ANCHORS_PER_SCALE)
-    conv = ops.reshape(ops.cast(conv_output, "float32"), shape)
-    anchors_px = np.asarray(anchors, np.float32) * np.float32(stride)
+    conv = ops.reshape(ops.cast(conv_output, config.floatx()), shape)
+    anchors_px = np.asarray(anchors, config.floatx()) * np.asarray(stride, config.floatx())
     centre = (ops.sigmoid(conv[..., 0:2]) + cell_origins_xy(rows, columns)[:, :, None, :]) * stride
     size_wh = size_factor(conv[..., 2:4]) * anchors_px
     return ops.concatenate([centre, size_wh, ops.sigmoid(conv[..., 4:])], axis=-1)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from keras import ops
+from keras import config, ops
 
 from yolopipe.config.params import ANCHORS_PER_SCALE
 from yolopipe.model.decode import cell_origins_xy, size_factor
@@ -131,18 +131,18 @@ def _predicted_corners(conv: Any, scale: _Scale) -> Any:
 
 
 def _taught(cell: Any, cells: Any) -> Any:
-    """(B, cells) float32: 1 where something is taught."""
+    """(B, cells) float: 1 where something is taught."""
     row = ops.broadcast_to(ops.arange(ops.shape(cell)[0], dtype="int32")[:, None], ops.shape(cell))
     index = ops.stack([row, ops.maximum(cell, 0)], axis=-1)
-    return ops.scatter(index, ops.cast(cell >= 0, "float32"), (ops.shape(cell)[0], cells))
+    return ops.scatter(index, ops.cast(cell >= 0, config.floatx()), (ops.shape(cell)[0], cells))
 
 
 def _background(conv: Any, target: ScaleTarget, boxes_xyxy: Any, scale: _Scale, ignore_threshold: float) -> Any:
-    """(B, N) float32: 1 where nothing is taught and no box of the scale is overlapped by the threshold or more."""
+    """(B, N) float: 1 where nothing is taught and no box of the scale is overlapped by the threshold or more."""
     used = (target.slots >= 0)[..., None]
     truths = ops.where(used, _rows_taken(boxes_xyxy, ops.maximum(target.slots, 0)), 0.0)
     best = _best_iou(_predicted_corners(conv, scale), truths)
-    return ops.cast(best < ignore_threshold, "float32") * (1.0 - _taught(target.cell, ops.shape(best)[1]))
+    return ops.cast(best < ignore_threshold, config.floatx()) * (1.0 - _taught(target.cell, ops.shape(best)[1]))
 
 
 def _giou_term(taught: Any, truth_xyxy: Any, cell: Any, scale: _Scale) -> Any:
@@ -153,12 +153,12 @@ def _giou_term(taught: Any, truth_xyxy: Any, cell: Any, scale: _Scale) -> Any:
     """
     place = cell // ANCHORS_PER_SCALE
     origin_cells = ops.stack([place % scale.columns, place // scale.columns], axis=-1)
-    origin_px = ops.cast(origin_cells * scale.stride, "float32")
+    origin_px = ops.cast(origin_cells * scale.stride, config.floatx())
     centre = ops.sigmoid(taught[..., 0:2]) * scale.stride
     half = size_factor(taught[..., 2:4]) * ops.take(scale.anchors_px * 0.5, cell % ANCHORS_PER_SCALE, axis=0)
     low, high = truth_xyxy[..., 0:2] - origin_px, truth_xyxy[..., 2:4] - origin_px
     giou = _giou(centre - half, centre + half, low, high)
-    image_px = ops.cast(scale.rows * scale.columns * scale.stride**2, "float32")
+    image_px = ops.cast(scale.rows * scale.columns * scale.stride**2, config.floatx())
     return (2.0 - _area(high - low) / image_px) * (1.0 - giou)
 
 
@@ -210,12 +210,12 @@ def compute_loss(
     [0.0, 8.3178, 0.6931]
     """
     _, rows, columns, channels = ops.shape(conv)
-    anchors_px = ops.convert_to_tensor(np.asarray(anchors, np.float32) * np.float32(stride))
+    anchors_px = ops.convert_to_tensor(np.asarray(anchors, config.floatx()) * np.asarray(stride, config.floatx()))
     scale = _Scale(rows, columns, stride, anchors_px)
     depth = channels // ANCHORS_PER_SCALE
-    conv = ops.reshape(ops.cast(conv, "float32"), (-1, rows, columns, ANCHORS_PER_SCALE, depth))
+    conv = ops.reshape(ops.cast(conv, config.floatx()), (-1, rows, columns, ANCHORS_PER_SCALE, depth))
     flat = ops.reshape(conv, (-1, scale.cells, depth))
-    boxes_xyxy = ops.cast(boxes_xyxy, "float32")
+    boxes_xyxy = ops.cast(boxes_xyxy, config.floatx())
 
     background = _background(ops.stop_gradient(conv), target, boxes_xyxy, scale, ignore_threshold)
     conf_background = ops.stop_gradient(background) * _object_term(-flat[..., 4])
@@ -227,7 +227,7 @@ def compute_loss(
     taught_classes = _rows_taken(classes, target.box)
     prob = _class_term(taught[..., 5:], taught_classes, label_smoothing)
     if class_weights is not None:
-        prob = prob * ops.take(ops.convert_to_tensor(np.asarray(class_weights, np.float32)), taught_classes)
+        prob = prob * ops.take(ops.convert_to_tensor(np.asarray(class_weights, config.floatx())), taught_classes)
 
     def total(per_positive: Any) -> Any:
         return ops.sum(ops.where(valid, per_positive, 0.0), axis=1)

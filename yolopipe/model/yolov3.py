@@ -51,7 +51,7 @@ def _head(x: Any, channels: int, *, num_classes: int, stride: int, number: int) 
         1,
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
         bias_initializer=ObjectnessBias(),
-        dtype="float32",  # also under mixed precision: the loss wants it
+        dtype=keras.config.floatx(),  # float32 also under mixed precision: the loss needs it
         name=f"{HEAD}_{stride}",
     )(x)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from yolopipe.training.epoch_plan import Course, EpochLog
     from yolopipe.training.speed import Speed
 
-__all__ = ["PICTURES_EVERY", "run"]
+__all__ = ["PICTURES_EVERY", "check_batch", "run"]
 
 PICTURES_EVERY = 5
 """Epochs between two sheets of predictions in TensorBoard, where nobody asks for another number."""
@@ -58,7 +58,7 @@ def run(config: Config, *, workers: Workers = 1, pictures_every: int = PICTURES_
     team = team_of(os.environ)
     device = prepare_tensorflow(config.seed)
     strategy = strategy_over([] if team else training_devices(), machines=team is not None)
-    _check_batch(config.train.batch_size, strategy.num_replicas_in_sync)
+    check_batch(config.train.batch_size, strategy.num_replicas_in_sync)
     with strategy.scope():
         if team is None:
             return _train(config, manifest, start, device, pictures_every)
@@ -68,7 +68,7 @@ def run(config: Config, *, workers: Workers = 1, pictures_every: int = PICTURES_
         return _assist(config, manifest, start, team)
 
 
-def _check_batch(batch_size: int, devices: int) -> None:
+def check_batch(batch_size: int, devices: int) -> None:
     """A batch is spread over the devices: with fewer images than devices some would compute for nothing."""
     if batch_size < devices:
         raise DataError(

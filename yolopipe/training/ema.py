@@ -20,7 +20,7 @@ def decay_at(step: Any, decay: float) -> Any:
     >>> [round(float(decay_at(step, 0.999)), 3) for step in (0, 90, 100_000)]
     [0.1, 0.91, 0.999]
     """
-    number = ops.cast(step, "float32")
+    number = ops.cast(step, keras.config.floatx())
     return ops.minimum(decay, (1.0 + number) / (10.0 + number))
 
 

@@ -39,7 +39,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ig
 
     def __call__(self, step: Any) -> Any:
         """The rate of the update that follows ``step`` earlier ones (Keras counts from 0, the notes from 1)."""
-        number = ops.cast(step, "float32") + 1.0
+        number = ops.cast(step, keras.config.floatx()) + 1.0
         warmup = min(self.warmup_steps, self.total_steps - 1)
         rising = self.lr_init * number / max(warmup, 1)
         way = ops.clip((number - warmup) / max(self.total_steps - warmup, 1), 0.0, 1.0)

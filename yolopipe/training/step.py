@@ -47,7 +47,7 @@ def _losses(outputs: list[tf.Tensor], batch: Batch, anchors: npt.ArrayLike, **op
 
 def _pixels(batch: Batch) -> tf.Tensor:
     """RGB in 0..1; uint8 until here, a quarter of the bytes to move to the device."""
-    return tf.cast(batch["image"], tf.float32) / 255.0
+    return tf.cast(batch["image"], keras.config.floatx()) / 255.0
 
 
 def _part_of_replica(batch: Batch) -> tuple[Batch, tf.Tensor]:
@@ -59,7 +59,7 @@ def _part_of_replica(batch: Batch) -> tuple[Batch, tf.Tensor]:
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync
     if replicas == 1:
-        return batch, tf.ones(())
+        return batch, tf.ones((), keras.config.floatx())
     with tf.device("CPU:0"):  # each device is sent its own rows, not all of them
         rows, number = tf.shape(batch["row"])[0], tf.cast(context.replica_id_in_sync_group, tf.int32)
         start, stop = number * rows // replicas, (number + 1) * rows // replicas
@@ -67,7 +67,7 @@ def _part_of_replica(batch: Batch) -> tuple[Batch, tf.Tensor]:
         start, stop = tf.where(enough, start, 0), tf.where(enough, stop, rows)
         part = {name: value[start:stop] for name, value in batch.items()}
         weight = tf.where(enough, (stop - start) / rows, 1.0 / replicas)
-    return part, tf.cast(weight, tf.float32)
+    return part, tf.cast(weight, keras.config.floatx())
 
 
 def _summed(values: Any) -> Any:
@@ -86,7 +86,7 @@ def _clipped(gradients: list[tf.Tensor], norm: tf.Tensor, clip_norm: float) -> l
     """The gradients, shortened together to ``clip_norm`` where they are longer."""
     if not clip_norm:
         return gradients
-    factor = tf.minimum(1.0, clip_norm / tf.maximum(norm, 1e-12))
+    factor = tf.minimum(clip_norm / tf.maximum(norm, 1e-12), 1.0)
     return [gradient * tf.cast(factor, gradient.dtype) for gradient in gradients]
 
 
@@ -241,7 +241,7 @@ def compiled_train_step(
     forward = tf.function(model, jit_compile=True) if jit_compile else model
 
     def step(batch: Batch) -> tf.Tensor:
-        rate = tf.cast(optimizer.learning_rate, tf.float32)
+        rate = tf.cast(optimizer.learning_rate, keras.config.floatx())
         values = train_step(model, optimizer, batch, forward=forward, **options)
         return tf.stack([*(values[name] for name in LOSS_NAMES), rate, values["gradient_norm"]])
 

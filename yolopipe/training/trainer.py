@@ -20,7 +20,7 @@ from yolopipe.training.optimizer import inverse_sqrt_weights, make_optimizer, pr
 from yolopipe.training.start_file import StartFile
 from yolopipe.training.step import compiled_eval_step, compiled_train_step
 
-__all__ = ["Learner", "card_of", "make_learner"]
+__all__ = ["Learner", "card_of", "make_learner", "share_statistics"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def make_learner(config: Config, manifest: Manifest, *, steps: int, start: Start
         optimizer.build(model.trainable_variables)
         result = network() if params.ema else model
     if several:
-        _share_statistics(model)
+        share_statistics(model)
     after = moving_average(model, result, params.ema, optimizer.iterations) if params.ema else None
     loss = _loss_options(config, manifest, card)
     sizes = manifest.input_sizes if params.sizes == "all" else (manifest.input_size,)
@@ -112,7 +112,7 @@ def make_learner(config: Config, manifest: Manifest, *, steps: int, start: Start
     return Learner(card, model, result, optimizer, train_step, eval_step, outcome)
 
 
-def _share_statistics(model: keras.Model) -> None:
+def share_statistics(model: keras.Model) -> None:
     """Batch normalisation over the whole batch, not over each device's part of it: the loss of one device."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
