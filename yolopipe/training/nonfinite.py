@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -89,10 +90,10 @@ def images_of(
     Returns:
         ``{"image": path, "copy": number}`` of each, in the order of ``rows``.
     """
-    found = {}
-    last = max(rows, default=-1)
-    for number, row in enumerate(islice(read_rows(directory, manifest, split, copy=copy), last + 1)):
-        if number in set(rows):
+    found, wanted = {}, set(rows)
+    rows_up_to_last = islice(read_rows(directory, manifest, split, copy=copy), max(rows, default=-1) + 1)
+    for number, row in enumerate(rows_up_to_last):
+        if number in wanted:
             found[number] = {"image": row.path, "copy": row.copy}
     return [found[number] for number in rows]
 
@@ -127,11 +128,12 @@ def explained(
     )
     shown = ", ".join(f"{image['image']} (copy {image['copy']})" for image in images[:MOST_SHOWN])
     more = f" and {len(images) - MOST_SHOWN} more" if len(images) > MOST_SHOWN else ""
-    look = f"yolopipe inspect-labels --split {place.split} --image {images[0]['image']} --copy {images[0]['copy']}"
+    image, copy = shlex.quote(str(images[0]["image"])), images[0]["copy"]
+    look = f"yolopipe inspect-labels --split {place.split} --image {image} --copy {copy}"
     clip = "train.clip_norm: 10" if not clip_norm else f"a train.clip_norm below {clip_norm:g}"
     return YolopipeError(
         f"{error.message}\n  the batch: {shown}{more}\n  all about it: {report}",
-        hint=f"train.lr_init below {lr_init:g}, or {clip}, in params.yaml; to see what is taught there: {look}",
+        hint=f"train.lr_init below {lr_init:g}, or {clip}, in params.yaml; to see the labels of the first image: {look}",
     )
 
 
