@@ -10,6 +10,8 @@ from hypothesis import settings
 from tests.helpers import browser as browser_tabs
 from tests.helpers import coco_reference as coco_reference_module
 from tests.helpers import darknet_reference, drawn_project, shard_builder
+from tests.helpers import float64 as float64_module
+from tests.helpers import tiny as tiny_module
 
 # No test depends on how fast the machine is.  More examples: pytest --hypothesis-profile=thorough
 settings.register_profile("new-examples", deadline=None, max_examples=50)
@@ -38,14 +40,14 @@ def shards() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def float64() -> ModuleType:
-    """The functions of ``tests/float64.py``."""
-    return _beside("float64")
+    """The functions of ``tests/helpers/float64.py``."""
+    return float64_module
 
 
 @pytest.fixture(scope="session")
 def tiny() -> ModuleType:
-    """The function of ``tests/tiny.py``."""
-    return _beside("tiny")
+    """The function of ``tests/helpers/tiny.py``."""
+    return tiny_module
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ DEVICES = {1: [], 2: ["CPU:0", "CPU:1"]}
 STEPS = """
 import sys
 import numpy as np
-from tiny import network
+from tests.helpers.tiny import network
 from yolopipe.training.step import compiled_eval_step, compiled_train_step
 from yolopipe.training.trainer import share_statistics
 
@@ -86,8 +86,8 @@ train: {epochs: 1, batch_size: 4, warmup_epochs: 0, lr_init: 1.0e-5}
 
 
 def python(code: str, cwd: Path) -> str:
-    tests = str(Path(__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, tests])}
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, root])}
     run = subprocess.run([sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout

@@ -129,7 +129,7 @@ def by_hand(gradients: list[float], rates: list[float], value: float) -> float:
     return value
 
 
-def test_a_late_variable_is_updated_as_by_an_adam_of_its_own(in_float64: None) -> None:
+def test_a_late_variable_is_updated_as_by_an_adam_of_its_own() -> None:
     rng = np.random.default_rng(0)
     early, late = keras.Variable(1.0, name="early"), keras.Variable(2.0, name="late")
     rates = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.99)
@@ -138,10 +138,10 @@ def test_a_late_variable_is_updated_as_by_an_adam_of_its_own(in_float64: None) -
     gradients = rng.normal(0.5, 1, (50, 2))
     for step, (one, other) in enumerate(gradients):
         pairs = [(one, early)] + ([(other, late)] if step >= 30 else [])
-        optimizer.apply([tf.constant(g, tf.float64) for g, _ in pairs], [variable for _, variable in pairs])
+        optimizer.apply([tf.constant(g, tf.float32) for g, _ in pairs], [variable for _, variable in pairs])
     schedule = [0.1 * 0.99**step for step in range(50)]
-    assert float(early) == pytest.approx(by_hand(gradients[:, 0].tolist(), schedule, 1.0), abs=1e-9)
-    assert float(late) == pytest.approx(by_hand(gradients[30:, 1].tolist(), schedule[30:], 2.0), abs=1e-9)
+    assert float(early) == pytest.approx(by_hand(gradients[:, 0].tolist(), schedule, 1.0), abs=1e-4)
+    assert float(late) == pytest.approx(by_hand(gradients[30:, 1].tolist(), schedule[30:], 2.0), abs=1e-4)
     as_if_full = by_hand([0.0] * 30 + gradients[30:, 1].tolist(), schedule, 2.0)
     assert abs(float(late) - as_if_full) > 0.05  # what plain Adam would have made of it
 

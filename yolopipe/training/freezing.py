@@ -122,7 +122,7 @@ class LateAdam(keras.optimizers.Adam):  # type: ignore[misc]
 
     def _late_correction(self) -> Any:
         """The correction that is due by its own updates, divided by the one that Adam applies."""
-        step = ops.cast(self.iterations + 1, keras.config.floatx())
+        step = ops.cast(self.iterations + 1, "float32")
         return self._correction(ops.maximum(step - self.late_from, 1.0)) / self._correction(step)
 
     def _correction(self, updates: Any) -> Any:

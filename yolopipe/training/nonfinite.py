@@ -133,7 +133,7 @@ def explained(
     clip = "train.clip_norm: 10" if not clip_norm else f"a train.clip_norm below {clip_norm:g}"
     return YolopipeError(
         f"{error.message}\n  the batch: {shown}{more}\n  all about it: {report}",
-        hint=f"train.lr_init below {lr_init:g}, or {clip}, in params.yaml; to see the labels of the first image: {look}",
+        hint=f"train.lr_init below {lr_init:g}, or {clip}, in params.yaml; labels of the first image: {look}",
     )
 
 

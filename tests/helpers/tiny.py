@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import keras
+from typing import Any
 
 
-def network(seed: int = 3) -> keras.Model:
+def network(seed: int = 3) -> Any:
     """Three heads on one convolution with batch normalisation, for two classes."""
+    import keras
+
     keras.utils.set_random_seed(seed)
     image = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(8, 3, padding="same", use_bias=False, name="first_conv")(image)
