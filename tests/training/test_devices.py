@@ -47,7 +47,7 @@ for count, devices in DEVICES.items():
         model = network()
         if devices:
             share_statistics(model)
-        optimizer = keras.optimizers.SGD(1e-3)
+        optimizer = keras.optimizers.SGD(1e-4)
         train = compiled_train_step(model, optimizer, input_size=64, clip_norm=CLIP, **options)
         evaluate = compiled_eval_step(model, input_size=64, **options)
         first = [np.asarray(weight) for weight in model.weights]
@@ -73,7 +73,7 @@ for devices in DEVICES.values():
 print(json.dumps({"replicas": [strategy.num_replicas_in_sync for strategy in made], "reports": reports}))
 """
 
-CLIP = 14.0
+CLIP = 100.0
 
 PARAMS = """\
 seed: 5

@@ -107,7 +107,8 @@ def test_learns_a_few_pictures_by_heart_and_finds_the_squares(setup, squares) ->
     # Losses of 4 images on average from which the rest follows, however a processor rounds on the way: below them no
     # image can have an IoU, a confidence or a class probability on the wrong side of one half.
     enough = np.array([(1 - 0.5) / 4, 0.5**2 * np.log(2) / 4, 2 * np.log(2) / 4])
-    for _ in range(60):
+    for tens in range(60):
+        optimizer.learning_rate = 3e-3 if tens < 12 else 3e-4  # steps as long as the first never settle
         for _ in range(10):
             for one in batches:
                 step(one)
