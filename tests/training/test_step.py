@@ -97,26 +97,18 @@ def test_compiled_equals_plain(in_float64, float64, setup, squares) -> None:
 
 
 def test_learns_a_few_pictures_by_heart_and_finds_the_squares(setup, squares) -> None:
-    from yolopipe.labels.boxes import pairwise_iou
     from yolopipe.model.decode import decode
 
     model, optimizer, options = setup
     step = compiled_train_step(model, optimizer, input_size=64, **options)
     batches = squares(8, 4)
-    evaluate, batch = compiled_eval_step(model, input_size=64, **options), batches[0]
-    # Losses of 4 images on average from which the rest follows, however a processor rounds on the way: below them no
-    # image can have an IoU, a confidence or a class probability on the wrong side of one half.
-    enough = np.array([(1 - 0.5) / 4, 0.5**2 * np.log(2) / 4, 2 * np.log(2) / 4])
-    for tens in range(60):
-        optimizer.learning_rate = 3e-3 if tens < 12 else 3e-4  # steps as long as the first never settle
-        for _ in range(10):
-            for one in batches:
-                step(one)
-        losses = evaluate(batch).numpy()[1:]
-        if (losses < enough).all():
-            break
-    else:
-        pytest.fail(f"not learnt by heart: {losses}, not {enough}")
+    first = sum(float(step(batch)[0]) for batch in batches)
+    for _ in range(90):
+        last = sum(float(step(batch)[0]) for batch in batches)
+    assert last < 0.15 * first
+    evaluate = compiled_eval_step(model, input_size=64, **options)
+    assert sum(float(evaluate(batch)[0]) for batch in batches) < 0.3 * first
+    batch = batches[0]
     outputs = model(tf.cast(batch["image"], tf.float32) / 255, training=False)
     found = [
         tf.reshape(decode(output, anchors, stride), (4, -1, 7)).numpy()
@@ -127,4 +119,4 @@ def test_learns_a_few_pictures_by_heart_and_finds_the_squares(setup, squares) ->
     corners = np.concatenate([best[:, :2] - best[:, 2:4] / 2, best[:, :2] + best[:, 2:4] / 2], 1)
     assert (best[:, 4] > 0.5).all()
     assert (best[:, 5:].argmax(1) == batch["classes"].numpy()[:, 0]).all()
-    assert (np.diag(pairwise_iou(corners, batch["boxes_xyxy"].numpy()[:, 0])) > 0.5).all()
+    assert np.abs(corners - batch["boxes_xyxy"].numpy()[:, 0]).max() < 6
