@@ -79,7 +79,7 @@ def written(folder: Path, file: Path, **options) -> Parts:
 # ---- the file
 
 
-def test_the_file_holds_all_it_needs_and_nothing_runs_but_ours(folder: Path, tmp_path: Path) -> None:
+def test_the_file_is_self_contained_and_runs_only_its_own_script(folder: Path, tmp_path: Path) -> None:
     parts = written(folder, tmp_path / "a.html")
     assert [kind for kind, _ in parts.scripts] == ["application/json", "application/json", ""]
     for tag, attributes in parts.tags:
@@ -118,7 +118,7 @@ def test_other_suffixes_are_refused(folder: Path, tmp_path: Path, name: str) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_small_limits_are_kept_and_said(folder: Path) -> None:
+def test_small_limits_are_kept_and_reported(folder: Path) -> None:
     manifest = load_manifest(folder)
     limits = Limits(images=40, pictures=20, large=5, variants=4, copies=3, small_px=32, large_px=64)
     keys = [key for key in flagged_images(samples.report_of(folder, manifest)) if "gone" not in key[1]]
@@ -171,7 +171,7 @@ def test_selection_keeps_its_limits_and_prefers_what_is_flagged(data: st.DataObj
         assert all(flagged[name] < limit for name in inside if name in flagged)
 
 
-def test_what_is_left_over_is_spread_evenly() -> None:
+def test_the_rest_is_sampled_evenly() -> None:
     selection = Selection(Limits(images=10), {}, 1000)
     chosen = [number for number in range(1000) if selection.depth(("train", str(number)))]
     assert np.diff(chosen).tolist() == [100] * 9
@@ -296,7 +296,7 @@ def test_class_bars_are_as_long_as_their_share() -> None:
     assert chart.rows == (("0 a", 30, 30, 1, 1), ("1 b", 10, 10, 1, 1))
 
 
-def test_only_the_most_frequent_classes_have_bars_and_it_is_said() -> None:
+def test_only_the_most_frequent_classes_have_bars() -> None:
     counts = tuple(range(80))
     chart = charts.class_bars([f"c{n}" for n in counts], {"train": facts(counts, {1: 1})})
     titles = [bar[0].text for bar in bars(chart, "series0")]

@@ -70,7 +70,7 @@ def test_verdict_tiles_and_what_is_left_out(visit) -> None:
     assert page.tab.evaluate("typeof listed + typeof state + typeof unpack") == "undefined" * 3
 
 
-def test_names_of_strangers_are_text(visit) -> None:
+def test_hostile_names_are_text(visit) -> None:
     page = visit()
     assert samples.HOSTILE in tiles_of(page)
     assert page("#filter-class option").all_text_contents()[1:] == list(samples.CLASSES)
@@ -196,7 +196,7 @@ def test_back_closes_the_image_and_focus_returns(visit) -> None:
     assert page("#viewer").is_visible()
 
 
-def test_links_as_people_type_them(visit) -> None:
+def test_links_typed_by_hand(visit) -> None:
     page = visit("#img=collision&scale=16")
     assert page("#viewer-title").text_content() == samples.COLLISION
     assert page('#toggle-grid[aria-pressed="true"]').count() == 1
@@ -233,7 +233,7 @@ def expected_codes(box: BoxTargets, place: TargetPlace) -> list[float]:
 
 
 @pytest.mark.parametrize("name", [samples.COLLISION, samples.FORCED, "img/plain 03.png"])
-def test_grid_numbers_are_pythons(visit, data, name: str) -> None:
+def test_grid_numbers_equal_those_of_python(visit, data, name: str) -> None:
     """Every target of every scale, read by pointing at its cell: codes from first principles, boxes as stored."""
     folder, manifest, _ = data
     row = next(row for row in read_rows(folder, manifest, "train", copy=0) if row.path == name)

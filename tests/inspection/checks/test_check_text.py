@@ -28,7 +28,7 @@ def report_of(*checks: Check, left_out: tuple[str, ...] = ()) -> CheckReport:
 LONG = Hit("train", "deep/" * 40 + "ä.jpg", "box 1 " + "is odd " * 30, (1,), "some/" * 30 + "train.txt", 12)
 
 
-def test_no_line_is_longer_than_it_may_be() -> None:
+def test_lines_fit_their_columns() -> None:
     checks = [make_check(rule, 2000, 123_456_789, "words " * 40, [LONG] * 5) for rule in RULES]
     report = report_of(*checks, left_out=("leak: " + "x" * 300,))
     text = report_text(report)
@@ -39,7 +39,7 @@ def test_no_line_is_longer_than_it_may_be() -> None:
         assert f"--only {check.rule}" in text
 
 
-def test_every_rule_is_a_row_and_what_was_left_out_is_loud() -> None:
+def test_every_rule_is_a_row_and_unchecked_rules_come_first() -> None:
     found = make_check(
         "double-box", 8, 4886, "lie on an earlier box", [Hit("val", "x/a.jpg", "boxes 1 and 2", (1, 2), "val.txt", 7)]
     )
@@ -53,7 +53,7 @@ def test_every_rule_is_a_row_and_what_was_left_out_is_loud() -> None:
     assert sum(line.startswith("         do: ") for line in lines) == 1
 
 
-def test_the_rules_own_screen_says_when_it_is_not_all() -> None:
+def test_the_screen_of_one_rule_ends_with_the_number_of_places() -> None:
     hits = [Hit("train", f"{n}.jpg", "odd", (0,), "train.txt", n + 1) for n in range(1200)]
     text = rule_text(report_of(make_check("tiny", 5000, 9000, "small", hits)), "tiny")
     assert text.count("train.txt:") == 1000
@@ -88,8 +88,8 @@ def test_exit_codes(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("inspect-labels", "--fail-on", "sometimes") == 2
     capsys.readouterr()
     assert call("inspect-labels", "--json") == 1
-    told = capsys.readouterr()
-    tree = json.loads(told.out)
+    listed = capsys.readouterr()
+    tree = json.loads(listed.out)
     assert tree["check_report"]["found"]["error"] == 1
     assert tree["images"] == 12
 
@@ -123,10 +123,10 @@ def test_the_screen_holds_totals_and_checks(project: Any) -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_the_page_about_the_rules_names_them_all(repo: Path) -> None:
+def test_docs_list_every_rule_with_its_severity(repo: Path) -> None:
     """Every rule is a row of docs/checks.md with its severity, and no other is."""
     rows = [line.split("|") for line in (repo / "docs/checks.md").read_text().splitlines() if line.startswith("| `")]
-    told = {
+    listed = {
         cells[1].strip(" `"): cells[2].strip() for cells in rows if cells[2].strip() in ("error", "warning", "note")
     }
-    assert told == {rule: fixed.severity for rule, fixed in RULES.items()}
+    assert listed == {rule: fixed.severity for rule, fixed in RULES.items()}

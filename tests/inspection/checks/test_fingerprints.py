@@ -74,14 +74,14 @@ def test_dark_scenes_with_a_few_spots_are_not_near(tmp_path: Path) -> None:
     assert max(partners_of(found)) == -1
 
 
-def test_one_grey_all_over_is_left_out(tmp_path: Path) -> None:
+def test_uniform_images_are_not_compared(tmp_path: Path) -> None:
     names = [save(tmp_path / f"{n}.png", np.full((50, 60, 3), 40 * n, np.uint8)) for n in range(4)]
     found = fingerprint_images(names, tmp_path)
     assert not found.usable.any()
     assert found.unreadable == []
 
 
-def test_orientation_is_that_of_a_person(tmp_path: Path) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     upright = Image.fromarray(scene(2)[..., ::-1])
     upright.save(tmp_path / "up.jpg", quality=95)
     exif = Image.Exif()
@@ -90,7 +90,7 @@ def test_orientation_is_that_of_a_person(tmp_path: Path) -> None:
     assert partners_of(fingerprint_images(["up.jpg", "turned.jpg"], tmp_path)) == [-1, 0]
 
 
-def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_images_are_named(tmp_path: Path) -> None:
     folder = tmp_path / "Prüf ling"
     folder.mkdir()
     good = save(folder / "größe 1.jpg", scene(1))

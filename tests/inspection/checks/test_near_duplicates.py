@@ -96,7 +96,7 @@ def test_near_duplicates_among_many_others() -> None:
     assert not (found.same >= 0).any()
 
 
-def test_one_long_film_is_settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_of_one_scene(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every frame near every other: 18 million pairs, of which few need a look."""
     prints = distinct(6000)
     prints.across[:], prints.down[:], prints.thumb[:] = prints.across[0], prints.down[0], prints.thumb[0]

@@ -157,7 +157,7 @@ FAULTS: dict[str, tuple[Callable[[Any], None], dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_found_as_often_as_it_is_there(project: Any, counts: Counts, fault: str) -> None:
+def test_each_fault_is_counted(project: Any, counts: Counts, fault: str) -> None:
     spoil, expected = FAULTS[fault]
     spoil(project)
     report = project.check()
@@ -238,7 +238,7 @@ def test_notes(project: Any, counts: Counts) -> None:
     assert [hit.image for hit in hits(report, "backgrounds")] == ["bilder/leer ä.jpg"]
 
 
-def test_an_image_that_went_and_one_that_broke(project: Any, counts: Counts) -> None:
+def test_a_missing_and_a_damaged_image(project: Any, counts: Counts) -> None:
     project.build()
     project.path("train", 2).unlink()
     broken = project.path("val", 3)
@@ -249,7 +249,9 @@ def test_an_image_that_went_and_one_that_broke(project: Any, counts: Counts) -> 
     assert "missing-image" in hits(report, "unreadable")[0].message
 
 
-def test_shards_alone_say_what_was_not_checked(project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_alone_report_what_was_not_checked(
+    project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     double(project)
     project.build()
     shutil.copytree("data/shards", tmp_path / "elsewhere")
@@ -276,7 +278,7 @@ def test_shards_of_another_project_are_checked_with_what_lies_there(
     assert hits(report, "leak")[0].line == 6
 
 
-def test_a_parsed_table_of_other_images_is_not_believed(project: Any) -> None:
+def test_a_parsed_table_of_other_images_is_not_used(project: Any) -> None:
     project.build()
     shutil.move("data/shards", "kept")
     project.lines["train"].pop()
@@ -322,7 +324,7 @@ def test_without_params_the_files_are_not_named(project: Any) -> None:
     assert (hits(report, "double-box")[0].file, hits(report, "double-box")[0].line) == ("", 3)
 
 
-def test_neither_format_nor_augmentation_nor_workers_change_what_is_found(project: Any, counts: Counts) -> None:
+def test_format_augmentation_and_workers_do_not_change_the_result(project: Any, counts: Counts) -> None:
     tiny(project)
     double(project)
     zero_boxes(project)
