@@ -132,7 +132,7 @@ FLOORS = (
     {"imaging", "labels", "cache"},
     {"model", "parsing", "shards", "converting"},
     {"detection", "importing", "inspection"},
-    {"scoring", "prediction", "project"},
+    {"scoring", "prediction", "project", "labelsets"},
     {"training", "export"},
     {"stages"},
     {"cli"},

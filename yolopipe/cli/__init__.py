@@ -7,7 +7,7 @@ some of its input; 2 wrong call; 3 params.yaml; 4 input data; 5 a command failed
 prints a stage's exit code, and itself ends with 255.)
 """
 
-from yolopipe.cli import data, look, models, pipeline, predicting, project  # noqa: F401  # they add their commands
+from yolopipe.cli import data, labels, look, models, pipeline, predicting, project  # noqa: F401  # they add their commands
 from yolopipe.cli.application import app
 from yolopipe.cli.guard import guarded, main
 
