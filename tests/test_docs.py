@@ -99,12 +99,12 @@ def test_commands_and_options_exist(repo, document):
     from typer.main import get_command
 
     commands = dict(get_command(app).commands)
-    for group in ("import", "convert", "export"):
-        for name, command in commands.pop(group).commands.items():
-            commands[f"{group} {name}"] = command
-    lines = re.findall(
-        r"yolopipe ((?:import |convert |export )?[a-z][a-z-]+)([^\n`#]*)", (repo / document).read_text()
-    )
+    groups = {name: group.commands for name, group in commands.items() if hasattr(group, "commands")}
+    for group, inner in groups.items():
+        commands |= {f"{group} {name}": command for name, command in inner.items()}
+        del commands[group]
+    prefix = "|".join(f"{group} " for group in groups)
+    lines = re.findall(rf"yolopipe ((?:{prefix})?[a-z][a-z-]+)([^\n`#]*)", (repo / document).read_text())
     known = [(name, rest) for name, rest in lines if name in commands]
     assert known or document not in ("README.md", "docs/checks.md", "docs/formats.md")
     for name, rest in known:
