@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = [
     "ConfigError",
@@ -25,6 +26,7 @@ __all__ = [
     "ImageError",
     "Problem",
     "ProblemsError",
+    "Scope",
     "ShardError",
     "UsageError",
     "YolopipeError",
@@ -92,6 +94,10 @@ class ShardError(DataError):
     """Shards that are missing, damaged, of other data, or of a schema version that this yolopipe cannot read."""
 
 
+Scope = Literal["box", "image", "record", "file"]
+"""What a problem makes unusable: a box, an image, a record that is neither, or the file as a whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One problem in the input, its place, and how it was handled.
@@ -103,7 +109,8 @@ class Problem:
         rule: a short fixed name, e.g. ``outside-image``.
         message: what was expected and what came.
         image: path of the image as in the text, or ``""``.
-        action: ``failed``, ``dropped-box``, ``dropped-image``, ``clipped`` or ``noted``.
+        action: ``failed``, ``dropped-box``, ``dropped-image``, ``dropped-record``, ``clipped`` or ``noted``.
+        scope: what ``import --on-bad skip`` leaves out for it; a problem of a whole file stays an error.
 
     >>> print(Problem("train.txt", 3, 17, "no-area", "box 5,5,5,9 has no area"))
     train.txt:3:17: no-area: box 5,5,5,9 has no area
@@ -116,6 +123,7 @@ class Problem:
     message: str
     image: str = ""
     action: str = "failed"
+    scope: Scope = "file"
 
     def __str__(self) -> str:
         place = ":".join([self.file] + [str(n) for n in (self.line, self.column) if n])

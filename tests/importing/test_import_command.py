@@ -59,7 +59,7 @@ def test_problems_are_listed_with_exit_code_4(capsys: pytest.CaptureFixture[str]
     assert not Path("y").exists()
 
 
-@pytest.mark.parametrize("split", ["train", "=a.json", "a/b=c.json", "../x=c.json"])
+@pytest.mark.parametrize("split", ["train=", "=a.json", "a/b=c.json", "../x=c.json"])
 def test_wrong_splits(split: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("import", "coco", "set", "--out", "c", "--split", split) == 2
     assert "NAME=FILE" in capsys.readouterr().err

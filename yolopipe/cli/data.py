@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,10 +22,30 @@ ImportClasses = Annotated[
     Path | None,
     typer.Option("--classes", help="Names file with the class order to use.", metavar="FILE", show_default=False),
 ]
-Images = Annotated[
-    Path | None,
-    typer.Option("--images", help="Folder that file names start at; default: searched.", metavar="DIR"),
+Others = Annotated[
+    Literal["fail", "drop"], typer.Option("--others", help="Boxes of classes that are not in --classes.")
 ]
+Images = Annotated[
+    Path | None, typer.Option("--images", help="Where the images are; default: searched in SOURCE.", metavar="DIR")
+]
+Annotations = Annotated[
+    Path | None,
+    typer.Option("--annotations", help="Where the labels are; default: searched in SOURCE.", metavar="PATH"),
+]
+ImportSplit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--split",
+        help="A split to import, or the list of its images (COCO: or its JSON file); repeatable.",
+        metavar="NAME[=LIST]",
+    ),
+]
+OnBad = Annotated[
+    Literal["fail", "skip"],
+    typer.Option("--on-bad", help="fail: write nothing; skip: leave bad boxes and images out, and list them."),
+]
+Crowds = Literal["skip", "keep"]
+CrowdsOption = Annotated[Crowds, typer.Option("--crowds", help="Crowd boxes: left out and counted, or kept.")]
 Split = Annotated[
     list[str] | None, typer.Option("--split", help="The file of a split; repeatable.", metavar="NAME=FILE")
 ]
@@ -34,28 +54,57 @@ Val = Annotated[str | None, typer.Option("--val", help="Short for --split val=FI
 
 
 def _add_import(name: str, form: ImportFormat) -> None:
-    def command(source: Source, out: ImportOut, classes: ImportClasses = None, as_json: Json = False) -> None:
-        from yolopipe.importing.import_data import import_data
-
-        show(import_data(name, source, out, classes=classes), as_json)
-
-    def command_with_files(
+    def command(
         source: Source,
         out: ImportOut,
         classes: ImportClasses = None,
+        others: Others = "fail",
         images: Images = None,
-        split: Split = None,
+        annotations: Annotations = None,
+        split: ImportSplit = None,
         train: Train = None,
         val: Val = None,
+        on_bad: OnBad = "fail",
         as_json: Json = False,
+        crowds: Annotated[Crowds, typer.Option(hidden=True)] = "skip",
     ) -> None:
         from yolopipe.importing.import_data import import_data
 
-        files = _files(split, train, val)
-        show(import_data(name, source, out, classes=classes, images=images, files=files), as_json)
+        chosen = [text for text in split or [] if "=" not in text]
+        files = _files([text for text in split or [] if "=" in text], train, val)
+        result = import_data(
+            name,
+            source,
+            out,
+            splits=chosen or None,
+            classes=classes,
+            others=others,
+            files=files,
+            images=images,
+            annotations=annotations,
+            on_bad=on_bad,
+            crowds=crowds,
+        )
+        show(result, as_json)
+
+    def command_with_crowds(
+        source: Source,
+        out: ImportOut,
+        classes: ImportClasses = None,
+        others: Others = "fail",
+        images: Images = None,
+        annotations: Annotations = None,
+        split: ImportSplit = None,
+        train: Train = None,
+        val: Val = None,
+        crowds: CrowdsOption = "skip",
+        on_bad: OnBad = "fail",
+        as_json: Json = False,
+    ) -> None:
+        command(source, out, classes, others, images, annotations, split, train, val, on_bad, as_json, crowds)
 
     add = import_app.command(name, help=f"{form.help}\n\nImages are referenced, not copied.  SOURCE: {form.source}")
-    add(command_with_files if form.names_files else command)
+    add(command_with_crowds if form.crowds else command)
 
 
 def _add_convert(name: str, form: ConvertFormat) -> None:

@@ -173,7 +173,7 @@ def read_coco(path: str | Path) -> CocoFile:
         if not frame.problems.check(record, "annotation", keys):
             return
         if value["id"] in annotation_ids:
-            frame.problems.add(place, "duplicate-id", f"annotation id {value['id']} is used before")
+            frame.problems.add(place, "duplicate-id", f"annotation id {value['id']} is used before", "box")
             return
         annotation_ids.add(value["id"])
         if is_crowd:
@@ -281,7 +281,7 @@ class _Frame:
         value, place = record.value, Place(record.line, record.column)
         file_name = value.get("file_name", "")
         if "file_name" in value and not file_name.strip():
-            self.problems.add(place, "bad-record", f"image {shown(value['id'])}: 'file_name' is blank")
+            self.problems.add(place, "bad-record", f"image {shown(value['id'])}: 'file_name' is blank", "image")
         elif self._is_new("image id", normal_id(value["id"]), place):
             size = value.get("width"), value.get("height")
             self.images[value["id"]] = CocoImage(file_name, size if all(map(WHOLE.fits, size)) else (0, 0), place)
@@ -292,7 +292,9 @@ class _Frame:
         number, place = record.value["id"], Place(record.line, record.column)
         name = record.value.get("name", str(number)).strip()
         if not name or "\n" in name or "\r" in name:
-            self.problems.add(place, "no-class-name", f"category {shown(number)}: 'name' should be one line of text")
+            self.problems.add(
+                place, "no-class-name", f"category {shown(number)}: 'name' should be one line of text", "record"
+            )
         elif self._is_new("category id", normal_id(number), place) and self._is_new("category name", name, place):
             self.categories[number] = (name, place)
 
@@ -341,7 +343,7 @@ class _Boxes:
             names = list(self._numbers)
             for number, line, at in columns[unknown][:, [column, 2, 3]].tolist() if whole else ():
                 message = f"{self._what}: no {what} has the id {shown(names[number])}"
-                self._problems.add(Place(line, at), f"unknown-{what}", message)
+                self._problems.add(Place(line, at), f"unknown-{what}", message, "box")
         values = np.array(self._values, np.float64).reshape(-1, width)
         return values[known], positions[0][known], positions[1][known], columns[known, 2:]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from yolopipe.errors import Problem
+from yolopipe.errors import Problem, Scope
 from yolopipe.formats.json_records import Record
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "BOX",
     "FLAG",
     "ID",
+    "SCOPES",
     "SCORE",
     "TEXT",
     "WHOLE",
@@ -91,6 +92,10 @@ AREA = Kind("bad-area", "a finite number of at least 0", lambda value: _is_numbe
 FLAG = Kind("bad-flag", "0 or 1", lambda value: isinstance(value, int) and value in (0, 1))
 
 
+SCOPES: dict[str, Scope] = {"image": "image", "annotation": "box", "prediction": "box", "category": "record"}
+"""What is lost without a record of each list."""
+
+
 class Problems:
     """The list of what is wrong in one file.
 
@@ -102,9 +107,9 @@ class Problems:
         self.file = file
         self.all: list[Problem] = []
 
-    def add(self, place: Place, rule: str, message: str) -> None:
+    def add(self, place: Place, rule: str, message: str, scope: Scope = "file") -> None:
         """Add one."""
-        self.all.append(Problem(self.file, *place, rule, message))
+        self.all.append(Problem(self.file, *place, rule, message, scope=scope))
 
     def check(
         self, record: Record, what: str, keys: Mapping[str, Kind], optional: Mapping[str, Kind] | None = None
@@ -120,7 +125,8 @@ class Problems:
         value, optional = record.value, optional or {}
         if not isinstance(value, dict):
             place = Place(record.line, record.column)
-            self.add(place, "bad-record", f"expected an object in the list of {what}s, found {shown(value)}")
+            message = f"expected an object in the list of {what}s, found {shown(value)}"
+            self.add(place, "bad-record", message, SCOPES[what])
             return False
         missing = [key for key in keys if key not in value]
         wrong = [
@@ -130,16 +136,17 @@ class Problems:
             if key in value and not kind.fits(value[key])
         ]
         if missing or wrong:
-            self._explain(record, f"{what} {shown(value['id'])}" if "id" in value else what, missing, wrong)
+            self._explain(record, what, missing, wrong)
         return not missing and not wrong
 
-    def _explain(self, record: Record, name: str, missing: list[str], wrong: list[tuple[str, Kind]]) -> None:
+    def _explain(self, record: Record, what: str, missing: list[str], wrong: list[tuple[str, Kind]]) -> None:
         place, value = Place(record.line, record.column), record.value
+        name = f"{what} {shown(value['id'])}" if "id" in value else what
         if missing:
-            self.add(place, "missing-key", f"{name} has no {' and no '.join(map(repr, missing))}")
+            self.add(place, "missing-key", f"{name} has no {' and no '.join(map(repr, missing))}", SCOPES[what])
         for key, kind in wrong:
             reason = _why_no_box(value[key]) if kind is BOX else f"found {shown(value[key])}"
-            self.add(place, kind.rule, f"{name}: {key!r} should be {kind.expected}, {reason}")
+            self.add(place, kind.rule, f"{name}: {key!r} should be {kind.expected}, {reason}", SCOPES[what])
 
 
 def shown(value: Any) -> str:

@@ -149,11 +149,13 @@ def read_voc_xml(path: str | Path) -> VocImage:
         parser.Parse(content, True)
     except xml.parsers.expat.ExpatError as error:
         reason = xml.parsers.expat.ErrorString(error.code)
-        problem = Problem(str(path), error.lineno, error.offset + 1, "bad-xml", f"not well-formed XML: {reason}")
+        problem = Problem(
+            str(path), error.lineno, error.offset + 1, "bad-xml", f"not well-formed XML: {reason}", scope="image"
+        )
         return VocImage("", [], [problem])
     except _NotVoc as error:
         line = parser.CurrentLineNumber
-        return VocImage("", [], [Problem(str(path), line, 0, "bad-xml", str(error))])
+        return VocImage("", [], [Problem(str(path), line, 0, "bad-xml", str(error), scope="image")])
     return _collect(str(path), handler)
 
 

@@ -82,7 +82,7 @@ def read_yolo_labels(path: str | Path) -> YoloLabels:
         fields = [] if line is None else line.split()
         rule, message = ("not-utf8", "the line is not UTF-8 text") if line is None else _why_not(fields)
         if rule:
-            labels.problems.append(Problem(str(path), number, 0, rule, message))
+            labels.problems.append(Problem(str(path), number, 0, rule, message, scope="box"))
         elif fields:
             labels.objects.append(_object(fields, number))
     return labels

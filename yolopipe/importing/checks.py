@@ -35,7 +35,7 @@ def read_sizes(reading: Reading) -> None:
         split.size_wh = np.array([header[:2] for header in found], np.int32).reshape(-1, 2)
         split.orientation = np.array([header.orientation for header in found], np.int32)
         reading.problems += [
-            Problem(image.file, image.line, 0, header.rule, header.message, image.path)
+            Problem(image.file, image.line, 0, header.rule, header.message, image.path, scope="image")
             for image, header in zip(split.images, found, strict=True)
             if header.rule
         ]

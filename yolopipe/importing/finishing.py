@@ -4,61 +4,36 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from yolopipe import console, paths
+from yolopipe import console
 from yolopipe.errors import DataError, Problem, ProblemsError, UsageError
 from yolopipe.files import atomic_file
 from yolopipe.formats.annotation_text import format_annotation
-from yolopipe.formats.class_names import read_class_names, write_class_names
+from yolopipe.formats.class_names import write_class_names
 from yolopipe.importing.checks import find_notes
+from yolopipe.importing.leaving_out import IMPORT_PROBLEMS, OnBad, check_share, leave_out, lost_report, lost_rows
 from yolopipe.importing.reading import Counted, Reading, SourceSplit
 from yolopipe.problems import MOST_SHOWN, write_problems
 from yolopipe.result import CommandResult
 
-__all__ = ["IMPORT_PROBLEMS", "MOST_NOTES_SHOWN", "apply_class_order", "finish"]
-
-IMPORT_PROBLEMS = paths.SIDE / "import-problems.csv"
-"""All problems or notes of the last import."""
+__all__ = ["IMPORT_PROBLEMS", "MOST_NOTES_SHOWN", "finish"]
 
 MOST_NOTES_SHOWN = 20
 
 
-def apply_class_order(reading: Reading, classes: str | Path | None) -> None:
-    """Renumber the classes in the order of a names file.
-
-    Args:
-        reading: changed in place: names, labels, and ``unknown-class`` problems.
-        classes: a names file; None keeps the order of the source.
-
-    Raises:
-        DataError: the names file cannot be used.
-    """
-    if classes is None:
-        return
-    wanted = read_class_names(classes)
-    number = {name: index for index, name in enumerate(wanted)}
-    table = np.array([number.get(name, -1) for name in reading.names], np.int64)
-    for split in reading.splits.values():
-        old, split.labels = split.labels, table[split.labels]
-        for box in np.flatnonzero(split.labels < 0).tolist():
-            image, (line, column) = split.images[int(split.box_image[box])], split.places[box].tolist()
-            message = f"class {reading.names[int(old[box])]!r} is not in {classes}"
-            reading.problems.append(Problem(image.file, line, column, "unknown-class", message, image.path))
-    reading.names, reading.order = wanted, f"as in {classes}"
-
-
-def finish(reading: Reading, out: str | Path) -> CommandResult:
+def finish(reading: Reading, out: str | Path, on_bad: OnBad = "fail") -> CommandResult:
     """Check a reading, and write annotation text and class names.
 
     Args:
         reading: with class order and image sizes.
         out: folder for ``SPLIT.txt`` and ``classes.names``.
+        on_bad: ``skip`` leaves bad boxes, images and records out.
 
     Returns:
         The summary.
@@ -68,21 +43,28 @@ def finish(reading: Reading, out: str | Path) -> CommandResult:
         DataError: there is no split or no class.
         UsageError: an output would overwrite a file of the source.
     """
-    texts = {name: _lines(split, reading.problems) for name, split in reading.splits.items()}
-    _raise_problems(reading)
+    texts = _texts(reading)
+    if on_bad == "skip" and leave_out(reading):
+        texts = _texts(reading)
+    _raise_problems(reading, on_bad)
     if not reading.splits:
         raise DataError(f"no split and no image in {reading.root}")
     if not reading.names:
         raise DataError(f"no class in {reading.root}", hint="name the classes with --classes FILE")
+    check_share(reading)
     _check_overwrites(reading, Path(out), texts)
     notes = (replace(note, action="noted") for note in (*reading.notes, *find_notes(reading)))
-    reading.notes = list(dict.fromkeys(notes))  # splits may overlap, as train and trainval
+    reading.notes = _rare_rules_first(dict.fromkeys(notes))  # splits may overlap, as train and trainval
     write_class_names(Path(out) / "classes.names", reading.names)  # first: it refuses names that cannot be read back
-    _list_notes(reading.notes)
+    _list_problems(reading)
     for name, lines in texts.items():
         with atomic_file(Path(out) / f"{name}.txt") as partial:
             partial.write_bytes("".join(f"{line}\n" for line in lines).encode())
     return _result(reading, Path(out))
+
+
+def _texts(reading: Reading) -> dict[str, list[str]]:
+    return {name: _lines(split, reading.problems) for name, split in reading.splits.items()}
 
 
 def _lines(split: SourceSplit, problems: list[Problem]) -> list[str]:
@@ -93,11 +75,11 @@ def _lines(split: SourceSplit, problems: list[Problem]) -> list[str]:
         try:
             lines.append(format_annotation(image.path, rows[ends[index] : ends[index + 1]]))
         except DataError as error:
-            problems.append(Problem(image.file, image.line, 0, "bad-path", str(error), image.path))
+            problems.append(Problem(image.file, image.line, 0, "bad-path", str(error), image.path, scope="image"))
     return lines
 
 
-def _raise_problems(reading: Reading) -> None:
+def _raise_problems(reading: Reading, on_bad: OnBad) -> None:
     if reading.problems:
         problems = sorted(set(reading.problems), key=lambda p: (p.file, p.line, p.column, p.rule, p.message))
         listed = ""
@@ -108,7 +90,10 @@ def _raise_problems(reading: Reading) -> None:
         counts = ", ".join(f"{rule} {n:,}" for rule, n in sorted(_by_rule(problems).items()))
         many = f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}"
         message = f"{many} in {reading.root} ({counts}); nothing was written{listed}"
-        raise ProblemsError(message, problems, hint="fix the files and run again")
+        hint = "fix the files and run again"
+        if on_bad == "fail" and any(problem.scope != "file" for problem in problems):
+            hint = "fix the files, or leave the bad ones out: --on-bad skip"
+        raise ProblemsError(message, problems, hint=hint)
 
 
 def _by_rule(problems: Sequence[Problem]) -> dict[str, int]:
@@ -122,15 +107,25 @@ def _check_overwrites(reading: Reading, out: Path, texts: Mapping[str, Sequence[
             raise UsageError(f"{target} is a file of the source and is not overwritten; choose another --out")
 
 
-def _list_notes(notes: Sequence[Problem]) -> None:
-    """Print the first few; write all of them to a file."""
-    for note in notes[:MOST_NOTES_SHOWN]:
+def _rare_rules_first(notes: Iterable[Problem]) -> list[Problem]:
+    """Notes by how often their rule occurs, so that a single note is not lost behind a thousand of another rule."""
+    notes = list(notes)
+    counts = _by_rule(notes)
+    return sorted(notes, key=lambda note: (counts[note.rule], note.rule))
+
+
+def _list_problems(reading: Reading) -> None:
+    """Print the first few of what was left out and of the notes; write all of them to a file."""
+    for problem in reading.lost.problems[:MOST_NOTES_SHOWN]:
+        console.note(f"{problem.action}: {problem}")
+    for note in reading.notes[:MOST_NOTES_SHOWN]:
         console.note(f"note: {note}")
-    if len(notes) > MOST_NOTES_SHOWN:
-        console.note(f"... and {len(notes) - MOST_NOTES_SHOWN:,} more notes: {IMPORT_PROBLEMS}")
-    if notes:
+    for what, found in (("left out", reading.lost.problems), ("notes", reading.notes)):
+        if len(found) > MOST_NOTES_SHOWN:
+            console.note(f"... and {len(found) - MOST_NOTES_SHOWN:,} more {what}: {IMPORT_PROBLEMS}")
+    if reading.notes or reading.lost.problems:
         with atomic_file(IMPORT_PROBLEMS) as partial:
-            write_problems(partial, notes)
+            write_problems(partial, [*reading.lost.problems, *reading.notes])
     else:
         IMPORT_PROBLEMS.unlink(missing_ok=True)
 
@@ -145,11 +140,12 @@ def _result(reading: Reading, out: Path) -> CommandResult:
         rows[f"noted {rule}"] = f"{count:,} ({IMPORT_PROBLEMS})"
     if notes:
         rows["notes"] = "boxes are written as in the source; parse.on_bad decides how bad ones are handled"
-    rows |= reading.rows
+    rows |= lost_rows(reading) | reading.rows
     rows["class order"] = f"{reading.order}; change it with --classes FILE"
     rows |= {f"class {index} {name}": _class_row(reading, splits, name) for index, name in enumerate(reading.names)}
     rows["written"] = f"{out}: {', '.join(f'{name}.txt' for name in splits)}, classes.names"
     report = {"format": reading.kind, "classes": list(reading.names), "class_order": reading.order, "notes": notes}
+    report["lost"] = lost_report(reading)
     many = len(reading.names)
     images = sum(len(split.images) for split in reading.splits.values())
     title = f"import {reading.kind}: {images:,} images, {many:,} class{'es' if many > 1 else ''}"

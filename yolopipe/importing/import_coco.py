@@ -41,8 +41,10 @@ def read(request: ImportRequest) -> Reading:
         UsageError: a split that does not exist, or two files for one.
     """
     root, classes = request.root, request.classes
-    named = dict(request.files) or _search(root)
-    wanted = choose_splits(list(named), request.splits, f"no split {{}} in {root}")
+    named = _search(request.annotations or root) if request.splits or not request.files else {}
+    named |= request.files
+    splits = [*(request.splits or []), *request.files] or None
+    wanted = choose_splits(list(named), splits, f"no split {{}} in {root}")
     reading = Reading("coco", root, order="by category id")
     reading.inputs = {str(file) for file in named.values()}
     cocos = {name: read_coco(named[name]) for name in wanted}

@@ -1,7 +1,8 @@
 """``yolopipe import``: the steps that all formats share, from a source to annotation text.
 
-A format's module reads its files into a :class:`~yolopipe.importing.reading.Reading`; image headers, checks, class
-order, writing and the summary are the same for all.  ``docs/formats.md`` describes what is accepted.
+A format's module reads its files into a :class:`~yolopipe.importing.reading.Reading`; lists of images, image headers,
+checks, class order, what is left out, writing and the summary are the same for all.  ``docs/formats.md`` describes
+what is accepted.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
+from yolopipe.errors import DataError
 from yolopipe.importing.checks import read_sizes
-from yolopipe.importing.finishing import apply_class_order, finish
+from yolopipe.importing.finishing import finish
 from yolopipe.importing.import_formats import IMPORTERS
+from yolopipe.importing.leaving_out import OnBad
 from yolopipe.importing.reading import ImportRequest, Reading
+from yolopipe.importing.renumbering import Others, apply_class_order
+from yolopipe.importing.split_lists import divide_by_lists, is_json
 from yolopipe.result import CommandResult
 
 __all__ = ["import_data"]
@@ -26,8 +32,12 @@ def import_data(
     *,
     splits: Sequence[str] | None = None,
     classes: str | Path | None = None,
+    others: Others = "fail",
     files: Mapping[str, str | Path] | None = None,
     images: str | Path | None = None,
+    annotations: str | Path | None = None,
+    on_bad: OnBad = "fail",
+    crowds: Literal["skip", "keep"] = "skip",
 ) -> CommandResult:
     """Import a data set.
 
@@ -35,10 +45,14 @@ def import_data(
         kind: a key of :data:`~yolopipe.importing.import_formats.IMPORTERS`.
         source: the folder or file of the data set.
         out: folder for ``SPLIT.txt`` and ``classes.names``.
-        splits: the splits to import; None for all.
+        splits: the splits of the source to import; None for all, or for none where ``files`` names some.
         classes: a names file that fixes the class order; it names the classes where the source does not.
-        files: split name to file, instead of searching ``source`` (COCO).
-        images: folder that file names start at, instead of searching for it (COCO).
+        others: what happens to boxes of classes that are not in ``classes``: ``fail`` or ``drop``.
+        files: split name to a list of its images, or to its JSON file (COCO).
+        images: where the images are searched for, instead of in ``source``.
+        annotations: file or folder of the annotations, instead of searching ``source``.
+        on_bad: ``fail`` writes nothing if there is a problem; ``skip`` leaves the bad box, image or record out.
+        crowds: whether crowd boxes are kept (COCO).
 
     Returns:
         The summary.
@@ -48,15 +62,26 @@ def import_data(
         UsageError: a split that does not exist, an ambiguous source, or ``out`` would overwrite a source file.
         ProblemsError: all problems in the source, with file and line; nothing is written then.
     """
-    read: Callable[[ImportRequest], Reading] = import_module(f"yolopipe.importing.{IMPORTERS[kind].module}").read
+    form = IMPORTERS[kind]
+    read: Callable[[ImportRequest], Reading] = import_module(f"yolopipe.importing.{form.module}").read
+    for path in (images, annotations):
+        if path is not None and not Path(path).exists():
+            raise DataError(f"no file or folder {path}")
+    named = {name: Path(file) for name, file in (files or {}).items()}
+    json_files = {name: file for name, file in named.items() if form.json_splits and is_json(file)}
+    lists = {name: file for name, file in named.items() if name not in json_files}
     request = ImportRequest(
         root=Path(source),
-        splits=splits,
-        classes=classes,
-        files={name: Path(file) for name, file in (files or {}).items()},
-        images=images,
+        splits=None if lists else splits,
+        classes=None if classes is None else Path(classes),
+        files=json_files,
+        images=None if images is None else Path(images),
+        annotations=None if annotations is None else Path(annotations),
+        crowds=crowds,
     )
     reading = read(request)
+    if lists:
+        divide_by_lists(reading, lists, [*(splits or []), *json_files])
     read_sizes(reading)
-    apply_class_order(reading, classes)
-    return finish(reading, out)
+    apply_class_order(reading, classes, others)
+    return finish(reading, out, on_bad)

@@ -15,14 +15,15 @@ class ImportFormat:
         module: below ``yolopipe.importing``, with ``read(request: ImportRequest) -> Reading``; imported when used.
         help: what ``yolopipe import --help`` says of it.
         source: what the argument SOURCE may be.
-        names_files: each split is one file whose images may be elsewhere; the command then has ``--split``,
-            ``--train``, ``--val`` and ``--images``.
+        crowds: the command has ``--crowds``.
+        json_splits: a split is a JSON file, which ``--split NAME=FILE`` may name.
     """
 
     module: str
     help: str
     source: str
-    names_files: bool = False
+    crowds: bool = False
+    json_splits: bool = False
 
 
 IMPORTERS = {
@@ -35,7 +36,8 @@ IMPORTERS = {
         module="import_coco",
         help="Import COCO JSON; crowd boxes are left out and counted.",
         source="a JSON file, or a folder with annotations/instances_*.json.",
-        names_files=True,
+        crowds=True,
+        json_splits=True,
     ),
     "yolo": ImportFormat(
         module="import_yolo",

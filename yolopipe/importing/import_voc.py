@@ -69,12 +69,12 @@ def _find_pictures(
         file = str(split_file if line else reading.root)
         if name not in images:
             message = f"image {name} has no Annotations/{name}.xml"
-            reading.problems.append(Problem(file, line, 0, "missing-xml", message, name))
+            reading.problems.append(Problem(file, line, 0, "missing-xml", message, name, scope="image"))
             continue
         picture = _picture(reading.root / "JPEGImages", name, images[name].filename)
         if picture is None:
             message = f"image {name} has no JPEGImages/{name}.jpg (nor .png, ...)"
-            reading.problems.append(Problem(file, line, 0, "missing-image", message, name))
+            reading.problems.append(Problem(file, line, 0, "missing-image", message, name, scope="image"))
         else:
             found.append((name, shown_path(picture)))
     return found

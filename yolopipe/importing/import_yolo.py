@@ -74,7 +74,7 @@ def _objects(reading: Reading, file: str) -> list[YoloObject]:
     for item in labels.objects:
         if item.label >= count:
             message = undefined_class(item.label, count)
-            reading.problems.append(Problem(file, item.line, 0, "class-range", message))
+            reading.problems.append(Problem(file, item.line, 0, "class-range", message, scope="box"))
     return [item for item in labels.objects if item.label < count]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from yolopipe.errors import Problem, UsageError
 __all__ = [
     "Counted",
     "ImportRequest",
+    "Lost",
     "Reading",
     "SourceImage",
     "SourceSplit",
@@ -29,9 +30,11 @@ class ImportRequest:
 
     root: Path
     splits: Sequence[str] | None = None
-    classes: str | Path | None = None
+    classes: Path | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
-    images: str | Path | None = None
+    images: Path | None = None
+    annotations: Path | None = None
+    crowds: Literal["skip", "keep"] = "skip"
 
 
 class SourceImage(NamedTuple):
@@ -88,6 +91,24 @@ class SourceSplit:
     size_wh: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), np.int32))
     orientation: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
+    def keep_boxes(self, mask: npt.NDArray[np.bool_]) -> None:
+        """Remove the other boxes; ``mask`` is (N,)."""
+        for name in ("boxes_xyxy", "labels", "box_image", "places"):
+            setattr(self, name, getattr(self, name)[mask])
+
+    def keep_images(self, rows: npt.NDArray[np.int64]) -> None:
+        """Keep these images, in this order, with their boxes; ``rows`` are distinct rows of :attr:`images`."""
+        row_of = np.full(len(self.images), -1, np.int64)
+        row_of[rows] = np.arange(len(rows))
+        self.keep_boxes(row_of[self.box_image] >= 0)
+        self.box_image = row_of[self.box_image]
+        order = np.argsort(self.box_image, kind="stable")
+        for name in ("boxes_xyxy", "labels", "box_image", "places"):
+            setattr(self, name, getattr(self, name)[order])
+        self.images = [self.images[row] for row in rows.tolist()]
+        if len(self.size_wh):
+            self.size_wh, self.orientation = self.size_wh[rows], self.orientation[rows]
+
 
 class SplitBuilder:
     """A :class:`SourceSplit`, image by image and box by box.
@@ -119,6 +140,21 @@ class SplitBuilder:
 
 
 @dataclass(slots=True)
+class Lost:
+    """What was left out of a data set as bad.
+
+    Args:
+        images: how many.
+        boxes: how many, those of the images included as far as they could be read.
+        problems: why, with the action taken.
+    """
+
+    images: int = 0
+    boxes: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Reading:
     """A data set as its format's reader found it.
 
@@ -128,9 +164,11 @@ class Reading:
         splits: by name.
         names: class names in the order of the source.
         order: where that order comes from, in words.
-        problems: what makes the import impossible.
+        problems: what is wrong, each with its scope.  A box or record with a problem is in none of the splits; an
+            image may be, and is left out by its path (:attr:`~yolopipe.errors.Problem.image`) if they are skipped.
         notes: what the user should know; always listed with the action ``noted``.
         inputs: files that were read and must not be overwritten.
+        lost: what was left out (``--on-bad skip``).
         rows: lines for the summary.
         origins: what a class is called in the source, e.g. ``category 18``.
         fractions: boxes are fractions of the upright image, made pixels once the image sizes are known.
@@ -143,6 +181,7 @@ class Reading:
     order: str = ""
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+    lost: Lost = field(default_factory=Lost)
     inputs: set[str] = field(default_factory=set)
     rows: dict[str, object] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)

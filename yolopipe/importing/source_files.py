@@ -1,32 +1,154 @@
-"""Finding the images of a data set, and their paths as annotation text writes them."""
+"""Finding the files of a data set, and the paths of its images as annotation text writes them.
+
+Names are compared without regard to case and to Unicode form (macOS writes ``é`` as two characters); symbolic links
+are followed; what macOS leaves beside files (``._a.jpg``, ``__MACOSX``) and hidden folders are passed over.
+"""
 
 from __future__ import annotations
 
 import os
+import unicodedata
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
-from yolopipe.imaging.images import IMAGE_SUFFIXES
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "SPLIT_NAMES",
+    "PathFinder",
+    "PictureIndex",
+    "find_image",
+    "folded",
+    "list_images",
+    "shown_path",
+    "walk_files",
+]
 
-__all__ = ["SPLIT_NAMES", "find_image", "list_images", "shown_path"]
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """What folders, keys and lists are called, and the split that each means."""
 
 
+def folded(name: str) -> str:
+    """A name in one case and one Unicode form, to compare it.
+
+    >>> folded("E\\u0301te.JPG") == folded("\\u00c9te.jpg")
+    True
+    """
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name.casefold())
+
+
+def walk_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """All files in a folder and below with one of these suffixes, sorted by path; each folder is entered once."""
+    seen: set[tuple[int, int]] = set()
+    return sorted(_walk(os.fspath(folder), suffixes, seen))
+
+
+def _walk(folder: str, suffixes: tuple[str, ...], seen: set[tuple[int, int]]) -> Iterator[Path]:
+    status = os.stat(folder)
+    if (status.st_dev, status.st_ino) in seen:  # a link to a folder above
+        return
+    seen.add((status.st_dev, status.st_ino))
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue
+            if entry.name.lower().endswith(suffixes) and not entry.is_dir():
+                yield Path(folder, entry.name)
+            elif entry.is_dir():
+                yield from _walk(os.path.join(folder, entry.name), suffixes, seen)
+
+
 def list_images(folder: Path) -> list[Path]:
     """All images in a folder and below, sorted by path; recognised by their suffix."""
-    return sorted(
-        Path(place, name)
-        for place, _, names in os.walk(folder)
-        for name in names
-        if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-    )
+    return walk_files(folder, IMAGE_SUFFIXES)
+
+
+class PathFinder:
+    """Finds the file or folder that a path means where its case or Unicode form is another.
+
+    >>> PathFinder().find("/DEV/Null")
+    '/dev/null'
+    """
+
+    def __init__(self) -> None:
+        self._names: Callable[[str], dict[str, str]] = cache(_names_in)
+
+    def find(self, path: str | Path) -> str | None:
+        """The path as it is on disk; None where there is none."""
+        path = os.fspath(path)
+        if os.path.exists(path):
+            return path
+        head, tail = os.path.split(path.rstrip("/"))
+        folder = self.find(head) if head not in ("", path) else head
+        name = None if folder is None else self._names(folder).get(folded(tail))
+        return None if name is None else os.path.join(folder or "", name)
+
+    def find_file(self, path: str | Path) -> Path | None:
+        """The file that a path means; None for a folder, too."""
+        found = self.find(path)
+        return Path(found) if found is not None and os.path.isfile(found) else None
+
+
+def _names_in(folder: str) -> dict[str, str]:
+    """Names of a folder by their folded form; the first of several that differ in case only."""
+    try:
+        names = sorted(os.listdir(folder or "."), reverse=True)
+    except OSError:
+        return {}
+    return {folded(name): name for name in names}
+
+
+class PictureIndex:
+    """The images of a folder by their names, to find one whose path is given in part, or from another machine.
+
+    Args:
+        folder: searched with all folders below.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.pictures = list_images(self.folder)
+        self._by_stem: dict[str, list[Path]] = {}
+        for picture in self.pictures:
+            self._by_stem.setdefault(folded(picture.stem), []).append(picture)
+
+    def of_stem(self, stem: str) -> list[Path]:
+        """All images of this name, whatever their suffix."""
+        return self._by_stem.get(folded(stem), [])
+
+    def find(self, name: str) -> list[Path]:
+        """The images whose paths end most like ``name``; its folders may be another machine's.
+
+        Args:
+            name: a path or file name, with suffix; backslashes count as slashes.
+
+        Returns:
+            One, or several where they are equally like it; empty where none has the file name.
+        """
+        parts = folded(name.replace("\\", "/")).split("/")
+        found = [picture for picture in self.of_stem(Path(parts[-1]).stem) if folded(picture.name) == parts[-1]]
+        if len(found) < 2:
+            return found
+        alike = [_common(list(map(folded, picture.parts)), parts) for picture in found]
+        return [picture for picture, count in zip(found, alike, strict=True) if count == max(alike)]
+
+
+def _common(path: list[str], end: list[str]) -> int:
+    """How many parts at the end are equal."""
+    count = 0
+    for one, other in zip(reversed(path), reversed(end), strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
 
 
 def find_image(folder: Path, stem: str) -> Path | None:
-    """The image of this name without suffix; None where there is none."""
-    suffixes = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
-    return next((file for suffix in suffixes if (file := folder / f"{stem}{suffix}").is_file()), None)
+    """The image of this name without suffix in a folder; None where there is none."""
+    finder = PathFinder()
+    return next((file for suffix in IMAGE_SUFFIXES if (file := finder.find_file(folder / f"{stem}{suffix}"))), None)
 
 
 def shown_path(picture: str | Path) -> str:

@@ -156,13 +156,14 @@ def _from_list(layout: YoloLayout, file: Path, bases: Sequence[Path]) -> Iterato
     layout.inputs.add(str(file))
     for number, line in enumerate(read_lines(file), start=1):
         if line is None:
-            layout.problems.append(Problem(str(file), number, 0, "not-utf8", "the line is not UTF-8 text"))
+            message = "the line is not UTF-8 text"
+            layout.problems.append(Problem(str(file), number, 0, "not-utf8", message, scope="image"))
         elif line.strip():
             text = line.strip()
             candidates = [base / name for base in (file.parent, *bases) for name in _variants(text)]
             picture = next((path for path in candidates if path.is_file()), None)
             if picture is None:
-                problem = Problem(str(file), number, 0, "missing-image", f"no image file {text}", text)
+                problem = Problem(str(file), number, 0, "missing-image", f"no image file {text}", text, scope="image")
                 layout.problems.append(problem)
             else:
                 yield ListedImage(picture, str(file), number)

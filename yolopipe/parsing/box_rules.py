@@ -22,7 +22,7 @@ import numpy.typing as npt
 from yolopipe.formats.annotation_line import number_text
 from yolopipe.formats.class_names import undefined_class
 
-__all__ = ["BoxChecker", "BoxFaults", "clip_boxes", "guess_format", "partly_outside"]
+__all__ = ["BoxChecker", "BoxFaults", "clip_boxes", "guess_format", "partly_outside", "without_area"]
 
 SLACK_PX = 1e-3
 """Up to this far outside, a corner counts as on the edge, and is moved there: float32 rounds by as much at 8,192 px,
@@ -85,9 +85,7 @@ class BoxChecker:
         {'class-range': [], 'no-area': [1], 'outside-image': [3], 'tiny': [], 'duplicate-box': [2]}
         """
         size = size_wh[box_image]
-        with np.errstate(over="ignore"):  # 1e300 becomes infinite, and is still outside or empty
-            stored = boxes_xyxy.astype(np.float32)
-        no_area = _any(stored[:, 2:] <= stored[:, :2])
+        no_area = without_area(boxes_xyxy)
         outside = ~no_area & ~np.isnan(size[:, 0]) & _outside(boxes_xyxy, size)
         small = _any(self._sides_at_input(boxes_xyxy, size) < self.min_box_px)
         first = _first_equal(boxes_xyxy, classes, box_image)
@@ -146,6 +144,17 @@ def _first_equal(boxes_xyxy: Floats, classes: Ints, box_image: Ints) -> Ints:
     first = np.full(len(order), -1, np.int64)
     first[order[~fresh]] = starts[~fresh]
     return first
+
+
+def without_area(boxes_xyxy: Floats) -> Mask:
+    """Boxes that have no area once they are stored as float32.
+
+    >>> without_area(np.array([[5.0, 5, 5, 9], [5, 5, 6, 9]])).tolist()
+    [True, False]
+    """
+    with np.errstate(over="ignore"):  # 1e300 becomes infinite, and is still outside or empty
+        stored = boxes_xyxy.astype(np.float32)
+    return _any(stored[:, 2:] <= stored[:, :2])
 
 
 def partly_outside(boxes_xyxy: Floats, size_wh: Floats) -> Mask:
