@@ -198,6 +198,7 @@ def test_another_project_folder(project, capsys, monkeypatch, other):
     assert other in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_inputs_may_be_read_only(project):
     for path in [*project.rglob("*.jpg"), *project.rglob("*.txt")]:
         path.chmod(stat.S_IREAD)
@@ -214,6 +215,7 @@ def test_interrupted(project, capsys, monkeypatch):
     assert "interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_real_processes(project):
     """Exit code and message of a real process."""
 

@@ -13,6 +13,8 @@ import pytest
 
 from tests.helpers import small_network
 
+pytestmark = pytest.mark.slow
+
 STAGES = ("sample", "parse", "augment", "precompute", "train", "evaluate")
 
 SMALL = {

@@ -20,6 +20,8 @@ from yolopipe.shards import estimate
 from yolopipe.shards.manifest import load_manifest
 from yolopipe.stages import augment, parse, precompute
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("YOLOPIPE_KILLS", "8"))
 """More of them, as before a release: YOLOPIPE_KILLS=50 pytest tests/test_trust.py -k kill."""
 

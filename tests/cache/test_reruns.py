@@ -187,6 +187,7 @@ def test_damaged_entries_are_made_again(drawn, project):
     assert pixels_of(config) == (27, 0)
 
 
+@pytest.mark.slow
 def test_workers_share_the_cache(drawn, project):
     config = drawn.make_config(precompute={"input_size": 64, "shard_rows": 4})
     assert pixels_of(config, workers=2) == (0, 27)
@@ -239,6 +240,7 @@ def flip_a_byte(folder, position):
             path.write_bytes(content)
 
 
+@pytest.mark.slow
 @given(changes=st.lists(CHANGES, min_size=1, max_size=6))
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_of_changes_ends_as_a_cold_run(drawn, project, changes):

@@ -17,6 +17,8 @@ from yolopipe.detection.detector import Detector, ImagePrediction
 from yolopipe.errors import DataError, ImageError, UsageError
 from yolopipe.stages import evaluate
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def detector(trained: Path) -> Detector:

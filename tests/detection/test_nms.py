@@ -72,6 +72,7 @@ def test_equals_the_plain_loop_over_each_class(
     np.testing.assert_allclose(found.boxes_xyxy, np.reshape([e[2] for e in expected], (-1, 4)), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crowding", [20.0, 150.0, 3000.0])
 def test_many_chunks_and_the_early_stop_change_nothing(crowding: float) -> None:
     predictions = random_predictions(np.random.default_rng(1), 2 * PART, 1, crowding)

@@ -38,6 +38,8 @@ from yolopipe.model.decode import decode
 from yolopipe.model.model_file import load_model, save_model
 from yolopipe.model.yolov3 import YOLOv3
 
+pytestmark = pytest.mark.slow
+
 SIZE = 64
 NAMES = ("a cat", "çelik", "0")
 SUFFIX = {"saved-model": "", "onnx": ".onnx", "tflite": ".tflite"}

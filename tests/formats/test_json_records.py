@@ -28,6 +28,7 @@ def read(text: str | bytes, folder: Path, *keys: str) -> tuple[list[Record], lis
     return found, [(p.line, p.column, p.rule) for p in problems]
 
 
+@pytest.mark.slow
 @given(
     others=st.dictionaries(st.text().filter(lambda key: key != "images"), JSON, max_size=3),
     records=st.lists(JSON, max_size=6),

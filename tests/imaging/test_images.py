@@ -207,6 +207,7 @@ def test_decoding_names_the_rule_that_the_header_has(tmp_path: Path) -> None:
         assert caught.value.rule == rule
 
 
+@pytest.mark.slow
 @settings(max_examples=60)  # a damaged size may cost a large allocation
 @given(st.sampled_from(FORMATS), st.binary(max_size=8), st.integers(0, 60))
 def test_damaged_headers_raise_image_errors_only(kind: str, noise: bytes, at: int) -> None:

@@ -20,6 +20,8 @@ from yolopipe.shards.manifest import load_manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.shards.targets import BoxTargets, TargetPlace, box_targets
 
+pytestmark = pytest.mark.slow
+
 samples = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("page_samples.py"))))
 
 

@@ -26,6 +26,7 @@ def test_routes_have_the_shapes_of_the_notes() -> None:
     assert [route.shape[1:] for route in routes] == [(52, 52, 256), (26, 26, 512), (13, 13, 1024)]
 
 
+@pytest.mark.slow
 def test_backbone_is_darknet53() -> None:
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, darknet53(inputs)[2])

@@ -15,6 +15,8 @@ from yolopipe.model.model_file import save_model
 from yolopipe.model.warm_start import WarmStart, warm_start
 from yolopipe.model.yolov3 import YOLOv3
 
+pytestmark = pytest.mark.slow
+
 ANCHORS = tuple((8.0 * n, 5.5 * n) for n in range(1, 10))
 
 

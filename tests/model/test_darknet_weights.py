@@ -134,6 +134,7 @@ def test_steady_is_exact_and_makes_every_epsilon_agree() -> None:
     np.testing.assert_array_equal(mantissas[2], mantissas[3])
 
 
+@pytest.mark.slow
 def test_our_cfg_of_the_true_network_is_yolov3_cfg(darknet, true_size) -> None:
     text = darknet_cfg(true_size, card(80, 608, 1.0, 1.0))
     written = darknet.parse_cfg(text)

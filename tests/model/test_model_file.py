@@ -93,6 +93,7 @@ def test_the_card_inside_goes_before_one_beside(saved: Path) -> None:
     assert card_of_model(saved) == CARD
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"class_names": ("one",)}, {"width": 0.25}, {"depth": 0.33}])
 def test_weights_that_do_not_fit_the_card(saved: Path, model: keras.Model, changes: dict) -> None:
     save_model(saved, model, replace(CARD, **changes))

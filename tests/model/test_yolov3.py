@@ -18,6 +18,7 @@ def small() -> keras.Model:
     return YOLOv3(3, width=0.125, depth=0.1)
 
 
+@pytest.mark.slow
 def test_the_true_network_has_its_known_number_of_weights(true_size: keras.Model) -> None:
     assert true_size.count_params() == 62_001_757
 

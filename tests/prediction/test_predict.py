@@ -22,6 +22,8 @@ from yolopipe.detection.detector import Detector
 from yolopipe.prediction import detect_all as run
 from yolopipe.prediction import predict as command
 
+pytestmark = pytest.mark.slow
+
 MODEL = "models/best.weights.h5"
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # OpenCV reads it once; some tests open videos themselves

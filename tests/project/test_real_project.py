@@ -56,6 +56,7 @@ def next_command(shell, *arguments):
     return " && ".join(report["next"])
 
 
+@pytest.mark.slow
 def test_imported_data(shell, voc, git):
     """The commands that init prints, up to the shards; then a small model on them."""
     source = voc(train=6, val=3)
@@ -83,6 +84,7 @@ def test_imported_data(shell, voc, git):
     assert [row["name"] for row in rows if row["severity"] != "ok"] == []
 
 
+@pytest.mark.slow
 def test_the_demo_in_a_folder_of_a_repository(shell):
     """DVC finds all stages also below the root of a repository; tests/test_pipeline.py runs these files."""
     shell("git init -q monorepo")

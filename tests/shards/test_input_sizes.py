@@ -22,6 +22,8 @@ from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import arrays_of, boxes_at_size, decode_pixels
 from yolopipe.stages import augment, precompute
 
+pytestmark = pytest.mark.slow
+
 _spec = importlib.util.spec_from_file_location("test_shards_helpers", Path(__file__).with_name("test_shards.py"))
 helpers = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(helpers)

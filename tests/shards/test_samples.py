@@ -43,6 +43,7 @@ def written(file: Path, lengths: Sequence[int]) -> pa.Table:
     return read_table(file, made_by="augment")[0]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_any_rows_in_any_order_however_the_table_is_cut(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], piece: int, seed: int

@@ -199,6 +199,7 @@ def test_matrix_maps_boxes_back_to_the_source(project):
         np.testing.assert_allclose(back, wanted[row.path], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 4])
 @pytest.mark.parametrize("form", ["parquet", "tfrecord"])
 def test_same_bytes_for_any_worker_count(project, form, workers, monkeypatch):

@@ -26,6 +26,8 @@ from yolopipe.shards import tfdata
 from yolopipe.shards.reader import read_rows
 from yolopipe.stages import augment, evaluate, parse, precompute, train
 
+pytestmark = pytest.mark.slow
+
 OUTPUTS = (
     paths.BEST_WEIGHTS,
     paths.LAST_WEIGHTS,

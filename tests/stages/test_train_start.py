@@ -47,6 +47,7 @@ def project(tmp_path: Path, shards: ModuleType, darknet: ModuleType, monkeypatch
     return tmp_path
 
 
+@pytest.mark.slow
 def test_from_darknet_and_back(project: Path, darknet: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """All but the heads start there and are frozen: they end as they began; OpenCV reads the export alike."""
     weights = "start weights/yolov3.weights"

@@ -26,6 +26,7 @@ def test_the_device_is_said_and_randomness_repeats() -> None:
     assert draws[0] == draws[1] != draws[2]
 
 
+@pytest.mark.slow
 def test_tensorflow_starts_without_a_word() -> None:
     code = (
         "from yolopipe.training.device import prepare_tensorflow as p; p(1); import tensorflow as tf; tf.ones(2) + 1"

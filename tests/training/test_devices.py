@@ -62,6 +62,8 @@ for count, devices in DEVICES.items():
 
 STAGE = """
 import json
+from tests.helpers.small_network import install
+install()
 from yolopipe.config.params_file import load_config
 from yolopipe.stages import train
 
@@ -94,6 +96,7 @@ def python(code: str, cwd: Path) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 def test_two_devices_compute_what_one_does(
     tmp_path: Path, squares: Any, anchors_px: np.ndarray, float64: Any
 ) -> None:
@@ -117,6 +120,7 @@ def test_two_devices_compute_what_one_does(
     assert np.ptp(one[0][:, 0]) > 0.05, "the losses would agree anyhow"
 
 
+@pytest.mark.slow
 def test_the_stage_trains_and_saves_over_two_devices(drawn: Any, tmp_path: Path, float64: Any) -> None:
     drawn.draw(tmp_path, images=9, copies=1, size=160)
     (tmp_path / "params.yaml").write_text(PARAMS)

@@ -59,6 +59,7 @@ def moved(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> tuple[
     return {p for p, answer in by_part.items() if answer == {False}}, {p for p, a in by_part.items() if a == {True}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("freeze", "compiled"), [("backbone", True), ("all-but-heads", False)])
 def test_frozen_parts_stand_still_to_the_bit_and_move_afterwards(
     freeze: str, compiled: bool, squares, anchors_px
@@ -84,6 +85,7 @@ def test_frozen_normalisation_uses_its_running_statistics(squares, anchors_px) -
     assert np.abs(features(image, training=True) - features(image, training=False)).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("freeze", "epochs"), [("none", 5), ("backbone", 0)])
 def test_what_is_not_frozen_trains_as_ever(freeze: str, epochs: int, squares, anchors_px) -> None:
     plain, run = Run("none", 0, anchors_px, keras.optimizers.Adam(RATE)), Run(freeze, epochs, anchors_px)
@@ -94,6 +96,7 @@ def test_what_is_not_frozen_trains_as_ever(freeze: str, epochs: int, squares, an
         np.testing.assert_array_equal(numbers, theirs[path])
 
 
+@pytest.mark.slow
 def test_a_run_taken_up_after_the_frozen_epochs_is_not_frozen(squares, anchors_px) -> None:
     run = Run("backbone", 2, anchors_px)
     before = run.numbers()
@@ -104,6 +107,7 @@ def test_a_run_taken_up_after_the_frozen_epochs_is_not_frozen(squares, anchors_p
     assert moved(again, run.numbers())[1] == {"backbone"}
 
 
+@pytest.mark.slow
 def test_nobody_joins_with_a_jump(squares, anchors_px) -> None:
     """After 5,000 steps the first update of a late weight is at most the rate, as in any first step of Adam."""
     largest = {}

@@ -43,6 +43,7 @@ def test_without_dvc_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [path.name for path in tmp_path.iterdir()] == [".git"]
 
 
+@pytest.mark.slow
 def test_each_epoch_once_numbered_as_everywhere_and_nothing_else_changed(in_dvc: Path) -> None:
     """A run that goes on logs the epochs of the one before it first."""
     logs = history(4)
@@ -58,6 +59,7 @@ def test_each_epoch_once_numbered_as_everywhere_and_nothing_else_changed(in_dvc:
     assert changed.stdout.split() == ["??", ".yolopipe/"]
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_is_said_once_and_stops_nothing(
     in_dvc: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,7 @@ def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     return {weight.path: weight.numpy() for weight in model.weights}
 
 
+@pytest.mark.slow
 def test_the_average_is_that_of_all_weights(
     in_float64: None, float64: Any, options: Any, squares: Any, tiny: Any
 ) -> None:
@@ -117,6 +118,7 @@ def test_inverse_square_roots_keep_the_scale_of_the_loss() -> None:
     np.testing.assert_allclose(weights[0] / weights[1], np.sqrt(4153 / 372))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_computes_short_and_keeps_long(options: Any, squares: Any, tiny: Any, policy: str) -> None:
     params = Train(epochs=10, lr_init=3e-3, warmup_epochs=0, precision=policy)
@@ -152,6 +154,7 @@ def test_a_left_out_update_is_no_alarm_until_the_scale_is_used_up(norm: float, s
     np.testing.assert_equal(float(found), seen)
 
 
+@pytest.mark.slow
 def test_several_sizes_need_one_trace_and_give_what_each_alone_gives(
     in_float64: None, float64: Any, options: Any, squares: Any, tiny: Any
 ) -> None:
@@ -200,6 +203,7 @@ def test_advice_follows_from_the_numbers(train: list[float], val: list[float], s
     assert list(advice(history, Speed(100.0, 0.3))) == [*seen, "slow input"]
 
 
+@pytest.mark.slow
 def test_xla_computes_the_same(in_float64: None, float64: Any, options: Any, squares: Any, tiny: Any) -> None:
     batch, results = squares(2, 2)[0], []
     for jit in (False, True):

@@ -192,6 +192,7 @@ def test_kill_9_and_ctrl_c_change_no_byte(undisturbed: Path, tmp_path: Path) -> 
     assert checkpoints(folder) == ["finished-000004.npz"]
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_from_the_finished_run_under_the_longer_schedule(undisturbed: Path, tmp_path: Path) -> None:
     """In a copy that is thrown away, as ``dvc exp run --temp`` does: DVC_ROOT is the project, which keeps the run."""
     project = Path(shutil.copytree(undisturbed, tmp_path / "project"))
@@ -367,6 +368,7 @@ def _lives(process: Path) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_and_the_first_dies_with_its_dvc(undisturbed: Path, tmp_path: Path) -> None:
     """A parent that is killed stands in for DVC; without DVC_STAGE a closed terminal's child trains on."""
     project = Path(shutil.copytree(undisturbed, tmp_path / "project"))

@@ -63,6 +63,7 @@ def test_pixels_arrive_as_fractions(setup, squares) -> None:
     np.testing.assert_allclose(seen[0], batch["image"].numpy() / 255, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_one_trace_serves_batches_of_every_shape(setup, squares) -> None:
     model, optimizer, options = setup
     train = compiled_train_step(model, optimizer, input_size=64, **options)
@@ -86,6 +87,7 @@ def test_the_signature_is_what_the_batches_are(squares) -> None:
         assert all(signature[name].is_compatible_with(value) for name, value in batch.items())
 
 
+@pytest.mark.slow
 def test_compiled_equals_plain(in_float64, float64, setup, squares) -> None:
     model, optimizer, options = setup
     weights, batch = model.get_weights(), squares(4, 4)[0]
@@ -96,6 +98,7 @@ def test_compiled_equals_plain(in_float64, float64, setup, squares) -> None:
     np.testing.assert_allclose(compiled, [float(plain[name]) for name in STEP_NAMES], rtol=float64.RTOL)
 
 
+@pytest.mark.slow
 def test_learns_a_few_pictures_by_heart_and_finds_the_squares(setup, squares) -> None:
     from yolopipe.model.decode import decode
 

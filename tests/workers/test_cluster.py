@@ -149,6 +149,7 @@ def test_a_worker_killed_in_the_middle_changes_no_byte(workers, project):
     assert "distributed" not in output, "dask's own messages are not the user's business"
 
 
+@pytest.mark.slow
 def test_parse_writes_the_same_on_the_cluster(workers, project, tmp_path, monkeypatch):
     """Also what is wrong with images: a message must not name the folder of the machine that found it."""
     project = Path(shutil.copytree(project, tmp_path / "copy"))
@@ -166,6 +167,7 @@ def test_parse_writes_the_same_on_the_cluster(workers, project, tmp_path, monkey
     assert "no image file images/3.jpg" in (project / "data/parsed/problems.csv").read_text()
 
 
+@pytest.mark.slow
 def test_workers_need_no_tensorflow(workers, project):
     run = yolopipe(project, "precompute", "--scheduler", workers.scheduler_address)
     output = run.communicate(timeout=900)[1]
@@ -186,6 +188,7 @@ def test_errors_of_yolopipe_are_not_tried_again_and_others_are(workers, tmp_path
     assert list(map_unordered(double, [], workers="tcp://127.0.0.1:1")) == [], "without tasks no cluster is needed"
 
 
+@pytest.mark.slow
 def test_a_task_that_always_kills_is_named(workers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(YolopipeError) as caught:
