@@ -147,10 +147,10 @@ def real_input(options: argparse.Namespace) -> None:
     from yolopipe.config.params_file import load_config
     from yolopipe.shards.manifest import load_manifest
     from yolopipe.shards.tfdata import batches
-    from yolopipe.training.trainer import make_learner
+    from yolopipe.training.trainer import make_trainer
 
     config, manifest = load_config(Path("params.yaml")), load_manifest(paths.SHARDS)
-    learner = make_learner(config, manifest, steps=100)
+    trainer = make_trainer(config, manifest, steps=100)
     size = config.train.batch_size
 
     def reading(seed: int) -> Any:
@@ -159,17 +159,17 @@ def real_input(options: argparse.Namespace) -> None:
         )
 
     kept = next(iter(reading(0)))
-    learner.train_step(kept)
+    trainer.train_step(kept)
     empty = tf.function(lambda batch: batch["row"][0], input_signature=None)
     empty(kept)
     times: dict[str, list[float]] = {"repeated": [], "read": []}
     for seed in range(options.rounds + 2):
         for name, source in (("repeated", [kept] * options.steps), ("read", reading(seed))):
             stream = iter(source)
-            result = learner.train_step(next(stream))  # the start of reading is not measured
+            result = trainer.train_step(next(stream))  # the start of reading is not measured
             start, count = time.perf_counter(), 0
             for batch in islice(stream, options.steps):
-                result, count = learner.train_step(batch), count + 1
+                result, count = trainer.train_step(batch), count + 1
             result.numpy()
             times[name].append((time.perf_counter() - start) / count)
     start = time.perf_counter()

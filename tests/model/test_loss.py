@@ -19,7 +19,7 @@ SCALES = [(8, ANCHORS_PX[0]), (16, ANCHORS_PX[1]), (32, ANCHORS_PX[2])]
 Batch = tuple[np.ndarray, ScaleTarget, np.ndarray, np.ndarray]
 
 
-# The reference: the notes' dense formulas in float64, on dense labels built from the sparse targets.
+# The reference: the dense reference formulas in float64, on dense labels built from the sparse targets.
 
 
 def dense_label(
@@ -46,7 +46,7 @@ def dense_label(
 
 
 def dense_loss(conv, label, listed, anchors, stride, threshold, m: Any):
-    """The notes' decode, bbox_giou, bbox_iou and compute_loss; ``m`` is NumPy or TensorFlow, all in float64.
+    """The reference formulas of the whole loss; ``m`` is NumPy or TensorFlow, all in float64.
 
     Their GIoU also runs on cells without a label, where it may be 0/0 with enough bad luck; random floats have none.
     """
@@ -304,7 +304,7 @@ def test_graph_of_unknown_sizes_equals_eager() -> None:
         ([1, 1, 2, 2], [2, 1, 2, 2], 1 / 3),  # overlapping by half, nothing enclosed beside
         ([1, 1, 2, 2], [5, 1, 2, 2], -1 / 3),  # 12 enclosed, 8 covered
         ([1, 1, 2, 2], [3, 3, 2, 2], -0.5),  # corners touch: 16 enclosed, 8 covered
-        ([1, 1, -2, 2], [1, 1, 2, -2], 1.0),  # negative sizes as the notes have them
+        ([1, 1, -2, 2], [1, 1, 2, -2], 1.0),  # negative sizes count as positive
         ([0, 0, 0, 0], [0, 0, 0, 0], 0.0),
         ([5, 5, 0, 0], [5, 5, 4, 4], 0.0),
         ([0, 0, 0, 0], [9, 9, 0, 0], -1.0),

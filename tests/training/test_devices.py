@@ -66,8 +66,8 @@ install()
 from yolopipe.config.params_file import load_config
 from yolopipe.stages import train
 
-made, make = [], trainer.make_learner
-trainer.make_learner = lambda *args, **more: made.append(tf.distribute.get_strategy()) or make(*args, **more)
+made, make = [], trainer.make_trainer
+trainer.make_trainer = lambda *args, **more: made.append(tf.distribute.get_strategy()) or make(*args, **more)
 reports = []
 for devices in DEVICES.values():
     train.training_devices = lambda: devices

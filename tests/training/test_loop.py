@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from yolopipe.training.epoch_plan import Course, EpochLog
+from yolopipe.training.epoch_plan import EpochLog, EpochPlan
 from yolopipe.training.logs import TensorBoardLog
 from yolopipe.training.loop import fit
 from yolopipe.training.nonfinite import NonFiniteError, Place
@@ -85,7 +85,7 @@ class Run:
         self.saved: list[EpochLog] = []
         self.losses, self.tmp_path = losses or {}, tmp_path
         self.batches = [batch_of(0, 1, 2, 3), batch_of(4, 5, 6, 7), batch_of(8, 9)]
-        self.course = Course(epochs, 10, 3, self.train_batches, lambda: self.batches[:2], **rules)
+        self.plan = EpochPlan(epochs, 10, 3, self.train_batches, lambda: self.batches[:2], **rules)
 
     def train_batches(self, epoch: int) -> list[Any]:
         self.seen.append(epoch)
@@ -103,7 +103,7 @@ class Run:
 
         with TensorBoardLog(self.tmp_path) as board:
             logs, speed = fit(
-                self.course,
+                self.plan,
                 train_step,
                 eval_step,
                 board=board,
@@ -213,9 +213,9 @@ def test_the_share_of_time_spent_waiting_for_input_is_shown(
         clock.now += 1
         return result(1)
 
-    course = Course(2, 20, 4, slow_batches, lambda: [batch_of(0)])
+    plan = EpochPlan(2, 20, 4, slow_batches, lambda: [batch_of(0)])
     with TensorBoardLog(tmp_path) as board:
-        _, speed = fit(course, step, lambda batch: result(1)[:4], board=board, on_epoch=lambda log: None)
+        _, speed = fit(plan, step, lambda batch: result(1)[:4], board=board, on_epoch=lambda log: None)
     first, second = capsys.readouterr().err.splitlines()
     assert first.endswith("waiting for input 75 %")
     assert second.endswith("waiting for input 0 %")

@@ -18,7 +18,7 @@ from tests.helpers import small_network
 from yolopipe.config.params_file import load_config
 from yolopipe.errors import UsageError
 from yolopipe.stages import augment, parse, precompute, train
-from yolopipe.training.machines import EXAMPLE, Team, team_of
+from yolopipe.training.machines import EXAMPLE, MachineGroup, machine_group
 
 PARAMS = """\
 seed: 5
@@ -31,12 +31,12 @@ train: {epochs: 2, batch_size: 4, warmup_epochs: 0, lr_init: 1.0e-5, val_every: 
 
 DYING = """
 import os
-from yolopipe.training import machines as team
+from yolopipe.training import machines as group
 
 def die(self, number, log):
     os._exit(9)
 
-team._Silence.epoch = die
+group._SilentBoard.epoch = die
 import sys
 from yolopipe.cli import main
 sys.argv = ["yolopipe", "train"]
@@ -61,7 +61,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def together(folders: list[Path], codes: list[str]) -> list[tuple[int, str, str]]:
-    """Each code in its folder, as one machine of a team; exit code, standard output and error of each."""
+    """Each code in its folder, as one machine of a group; exit code, standard output and error of each."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(len(folders))]
     processes = []
     for index, (folder, code) in enumerate(zip(folders, codes, strict=True)):
@@ -129,12 +129,12 @@ def test_two_machines_lose_one_go_on_and_end_like_one_process(
 )
 def test_a_wrong_team_is_named(text: str) -> None:
     with pytest.raises(UsageError, match="TF_CONFIG must list workers"):
-        team_of({"TF_CONFIG": text})
+        machine_group({"TF_CONFIG": text})
 
 
 def test_one_machine_is_no_team() -> None:
     alone = EXAMPLE.replace(', "host2:2345"', "")
-    assert team_of({"TF_CONFIG": alone}) is team_of({"TF_CONFIG": ""}) is None
-    assert team_of({"TF_CONFIG": EXAMPLE.replace('"index": 0', '"index": 1')}) == Team(
+    assert machine_group({"TF_CONFIG": alone}) is machine_group({"TF_CONFIG": ""}) is None
+    assert machine_group({"TF_CONFIG": EXAMPLE.replace('"index": 0', '"index": 1')}) == MachineGroup(
         1, ("host1:2345", "host2:2345")
     )

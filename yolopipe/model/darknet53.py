@@ -1,4 +1,4 @@
-"""Darknet-53, the backbone (notes 1.2; Redmon and Farhadi 2018, table 1), and its one kind of convolution.
+"""Darknet-53, the backbone (``docs/formulas.md``, "Network"; Redmon and Farhadi 2018, table 1).
 
 Layers are named ``<part>_<number>_conv`` and ``<part>_<number>_norm`` in the order of Darknet's own weight file.
 """
@@ -45,7 +45,7 @@ def scaled_blocks(blocks: int, depth: float) -> int:
 
 
 def convolutional(x: Any, channels: int, kernel: int, *, name: str, stride: int = 1) -> Any:
-    """Convolution without bias, batch normalisation, leaky ReLU (notes' ``common.convolutional``).
+    """Convolution without bias, batch normalisation, leaky ReLU.
 
     Args:
         x: (B, H, W, C) Keras tensor.
@@ -84,7 +84,7 @@ def _residual(x: Any, channels: int, *, width: float, number: int) -> Any:
 
 
 def darknet53(x: Any, *, width: float = 1.0, depth: float = 1.0) -> tuple[Any, Any, Any]:
-    """The backbone (notes 1.2, figure 1).
+    """The backbone (``docs/formulas.md``, "Network").
 
     Args:
         x: (B, H, W, 3) Keras tensor; H and W are multiples of 32.

@@ -1,4 +1,4 @@
-"""Raw outputs to boxes, confidence and class probabilities (notes 1.2, ``decode``)."""
+"""Raw outputs to boxes, confidence and class probabilities (``docs/formulas.md``, "Decoding")."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cell_origins_xy(rows: Any, columns: Any) -> Any:
 
 
 def decode(conv_output: Any, anchors: npt.ArrayLike, stride: int) -> Any:
-    """What a raw output says (notes 1.2).
+    """Boxes, confidence and class probabilities of a raw output (``docs/formulas.md``, "Decoding").
 
     Args:
         conv_output: (B, g, g, 3 * (5 + C)) raw output of one scale, any float type.

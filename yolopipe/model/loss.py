@@ -1,7 +1,8 @@
-"""What the network is punished for (notes 1.3), computed from sparse targets.
+"""The YOLOv3 loss, computed from sparse targets (``docs/formulas.md``, "Loss").
 
-Same value as the notes' dense loss.  Two of its three terms exist at positives only, so they are gathered there: the
-dense label (3.6 MB an image at 80 classes) is never built, and no cell without an object can make a NaN.
+Same value as the dense loss of the reference formulas.  Two of its three terms exist at positives only, so they are
+gathered there: the dense label (3.6 MB an image at 80 classes) is never built, and no cell without an object can make
+a NaN.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _giou(low1: Any, high1: Any, low2: Any, high2: Any) -> Any:
 
 
 def bbox_giou(boxes1: Any, boxes2: Any) -> Any:
-    """Generalised IoU (notes 1.3; Rezatofighi et al. 2019).
+    """Generalised IoU (``docs/formulas.md``, "IoU and GIoU"; Rezatofighi et al. 2019).
 
     Args:
         boxes1: (..., 4) float centre x, y, width, height; negative sizes count as positive.
@@ -186,7 +187,7 @@ def compute_loss(
     label_smoothing: float = 0.01,
     class_weights: npt.ArrayLike | None = None,
 ) -> tuple[Any, Any, Any]:
-    """The loss of one scale (notes 1.3).
+    """The loss of one scale (``docs/formulas.md``, "Loss").
 
     Args:
         conv: (B, g, g, 3 * (5 + C)) raw output.
@@ -195,7 +196,7 @@ def compute_loss(
         classes: (B, N) int32.
         anchors: (3, 2) width and height in units of the stride.
         stride: pixels per cell.
-        ignore_threshold: a prediction that overlaps a box of its scale this much is not punished as background.
+        ignore_threshold: a prediction that overlaps a box of its scale this much is not penalised as background.
         label_smoothing: share of the class label that is spread evenly.
         class_weights: (C,) factors on the class term of a positive, by the class it is taught; None for none.
 

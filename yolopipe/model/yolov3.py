@@ -1,4 +1,4 @@
-"""YOLOv3: the backbone's three feature maps become three grids of raw predictions (notes 1.2)."""
+"""YOLOv3, from the image to three grids of raw predictions (``docs/formulas.md``, "Network")."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _upsampled(x: Any, channels: int, route: Any, *, number: int) -> Any:
 
 
 def YOLOv3(num_classes: int, *, width: float = 1.0, depth: float = 1.0) -> keras.Model:
-    """The whole network (notes 1.2).
+    """The whole network (``docs/formulas.md``, "Network").
 
     Args:
         num_classes: C, at least 1.

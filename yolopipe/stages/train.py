@@ -1,4 +1,4 @@
-"""``train``: shards in, weights, model card, metrics and curves out (notes 1.4)."""
+"""``train``: shards in, weights, model card, metrics and curves out."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from yolopipe.result import CommandResult
 from yolopipe.shards.manifest import Manifest, ShardInfo, load_manifest
 from yolopipe.shards.verify import verify_shards
 from yolopipe.training.device import prepare_tensorflow, strategy_over, training_devices
-from yolopipe.training.machines import Team, team_of
+from yolopipe.training.machines import MachineGroup, machine_group
 from yolopipe.training.start_file import StartFile, start_file
 from yolopipe.workers.pool import Workers
 from yolopipe.workers.processes import die_with_parent
 
 if TYPE_CHECKING:
     from yolopipe.training.checkpoint import RunFolder
-    from yolopipe.training.epoch_plan import Course, EpochLog
+    from yolopipe.training.epoch_plan import EpochLog, EpochPlan
     from yolopipe.training.speed import Speed
 
 __all__ = ["PICTURES_EVERY", "check_batch", "run"]
@@ -42,7 +42,7 @@ def run(config: Config, *, workers: Workers = 1, pictures_every: int = PICTURES_
         pictures_every: epochs between two sheets of predictions in TensorBoard, 0 for none; changes no result.
 
     Returns:
-        What was learnt, how fast and on which device.
+        What was learned, how fast and on which device.
 
     Raises:
         ShardError: shards are missing, damaged, or a split is empty.
@@ -55,17 +55,17 @@ def run(config: Config, *, workers: Workers = 1, pictures_every: int = PICTURES_
     manifest = load_manifest(paths.SHARDS)
     _check_not_empty(config, manifest)
     verify_shards(paths.SHARDS, manifest, _to_read(config, manifest))
-    team = team_of(os.environ)
+    group = machine_group(os.environ)
     device = prepare_tensorflow(config.seed)
-    strategy = strategy_over([] if team else training_devices(), machines=team is not None)
+    strategy = strategy_over([] if group else training_devices(), machines=group is not None)
     check_batch(config.train.batch_size, strategy.num_replicas_in_sync)
     with strategy.scope():
-        if team is None:
+        if group is None:
             return _train(config, manifest, start, device, pictures_every)
-        device = f"{device}, {len(team.addresses)} machines"
-        if team.chief:
-            return _train(config, manifest, start, device, pictures_every, team)
-        return _assist(config, manifest, start, team)
+        device = f"{device}, {len(group.addresses)} machines"
+        if group.chief:
+            return _train(config, manifest, start, device, pictures_every, group)
+        return _run_worker(config, manifest, start, group)
 
 
 def check_batch(batch_size: int, devices: int) -> None:
@@ -96,17 +96,17 @@ def _to_read(config: Config, manifest: Manifest) -> list[ShardInfo]:
     return [*(shard for shard in train.shards if shard.copy < epochs), *manifest.splits["val"].shards]
 
 
-def _assist(config: Config, manifest: Manifest, start: StartFile | None, team: Team) -> CommandResult:
+def _run_worker(config: Config, manifest: Manifest, start: StartFile | None, group: MachineGroup) -> CommandResult:
     """On a machine that is not the chief: nothing is written."""
-    from yolopipe.training.machines import assist
-    from yolopipe.training.trainer import make_learner
+    from yolopipe.training.machines import run_worker
+    from yolopipe.training.trainer import make_trainer
 
-    course = _course(config, manifest)
-    learner = make_learner(config, manifest, steps=course.steps, start=start)
-    console.note(f"machine {team.index + 1} of {len(team.addresses)}: {team.addresses[0]} writes the results")
-    history, speed = assist(course, learner, team)
-    report = {"machine": team.index, "epochs": len(history), "images_per_second": round(speed.images_per_second, 1)}
-    return CommandResult(f"train: {len(history)} epochs; the results are on {team.addresses[0]}", {}, report)
+    plan = _epoch_plan(config, manifest)
+    trainer = make_trainer(config, manifest, steps=plan.steps, start=start)
+    console.note(f"machine {group.index + 1} of {len(group.addresses)}: {group.addresses[0]} writes the results")
+    history, speed = run_worker(plan, trainer, group)
+    report = {"machine": group.index, "epochs": len(history), "images_per_second": round(speed.images_per_second, 1)}
+    return CommandResult(f"train: {len(history)} epochs; the results are on {group.addresses[0]}", {}, report)
 
 
 def _train(
@@ -115,34 +115,34 @@ def _train(
     start: StartFile | None,
     device: str,
     pictures_every: int,
-    team: Team | None = None,
+    group: MachineGroup | None = None,
 ) -> CommandResult:
     """Every file of the stage is written here or below."""
     from yolopipe.model.card import write_card
     from yolopipe.training.checkpoint import open_run
     from yolopipe.training.resume import Resumable, run_key
-    from yolopipe.training.session import run_epochs, write_numbers
-    from yolopipe.training.trainer import make_learner
+    from yolopipe.training.run_training import run_epochs, write_numbers
+    from yolopipe.training.trainer import make_trainer
 
-    params, course = config.train, _course(config, manifest)
+    params, plan = config.train, _epoch_plan(config, manifest)
     inputs = {"weights": start.sha256} if start else {}
     key = run_key(config, {"manifest": sha256_file(paths.SHARDS / "manifest.json"), **inputs})
-    with open_run(Resumable.folder_name(key, params.epochs)) as folder, _interruption_told(folder):
-        learner = make_learner(config, manifest, steps=course.steps, start=start)
-        state = Resumable(folder, key, params.epochs, learner.variables, paths.BEST_WEIGHTS)
-        write_card(paths.MODEL_CARD, learner.card)
-        with _bad_batch_told(config, manifest):
+    with open_run(Resumable.folder_name(key, params.epochs)) as folder, _report_interruption(folder):
+        trainer = make_trainer(config, manifest, steps=plan.steps, start=start)
+        state = Resumable(folder, key, params.epochs, trainer.variables, paths.BEST_WEIGHTS)
+        write_card(paths.MODEL_CARD, trainer.card)
+        with _explain_bad_batch(config, manifest):
             history, speed = run_epochs(
-                manifest, course, learner, state, device=device, pictures_every=pictures_every, team=team
+                manifest, plan, trainer, state, device=device, pictures_every=pictures_every, group=group
             )
         write_numbers(history, params.best_by)  # once more: a run that had nothing left to train wrote none yet
         folder.finish()
-    result = _result(config, manifest, history, device=device, speed=speed, weights=learner.model.count_params())
-    return _with_start(result, params, start, learner.outcome)
+    result = _result(config, manifest, history, device=device, speed=speed, weights=trainer.model.count_params())
+    return _with_start(result, params, start, trainer.outcome)
 
 
 @contextmanager
-def _interruption_told(folder: RunFolder) -> Iterator[None]:
+def _report_interruption(folder: RunFolder) -> Iterator[None]:
     """After Ctrl-C: what is left to go on from."""
     try:
         yield
@@ -154,7 +154,7 @@ def _interruption_told(folder: RunFolder) -> Iterator[None]:
 
 
 @contextmanager
-def _bad_batch_told(config: Config, manifest: Manifest) -> Iterator[None]:
+def _explain_bad_batch(config: Config, manifest: Manifest) -> Iterator[None]:
     """A loss that is not finite: which images, written down, and what to type next."""
     from yolopipe.training.nonfinite import NonFiniteError, explained, images_of
 
@@ -174,10 +174,10 @@ def _copy_of(epoch: int, manifest: Manifest) -> int:
     return epoch % manifest.splits["train"].copies
 
 
-def _course(config: Config, manifest: Manifest) -> Course:
+def _epoch_plan(config: Config, manifest: Manifest) -> EpochPlan:
     """Epoch e reads augmented copy e mod copies, in an order drawn from (seed, e)."""
     from yolopipe.shards.tfdata import batches
-    from yolopipe.training.epoch_plan import Course
+    from yolopipe.training.epoch_plan import EpochPlan
     from yolopipe.training.sizes import sizes_of_epoch
 
     params, images = config.train, manifest.splits["train"].rows_per_copy
@@ -203,7 +203,7 @@ def _course(config: Config, manifest: Manifest) -> Course:
     def val_batches() -> Any:
         return batches(paths.SHARDS, manifest, "val", batch_size=params.batch_size)
 
-    return Course(
+    return EpochPlan(
         params.epochs,
         images,
         steps,

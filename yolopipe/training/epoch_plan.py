@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from yolopipe.training.speed import Batches
 
-__all__ = ["Course", "EpochLog", "best_epoch", "epochs_since_best", "is_better"]
+__all__ = ["EpochLog", "EpochPlan", "best_epoch", "epochs_since_best", "is_better"]
 
 Losses = Mapping[str, float]
 
@@ -55,7 +55,7 @@ def epochs_since_best(history: Sequence[EpochLog], by: str = "loss") -> int:
 
 
 @dataclass(frozen=True)
-class Course:
+class EpochPlan:
     """Length, input and rules of a run.
 
     Args:

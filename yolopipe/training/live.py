@@ -1,6 +1,6 @@
 """DVCLive beside a run: curves that grow while it trains, for DVC's extension, Studio and ``dvc plots show``.
 
-Its files are no outputs: DVC deletes those before a stage, and DVCLive would write ``dvc.yaml`` anew to list them.
+Its files are no outputs: DVC deletes those before a stage, and DVCLive would rewrite ``dvc.yaml`` to list them.
 The stage's own metrics and curves are written after each epoch too, and are what ``dvc exp show`` reads.
 """
 

@@ -85,7 +85,7 @@ def loss_text(losses: Losses) -> str:
 
 
 class TensorBoardLog:
-    """Event files with the notes' tags.  They carry times, so they are never an output of a stage.
+    """TensorBoard event files.  They carry times, so they are never an output of a stage.
 
     Args:
         directory: a folder of its own for the run.
@@ -104,7 +104,7 @@ class TensorBoardLog:
         self._writer.close()
 
     def step(self, number: int, values: Losses) -> None:
-        """Write one training step (notes 1.4); buffered until the epoch ends."""
+        """Write one training step; buffered until the epoch ends."""
         with self._writer.as_default(step=number):
             for name, value in values.items():
                 tf.summary.scalar(f"loss/{name}" if name in LOSS_NAMES else name, value)

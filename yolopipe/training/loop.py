@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from yolopipe.console import Advance, clock, progress
-from yolopipe.training.epoch_plan import Course, EpochLog
+from yolopipe.training.epoch_plan import EpochLog, EpochPlan
 from yolopipe.training.logs import loss_text
 from yolopipe.training.nonfinite import Place
 from yolopipe.training.reader import LossReader
@@ -29,7 +29,7 @@ class Board(Protocol):
 
 
 def fit(
-    course: Course,
+    plan: EpochPlan,
     train_step: Step,
     eval_step: Step,
     *,
@@ -41,7 +41,7 @@ def fit(
     """Train for all epochs that are left.
 
     Args:
-        course: length, input and rules.
+        plan: length, input and rules.
         train_step: see ``yolopipe.training.step.compiled_train_step``.
         eval_step: see ``compiled_eval_step``.
         board: where each step's losses go.
@@ -56,21 +56,21 @@ def fit(
         NonFiniteError: at the first loss or gradient that is not finite, naming epoch, step, term and batch.
     """
     logs, watch, start = list(history), Stopwatch(), time.monotonic()
-    while not course.is_over(logs):
-        place = Place(len(logs) + 1, course.epochs)
-        with progress(f"epoch {place.epoch}/{place.epochs}", course.images) as advance:
-            train, lr = _train_epoch(course, place, train_step, board, advance, watch)
-            val = _validate(course, place, eval_step, score) if course.validates(place.epoch) else {}
+    while not plan.is_over(logs):
+        place = Place(len(logs) + 1, plan.epochs)
+        with progress(f"epoch {place.epoch}/{place.epochs}", plan.images) as advance:
+            train, lr = _train_epoch(plan, place, train_step, board, advance, watch)
+            val = _validate(plan, place, eval_step, score) if plan.validates(place.epoch) else {}
             logs.append(EpochLog(place.epoch, place.epochs, lr, train, val))
-            board.epoch(place.epoch * course.steps, logs[-1])
-            left = (time.monotonic() - start) / (len(logs) - len(history)) * (course.epochs - len(logs))
+            board.epoch(place.epoch * plan.steps, logs[-1])
+            left = (time.monotonic() - start) / (len(logs) - len(history)) * (plan.epochs - len(logs))
             advance(0, text=(f"all in {clock(left)}  " if left else "") + _line(logs[-1], watch.epoch_waiting))
         on_epoch(logs)
     return logs, watch.speed
 
 
 def _train_epoch(
-    course: Course, place: Place, train_step: Step, board: Board, advance: Advance, watch: Stopwatch
+    plan: EpochPlan, place: Place, train_step: Step, board: Board, advance: Advance, watch: Stopwatch
 ) -> tuple[dict[str, float], float]:
     """Mean losses and the last learning rate."""
     lr = 0.0
@@ -80,16 +80,16 @@ def _train_epoch(
         lr = values["lr"]
         board.step(number, values)
 
-    reader = LossReader(place, (place.epoch - 1) * course.steps + 1, on_step)
-    for batch in watch.timed(course.train_batches(place.epoch - 1)):
+    reader = LossReader(place, (place.epoch - 1) * plan.steps + 1, on_step)
+    for batch in watch.timed(plan.train_batches(place.epoch - 1)):
         reader.add(train_step(batch), batch["row"])
         advance(len(batch["row"]), text=_text(reader.mean(), lr, watch.epoch_waiting) if reader.images else "")
     return reader.finish(), lr
 
 
-def _validate(course: Course, place: Place, eval_step: Step, score: Callable[[], float] | None) -> dict[str, float]:
+def _validate(plan: EpochPlan, place: Place, eval_step: Step, score: Callable[[], float] | None) -> dict[str, float]:
     reader = LossReader(Place(place.epoch, place.epochs, "val"))
-    batches: Batches = course.val_batches()
+    batches: Batches = plan.val_batches()
     for batch in batches:
         reader.add(eval_step(batch), batch["row"])
     losses = reader.finish()

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.errors import UsageError, YolopipeError
-from yolopipe.training.epoch_plan import Course, EpochLog
+from yolopipe.training.epoch_plan import EpochLog, EpochPlan
 from yolopipe.training.speed import Speed
 
 if TYPE_CHECKING:
-    from yolopipe.training.trainer import Learner
+    from yolopipe.training.trainer import Trainer
 
-__all__ = ["Team", "agreed", "assist", "chiefs", "lost_told", "share_start", "team_of"]
+__all__ = ["MachineGroup", "agreed", "chief_only", "machine_group", "report_lost_worker", "run_worker", "share_start"]
 
 PIECE = 1 << 20
 """Numbers sent at a time: 8 MB."""
@@ -31,7 +31,7 @@ EXAMPLE = '{"cluster": {"worker": ["host1:2345", "host2:2345"]}, "task": {"type"
 
 
 @dataclass(frozen=True)
-class Team:
+class MachineGroup:
     """The machines that train together.
 
     Args:
@@ -48,15 +48,15 @@ class Team:
         return self.index == 0
 
 
-def team_of(environment: Mapping[str, str]) -> Team | None:
-    """The team that ``TF_CONFIG`` describes; None without it, or where it names one machine alone.
+def machine_group(environment: Mapping[str, str]) -> MachineGroup | None:
+    """The machines that ``TF_CONFIG`` describes; None without it, or where it names one machine alone.
 
     Raises:
         UsageError: it is not what TensorFlow expects.
 
-    >>> team_of({"TF_CONFIG": EXAMPLE})
-    Team(index=0, addresses=('host1:2345', 'host2:2345'))
-    >>> team_of({}) is None
+    >>> machine_group({"TF_CONFIG": EXAMPLE})
+    MachineGroup(index=0, addresses=('host1:2345', 'host2:2345'))
+    >>> machine_group({}) is None
     True
     """
     text = environment.get("TF_CONFIG", "")
@@ -73,7 +73,7 @@ def team_of(environment: Mapping[str, str]) -> Team | None:
         raise UsageError(
             f"TF_CONFIG must list workers and say which one this is, got {text!r}", hint=f"TF_CONFIG='{EXAMPLE}'"
         )
-    return Team(index, addresses) if len(addresses) > 1 else None
+    return MachineGroup(index, addresses) if len(addresses) > 1 else None
 
 
 def agreed(arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
@@ -85,11 +85,11 @@ def agreed(arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
     flat = np.concatenate([np.asarray(array, np.float64).reshape(-1) for array in arrays])
     pieces = [flat[start : start + PIECE] for start in range(0, len(flat), PIECE)]
     exchange = _exchange()
-    told = np.concatenate(
+    received = np.concatenate(
         [exchange(np.pad(piece, (0, PIECE - len(piece)))).numpy()[: len(piece)] for piece in pieces]
     )
     ends = np.cumsum([np.size(array) for array in arrays])
-    parts = np.split(told, ends[:-1])
+    parts = np.split(received, ends[:-1])
     return [part.reshape(np.shape(a)).astype(np.asarray(a).dtype) for part, a in zip(parts, arrays, strict=True)]
 
 
@@ -126,25 +126,25 @@ def share_start(variables: Mapping[str, Sequence[Any]], history: Sequence[EpochL
     padded = np.zeros(int(length), np.int32)
     padded[: min(len(text), int(length))] = text[: int(length)]
     every = [variable for group in variables.values() for variable in group]
-    spoken, *values = agreed([padded, *(np.asarray(variable) for variable in every)])
+    history_bytes, *values = agreed([padded, *(np.asarray(variable) for variable in every)])
     for variable, value in zip(every, values, strict=True):
         variable.assign(value)
-    return [EpochLog(**log) for log in json.loads(bytes(spoken.astype(np.uint8)))]
+    return [EpochLog(**log) for log in json.loads(bytes(history_bytes.astype(np.uint8)))]
 
 
-def chiefs(score: Callable[[], float], team: Team | None) -> Callable[[], float]:
+def chief_only(score: Callable[[], float], group: MachineGroup | None) -> Callable[[], float]:
     """A score that the chief alone measures: the others hear it, so that all stop at the same epoch."""
-    if team is None:
+    if group is None:
         return score
 
     def measured() -> float:
-        (value,) = agreed([np.array(score() if team.chief else 0.0, np.float64)])
+        (value,) = agreed([np.array(score() if group.chief else 0.0, np.float64)])
         return float(value)
 
     return measured
 
 
-class _Silence:
+class _SilentBoard:
     """Logs nothing: the chief does."""
 
     def step(self, number: int, values: Mapping[str, float]) -> None:
@@ -154,13 +154,13 @@ class _Silence:
         """One epoch."""
 
 
-def assist(course: Course, learner: Learner, team: Team) -> tuple[list[EpochLog], Speed]:
+def run_worker(plan: EpochPlan, trainer: Trainer, group: MachineGroup) -> tuple[list[EpochLog], Speed]:
     """What a machine does that is not the chief: the same steps, and no file.
 
     Args:
-        course: the same on all machines.
-        learner: built from the same params.
-        team: of which this one is not the chief.
+        plan: the same on all machines.
+        trainer: built from the same params.
+        group: of which this one is not the chief.
 
     Returns:
         The history, and how fast it went.
@@ -170,24 +170,24 @@ def assist(course: Course, learner: Learner, team: Team) -> tuple[list[EpochLog]
     """
     from yolopipe.training.loop import fit
 
-    history = share_start(learner.variables, [])
+    history = share_start(trainer.variables, [])
     done = [len(history)]
-    with lost_told(team, lambda: done[0]):
+    with report_lost_worker(group, lambda: done[0]):
         return fit(
-            replace(course, train_batches=learner.train_step.entering(course.train_batches)),
-            learner.train_step,
-            learner.eval_step,
-            board=_Silence(),
+            replace(plan, train_batches=trainer.train_step.entering(plan.train_batches)),
+            trainer.train_step,
+            trainer.eval_step,
+            board=_SilentBoard(),
             on_epoch=lambda logs: done.append(done.pop() + 1),
             history=history,
-            score=chiefs(lambda: 0.0, team) if course.best_by == "mAP" else None,
+            score=chief_only(lambda: 0.0, group) if plan.best_by == "mAP" else None,
         )
 
 
 @contextmanager
-def lost_told(team: Team | None, epochs_done: Callable[[], int]) -> Iterator[None]:
-    """What TensorFlow raises when a machine is gone, as a sentence; nothing is told where there is no team."""
-    if team is None:
+def report_lost_worker(group: MachineGroup | None, epochs_done: Callable[[], int]) -> Iterator[None]:
+    """Raise one YolopipeError, with how to go on, where TensorFlow reports that a machine is lost."""
+    if group is None:
         yield
         return
     import tensorflow as tf
@@ -201,7 +201,7 @@ def lost_told(team: Team | None, epochs_done: Callable[[], int]) -> Iterator[Non
         errors.CancelledError,
         errors.DeadlineExceededError,
     ) as error:
-        others = ", ".join(address for index, address in enumerate(team.addresses) if index != team.index)
+        others = ", ".join(address for index, address in enumerate(group.addresses) if index != group.index)
         first = str(error).partition("\n")[0] or type(error).__name__
         done = epochs_done()
         raise YolopipeError(

@@ -1,4 +1,4 @@
-"""The first loss or gradient that is no number: which batch, which images, which term, and what to type next."""
+"""The report of the first non-finite loss or gradient: its batch, images and term, and what to type next."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Resumable:
             console.note(f"going on after epoch {len(history)}, from {path}")
             return history
         if candidates:
-            console.note("no checkpoint can be used: training starts anew")
+            console.note("no usable checkpoint: training starts from scratch")
         return []
 
     def _candidates(self) -> list[Path]:

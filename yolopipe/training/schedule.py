@@ -1,4 +1,4 @@
-"""The learning rate of each step (notes 1.4)."""
+"""The learning rate of each step (``docs/formulas.md``, "Learning rate")."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["WarmupCosine"]
 
 @keras.saving.register_keras_serializable(package="yolopipe")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Linear warm-up, then half a cosine (notes 1.4), for steps 1, 2, ... ``total_steps``.
+    """Linear warm-up, then half a cosine, for steps 1, 2, ... ``total_steps``.
 
-    Unlike the notes' loop, the first step already has its own rate (theirs runs at the optimizer's default, higher
-    than any that follows), the last one has ``lr_end``, and no pair of lengths divides by zero: a warm-up as long as
-    the run or longer ends one step before the run does.
+    Unlike in the reference formulas, the first step already has its own rate (there it runs at the optimizer's
+    default, higher than any that follows), the last one has ``lr_end``, and no pair of lengths divides by zero: a
+    warm-up as long as the run or longer ends one step before the run does.
 
     Args:
         lr_init: the highest rate, reached at the end of the warm-up.
@@ -38,7 +38,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ig
         self.total_steps = total_steps
 
     def __call__(self, step: Any) -> Any:
-        """The rate of the update that follows ``step`` earlier ones (Keras counts from 0, the notes from 1)."""
+        """The rate of the update that follows ``step`` earlier ones (Keras counts from 0, the formulas from 1)."""
         number = ops.cast(step, keras.config.floatx()) + 1.0
         warmup = min(self.warmup_steps, self.total_steps - 1)
         rising = self.lr_init * number / max(warmup, 1)

@@ -1,4 +1,4 @@
-"""One step: forward, loss over three scales, backward, update (notes 1.4); traced once, run under a strategy."""
+"""One step: forward, loss over three scales, backward, update (``docs/formulas.md``, "Training step")."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def train_step(
     clip_norm: float = 0.0,
     forward: Callable[..., Any] | None = None,
 ) -> Losses:
-    """Learn from one batch (notes 1.4, ``train_step``).
+    """Update the network from one batch (``docs/formulas.md``, "Training step").
 
     Args:
         model: the network; its weights are updated.
@@ -229,7 +229,7 @@ def compiled_train_step(
         optimizer: its variables are made here, outside the trace.
         input_size: side of the images in pixels; None when batches differ.
         jit_compile: let XLA compile the network, forward and backward.  Not the loss: its lengths differ from batch
-            to batch, and XLA would compile it anew for each.
+            to batch, and XLA would compile it again for each.
         after: traced behind the update; moves an average of the weights, say.  None for nothing.
         options: the keyword arguments of :func:`train_step`.
 

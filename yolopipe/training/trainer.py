@@ -1,4 +1,4 @@
-"""Everything that learns, put together from the params: networks, optimizer, compiled steps."""
+"""Networks, optimizer and compiled steps, built from the params."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from yolopipe.training.optimizer import inverse_sqrt_weights, make_optimizer, pr
 from yolopipe.training.start_file import StartFile
 from yolopipe.training.step import compiled_eval_step, compiled_train_step
 
-__all__ = ["Learner", "card_of", "make_learner", "share_statistics"]
+__all__ = ["Trainer", "card_of", "make_trainer", "share_statistics"]
 
 
 @dataclass(frozen=True)
-class Learner:
+class Trainer:
     """A network in training.
 
     Args:
@@ -32,7 +32,7 @@ class Learner:
         model: the network that the optimizer moves.
         result: the network that is validated and saved: ``model``, or the one with its averaged weights.
         optimizer: built.
-        train_step: from a batch to the values of ``STEP_NAMES``; is told of each epoch.
+        train_step: from a batch to the values of ``STEP_NAMES``; is entered for each epoch.
         eval_step: from a batch to the losses of ``result``.
         outcome: what came out of the file that ``train.weights`` names; None without one.
     """
@@ -64,7 +64,7 @@ def card_of(config: Config, manifest: Manifest, start: StartFile | None = None) 
     )
 
 
-def make_learner(config: Config, manifest: Manifest, *, steps: int, start: StartFile | None = None) -> Learner:
+def make_trainer(config: Config, manifest: Manifest, *, steps: int, start: StartFile | None = None) -> Trainer:
     """Networks with their first weights, optimizer, and steps that are compiled when first called.
 
     Called, like the steps, in the scope of the strategy that spreads them over devices, where there are several.
@@ -109,7 +109,7 @@ def make_learner(config: Config, manifest: Manifest, *, steps: int, start: Start
 
     train_step = FreezingStep(model, optimizer, freeze=params.freeze, epochs=params.freeze_epochs, compiled=compiled)
     eval_step = compiled_eval_step(result, input_size=card.input_size, **loss)
-    return Learner(card, model, result, optimizer, train_step, eval_step, outcome)
+    return Trainer(card, model, result, optimizer, train_step, eval_step, outcome)
 
 
 def share_statistics(model: keras.Model) -> None:
