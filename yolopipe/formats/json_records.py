@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from yolopipe.errors import DataError, Problem
 
-__all__ = ["Record", "Taker", "read_record_lists", "read_records"]
+__all__ = ["Record", "Taker", "read_object", "read_record_lists", "read_records"]
 
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _DECODE = json.JSONDecoder().raw_decode
@@ -65,6 +65,35 @@ def read_record_lists(path: str | Path, takers: Mapping[str, Taker]) -> list[Pro
     return _read(path, takers, _Walk.object)
 
 
+def read_object(
+    path: str | Path, takers: Mapping[str, Taker], keys: Sequence[str]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Read a JSON object: its lists record by record, and the values of some other keys.
+
+    Args:
+        path: a JSON file whose top is an object.
+        takers: as in :func:`read_record_lists`.
+        keys: whose values are returned, where they are there.
+
+    Returns:
+        Values by key, and problems as :func:`read_record_lists` returns them.
+
+    Raises:
+        DataError: the file cannot be opened or is not UTF-8 text.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "a.json"
+    ...     _ = file.write_text('{"shapes": [7], "imageWidth": 640, "imageData": "..."}')
+    ...     read_object(file, {"shapes": print}, ["imageWidth"])
+    Record(value=7, line=1, column=13, text='7')
+    ({'imageWidth': 640}, [])
+    """
+    values: dict[str, Any] = dict.fromkeys(keys)
+    problems = _read(path, takers, _Walk.object, values)
+    return {key: value for key, value in values.items() if value is not None}, problems
+
+
 def read_records(path: str | Path, key: str, taker: Taker) -> list[Problem]:
     """Call a function with every record of a JSON list, or of the list under ``key`` of a JSON object.
 
@@ -91,8 +120,13 @@ def read_records(path: str | Path, key: str, taker: Taker) -> list[Problem]:
     return _read(path, {key: taker}, _Walk.list_or_object)
 
 
-def _read(path: str | Path, takers: Mapping[str, Taker], how: Callable[[_Walk], None]) -> list[Problem]:
-    walk = _Walk(_read_text(path), takers)
+def _read(
+    path: str | Path,
+    takers: Mapping[str, Taker],
+    how: Callable[[_Walk], None],
+    values: dict[str, Any] | None = None,
+) -> list[Problem]:
+    walk = _Walk(_read_text(path), takers, {} if values is None else values)
     try:
         how(walk)
     except json.JSONDecodeError as error:
@@ -126,9 +160,10 @@ def _read_text(path: str | Path) -> str:
 class _Walk:
     """A position in the text, and the steps from it."""
 
-    def __init__(self, text: str, takers: Mapping[str, Taker]) -> None:
+    def __init__(self, text: str, takers: Mapping[str, Taker], values: dict[str, Any]) -> None:
         self.text = text
         self.takers = takers
+        self.values = values
         self.at = 0
         self.line = 1
         self.column = 1
@@ -150,7 +185,9 @@ class _Walk:
                 self.repeated.append(place)
             self.seen.add(key)
             taker = self.takers.get(key)
-            if taker is None:
+            if key in self.values:
+                self.values[key] = self._value()
+            elif taker is None:
                 self._value()
             else:
                 self._list(f"expected a list for {key!r}: [", taker)

@@ -44,5 +44,30 @@ IMPORTERS = {
         help="Import YOLO label files; polygons become boxes.",
         source="a data.yaml, a darknet .data file, or a folder with images.",
     ),
+    "labelme": ImportFormat(
+        module="import_labelme",
+        help="Import labelme JSON; polygons and circles become boxes.",
+        source="a folder with a JSON file for each image, or one such file.",
+    ),
+    "cvat": ImportFormat(
+        module="import_cvat",
+        help="Import CVAT XML (CVAT for images 1.1); rotated boxes and polygons become boxes.",
+        source="an annotations.xml, or the folder with it and the images.",
+    ),
+    "label-studio": ImportFormat(
+        module="import_label_studio",
+        help="Import Label Studio JSON or JSON-MIN; one annotation counts for each task.",
+        source="the JSON file, or the folder with it and the images.",
+    ),
+    "open-images": ImportFormat(
+        module="import_open_images",
+        help="Import Open Images CSV; boxes of groups are left out and counted.",
+        source="a CSV file, or the folder with CSV files, class descriptions and images.",
+    ),
+    "tf-csv": ImportFormat(
+        module="import_tf_csv",
+        help="Import CSV of TF Object Detection: filename,width,height,class,xmin ...",
+        source="a CSV file, or the folder with CSV files and images.",
+    ),
 }
 """Format name to format, in the order of the help."""
