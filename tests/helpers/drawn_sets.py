@@ -1,17 +1,20 @@
-"""The same small data set in every format that ``yolopipe import`` reads, written by hand from the formats' documents.
+"""The same small data set in every format that ``yolopipe import`` reads, written by hand from the documents.
 
 ``größe 1,a.png`` of 100x80 px has a dog (10,20,60,60) and a cat (0,0,50,40); ``b.png`` of 50x40 px has nothing.
 """
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
+
+from yolopipe.errors import ProblemsError
+from yolopipe.importing.import_data import import_data
 
 NAME = "größe 1,a.png"
 BOXES = {"dog": (10, 20, 60, 60), "cat": (0, 0, 50, 40)}
@@ -133,3 +136,16 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "open-images": open_images,
     "tf-csv": tf_csv,
 }
+
+
+def faults_of(kind: str, *arguments: Any, **options: Any) -> list[tuple[str, int, str, str]]:
+    """File, line, rule and scope of the problems of an import that fails; nothing may be written then."""
+    with pytest.raises(ProblemsError) as caught:
+        import_data(kind, *arguments, **options)
+    assert not Path(arguments[1]).exists()
+    return [(p.file, p.line, p.rule, p.scope) for p in caught.value.problems]
+
+
+def text_of(file: str | Path) -> list[str]:
+    """Lines of annotation text, without the folders of the images."""
+    return [line.rpartition("/")[2] for line in Path(file).read_text(encoding="utf-8").splitlines()]

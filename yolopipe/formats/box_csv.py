@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from yolopipe.errors import Problem
+from yolopipe.errors import Problem, Scope
 from yolopipe.formats.text_lines import read_lines
 
 __all__ = ["BoxTable", "Row", "header_of"]
@@ -59,7 +59,7 @@ class BoxTable:
         ]
         if missing:
             message = f"expected the columns {', '.join(self.columns)} in the header, found no {', '.join(missing)}"
-            self._problem(1, "missing-key", message)
+            self._problem(1, "missing-key", message, "file")
             return
         reader = csv.reader(self._lines(), delimiter=delimiter)
         try:
@@ -79,8 +79,8 @@ class BoxTable:
                 self._problem(number, "not-utf8", "the line is not UTF-8 text")
             yield "\n" if line is None else f"{line}\n"
 
-    def _problem(self, line: int, rule: str, message: str) -> None:
-        self.problems.append(Problem(str(self.path), line, 0, rule, message))
+    def _problem(self, line: int, rule: str, message: str, scope: Scope = "record") -> None:
+        self.problems.append(Problem(str(self.path), line, 0, rule, message, scope=scope))
 
 
 def header_of(path: str | Path) -> tuple[list[str], str]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from yolopipe.errors import DataError, Problem
+from yolopipe.errors import DataError, Problem, Scope
 from yolopipe.formats.bounds import Box, bounds_of_ellipse, bounds_of_points, bounds_of_rotated
 from yolopipe.formats.text_lines import is_number
 
@@ -172,14 +172,14 @@ class _Handler:
         self.path.pop()
         self.text.clear()
 
-    def problem(self, rule: str, message: str, image: str = "") -> None:
+    def problem(self, rule: str, message: str, scope: Scope, image: str = "") -> None:
         line, column = self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1
-        self.found.problems.append(Problem(self.file, line, column, rule, message, image))
+        self.found.problems.append(Problem(self.file, line, column, rule, message, image, scope=scope))
 
     def image(self, attributes: Mapping[str, str]) -> None:
         name = attributes.get("name", "")
         if not name.strip():
-            self.problem("bad-record", "expected a name in this <image>")
+            self.problem("bad-record", "expected a name in this <image>", "image")
         texts = [attributes.get(key, "") for key in ("width", "height")]
         good = all(text.isdecimal() and len(text) < 10 for text in texts)
         size = (int(texts[0]), int(texts[1])) if good else (0, 0)
@@ -191,14 +191,14 @@ class _Handler:
         if tag in _LEFT_OUT:
             image.left_out += 1
         elif tag not in _SHAPES:
-            self.problem("bad-record", f"the shape <{tag}> is not known", image.name)
+            self.problem("bad-record", f"the shape <{tag}> is not known", "box", image.name)
         elif attributes.get("outside", "0") == "1":
             image.outside += 1
         else:
             try:
                 label, box_xyxy = _label(attributes), _bounds(tag, attributes)
             except _Unusable as error:
-                self.problem(error.rule, error.message, image.name)
+                self.problem(error.rule, error.message, "box", image.name)
             else:
                 upright = tag == "box" and float(attributes.get("rotation") or 0) == 0
                 occluded = attributes.get("occluded", "0") == "1"

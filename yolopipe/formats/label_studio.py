@@ -71,7 +71,10 @@ class StudioTask:
 
 
 class _Unusable(Exception):
-    """A result that cannot be used: rule and reason."""
+    """A result that cannot be used."""
+
+    def __init__(self, rule: str, reason: str) -> None:
+        self.rule, self.reason = rule, reason
 
 
 def read_label_studio(path: str | Path) -> tuple[list[StudioTask], list[Problem]]:
@@ -106,12 +109,14 @@ class _Reader:
         """One task, or one annotation of it where each has a record (JSON-MIN)."""
         place, value = Place(record.line, record.column), record.value
         if not isinstance(value, dict):
-            self.problems.add(place, "bad-record", f"expected a task, found {shown(value)}")
+            self.problems.add(place, "bad-record", f"expected a task, found {shown(value)}", "image")
             return
         is_full = isinstance(value.get("data"), dict)
         image = _image_of(value["data"] if is_full else value)
         if not image:
-            self.problems.add(place, "bad-record", f"task {shown(value.get('id'))}: expected one image, found none")
+            self.problems.add(
+                place, "bad-record", f"task {shown(value.get('id'))}: expected one image, found none", "image"
+            )
             return
         annotations = _annotations(value) if is_full else [_annotation_of_min(value)]
         task = StudioTask(image, place)
@@ -132,15 +137,17 @@ class _Reader:
 
     def _results(self, task: StudioTask, results: Any) -> None:
         if not isinstance(results, list):
-            self.problems.add(task.place, "bad-record", f"expected a list of results, found {shown(results)}")
+            self.problems.add(
+                task.place, "bad-record", f"expected a list of results, found {shown(results)}", "image"
+            )
             return
         labelled = {one.get("id") for one in results if isinstance(one, dict) and _labels_key(one)}
-        for result in results:
+        for number, result in enumerate(results, start=1):
             try:
                 region = self._region(task, result)
             except _Unusable as error:
-                rule, reason = error.args
-                self.problems.add(task.place, rule, f"{task.image}: {reason}")
+                message = f"{task.image}, result {number}: {error.reason}"
+                self.problems.add(task.place, error.rule, message, "box")
             else:
                 if region is not None:
                     task.regions.append(region)
@@ -151,7 +158,7 @@ class _Reader:
         """A result without a box or without a class; a rectangle and its labels may be two results of one id."""
         value = result.get("value", result)
         if isinstance(value, dict) and {"x", "y", "width", "height"} <= value.keys():
-            self.problems.add(task.place, "no-class-name", f"{task.image}: a rectangle without labels")
+            self.problems.add(task.place, "no-class-name", f"{task.image}: a rectangle without labels", "box")
         else:
             task.left_out += 1
 

@@ -9,14 +9,13 @@ A shape without ``shape_type`` is a polygon, as in files of the first versions. 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from yolopipe.errors import Problem
 from yolopipe.formats.bounds import Box, bounds_of_points
-from yolopipe.formats.coco_records import TEXT, Place, Problems, shown
+from yolopipe.formats.coco_records import Place, Problems, shown
 from yolopipe.formats.json_records import Record, read_object
 
 __all__ = ["LabelmeFile", "LabelmeShape", "read_labelme"]
@@ -81,22 +80,25 @@ def read_labelme(path: str | Path) -> LabelmeFile:
 
     def take(record: Record) -> None:
         place = Place(record.line, record.column)
-        if not problems.check(record, "shape", {"label": TEXT}):
+        if not isinstance(record.value, dict):
+            problems.add(place, "bad-record", f"expected a shape, found {shown(record.value)}", "box")
             return
-        label, kind = record.value["label"].strip(), record.value.get("shape_type") or "polygon"
-        if kind in _LEFT_OUT:
+        label, kind = record.value.get("label"), record.value.get("shape_type") or "polygon"
+        if not isinstance(kind, str):
+            problems.add(place, "bad-record", f"expected text in 'shape_type', found {shown(kind)}", "box")
+        elif kind in _LEFT_OUT:
             found.left_out += 1
-        elif not label or len(label.splitlines()) > 1:
-            problems.add(place, "no-class-name", f"expected a 'label' of one line, found {shown(label)}")
+        elif not isinstance(label, str) or len(label.strip().splitlines()) != 1:
+            problems.add(place, "no-class-name", f"expected a 'label' of one line, found {shown(label)}", "box")
         elif kind != "circle" and kind not in _CORNERS:
-            problems.add(place, "bad-record", f"shape_type {shown(kind)} is not known")
+            problems.add(place, "bad-record", f"shape_type {shown(kind)} is not known", "box")
         else:
             points = record.value.get("points")
             reason = _why_not(kind, points)
             if reason:
-                problems.add(place, "bad-box", f"{kind} {shown(label)}: {reason}")
+                problems.add(place, "bad-box", f"{kind} {shown(label)}: {reason}", "box")
             else:
-                found.shapes.append(LabelmeShape(label, kind, _bounds(kind, points), place))
+                found.shapes.append(LabelmeShape(label.strip(), kind, _bounds(kind, points), place))
 
     keys = ["imagePath", "imageHeight", "imageWidth"]
     values, broken = read_object(path, {"shapes": take}, keys)
@@ -122,7 +124,7 @@ def _why_not(kind: str, points: Any) -> str:
     return ""
 
 
-def _bounds(kind: str, points: Sequence[Sequence[float]]) -> Box:
+def _bounds(kind: str, points: Any) -> Box:
     if kind == "circle":
         (x, y), edge = points
         radius = math.dist((x, y), edge)

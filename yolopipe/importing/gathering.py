@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from yolopipe.errors import DataError, Problem
-from yolopipe.importing.picture_finder import AmbiguousPicture, PictureFinder
+from yolopipe.errors import DataError, Problem, Scope
+from yolopipe.importing.picture_finder import AmbiguousPicture, PictureFinder, spellings
 from yolopipe.importing.reading import Counted, ImportRequest, Reading, SourceImage, SourceSplit, choose_splits
-from yolopipe.importing.source_files import SPLIT_NAMES, shown_path
+from yolopipe.importing.source_files import SPLIT_NAMES, folded, shown_path, walk_files
 
 __all__ = ["Gathering", "data_files", "picture_folder", "split_of_file", "split_of_path", "split_of_word"]
 
@@ -45,15 +45,17 @@ class Gathering:
     def __init__(self, kind: str, request: ImportRequest, *, order: str, words: Mapping[str, str]) -> None:
         self.request = request
         self.reading = Reading(kind, request.root, order=order)
-        self.finder = PictureFinder([picture_folder(request)], also_here=request.images is None)
+        self.finder = PictureFinder(picture_folder(request), also_here=request.images is None)
         self._words = words
         self._splits: dict[str, _Columns] = {}
         self._numbers: dict[str, int] = {}
         self._names_of: dict[str, str] = {}
 
-    def problem(self, file: str, line: int, column: int, rule: str, message: str, image: str = "") -> None:
-        """Add what makes the import impossible."""
-        self.reading.problems.append(Problem(file, line, column, rule, message, image))
+    def problem(
+        self, file: str, line: int, column: int, rule: str, message: str, scope: Scope, *, image: str = ""
+    ) -> None:
+        """Add what is wrong; see :class:`~yolopipe.errors.Problem`."""
+        self.reading.problems.append(Problem(file, line, column, rule, message, image, scope=scope))
 
     def split(self, name: str) -> None:
         """Make a split, also one that stays empty."""
@@ -76,26 +78,25 @@ class Gathering:
             size_wh: as stated; zeros where it is not.
 
         Returns:
-            Its row in the split; -1 where its picture is missing or ambiguous, which is a problem.
+            Its row in the split; -1 where its picture is ambiguous, which is a problem.
         """
         name, file, line = names[0], str(place[0]), place[1]
         try:
             found = (self.finder.find(text, place[0].parent) for text in names)
             picture = next((picture for picture in found if picture is not None), None)
         except AmbiguousPicture as error:
-            self.problem(file, line, 0, "ambiguous-image", f"{error}; --images DIR names the folder", name)
-            return -1
-        if picture is None:
-            where = ", ".join(map(str, self.finder.folders))
-            self.problem(file, line, 0, "missing-image", f"no image file {name} in {where} or below", name)
-            return -1
-        path = shown_path(picture)
+            return self._ambiguous(name, file, line, str(error))
+        # A path that does not exist is a missing image when the headers are read.
+        path = shown_path(picture or self.finder.folder / list(spellings(name))[-1].rpartition("/")[2])
         other = self._names_of.setdefault(path, name)
-        if other != name:
-            message = f"{name!r} and {other!r} are both found as {path}; --images DIR names the folder"
-            self.problem(file, line, 0, "ambiguous-image", message, name)
-            return -1
+        if picture is not None and not _may_be_the_same(name, other):
+            return self._ambiguous(name, file, line, f"{name!r} and {other!r} are both found as {path}")
         return self.add_picture(split, path, file, line, size_wh)
+
+    def _ambiguous(self, name: str, file: str, line: int, message: str) -> int:
+        message = f"{message}; --images DIR names the folder"
+        self.problem(file, line, 0, "ambiguous-image", message, "image", image=f"{file}:{line}:{name}")
+        return -1
 
     def add_picture(self, split: str, path: str, file: str, line: int, size_wh: tuple[int, int] = (0, 0)) -> int:
         """Add an image whose path is known; its row in the split."""
@@ -165,7 +166,7 @@ class Gathering:
         The split of such a picture is that of its folders, or the only one.
         """
         named = {image.path for columns in self._splits.values() for image in columns.images}
-        spare = [path for path in map(shown_path, self.finder.pictures) if path not in named]
+        spare = [path for path in map(shown_path, self.finder.index.pictures) if path not in named]
         left = 0
         for path in spare:
             only = next(iter(self._splits)) if len(self._splits) == 1 else ""
@@ -176,32 +177,36 @@ class Gathering:
                 self.add_picture(split, path, file, 0)
                 self.count(split, "unnamed_pictures")
         if left:
-            folder = self.finder.folders[0]
+            folder = self.finder.folder
             way = "; --images DIR takes those of a folder as images without objects"
             self.reading.rows["left out"] = f"{left:,} pictures in {folder} that no record names{way}"
 
 
+def _may_be_the_same(name: str, other: str) -> bool:
+    """Whether one name is the end of the other: ``a.jpg`` and ``cam1/a.jpg``, but not ``cam2/a.jpg``."""
+    parts = [
+        [part for part in folded(text.replace("\\", "/")).split("/") if part not in ("", ".", "..")]
+        for text in (name, other)
+    ]
+    return all(a == b for a, b in zip(*map(reversed, parts), strict=False))
+
+
 def data_files(request: ImportRequest, suffix: str, fits: Callable[[Path], bool]) -> list[Path]:
     """The file that the user named, or those of the folder and below that are of the format."""
-    root = request.root
-    if root.is_file():
-        return [root]
-    return [file for file in sorted(root.rglob("*")) if _is_visible(file, suffix) and file.is_file() and fits(file)]
-
-
-def _is_visible(file: Path, suffix: str) -> bool:
-    return file.suffix.lower() == suffix and not file.name.startswith(".")
+    root = request.annotations or request.root
+    return [root] if root.is_file() else [file for file in walk_files(root, (suffix,)) if fits(file)]
 
 
 def split_of_file(request: ImportRequest, file: Path) -> str:
     """The split that the name of a file or its folders below the source state."""
-    return split_of_path(file.relative_to(request.root) if request.root.is_dir() else file.name)
+    root = request.annotations or request.root
+    return split_of_path(file.relative_to(root) if root.is_dir() else file.name)
 
 
 def picture_folder(request: ImportRequest) -> Path:
     """Where pictures are searched for: the folder of ``--images``, else the source, else the folder of its file."""
     if request.images is not None:
-        return Path(request.images)
+        return request.images
     return request.root if request.root.is_dir() else request.root.parent
 
 

@@ -64,7 +64,11 @@ def _add(gathering: Gathering, file: Path, content: CvatFile) -> None:
     for image in content.images:
         split = split_of_word(image.subset)
         split = split_of_file(gathering.request, file) if split == "all" else split
-        row = gathering.image(split, [image.name], (file, image.line), size_wh=image.size_wh) if image.name else -1
+        row = (
+            gathering.image(split, [image.name], (file, image.line), size_wh=image.size_wh)
+            if image.name.strip()
+            else -1
+        )
         for shape in image.shapes:
             gathering.box(split, row, shape.label, shape.box_xyxy, shape.line, shape.column)
         gathering.count(split, "shapes_made_boxes", sum(not shape.is_upright for shape in image.shapes))

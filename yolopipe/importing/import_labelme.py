@@ -6,6 +6,7 @@ are left out and counted.  A file without shapes is an image without objects.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from yolopipe import console
@@ -36,7 +37,7 @@ def read(request: ImportRequest) -> Reading:
     found = 0
     with console.progress("import labelme", len(files), unit="files") as advance:
         for file in files:
-            content = read_labelme(file)
+            content = _read_file(file)
             if any(problem.rule == "missing-key" and not problem.line for problem in content.problems):
                 note = Problem(str(file), 0, 0, "other-json", "no list 'shapes': not a labelme file; passed over")
                 gathering.reading.notes.append(note)
@@ -49,6 +50,18 @@ def read(request: ImportRequest) -> Reading:
         raise DataError(f"no labelme JSON in {root}; expected files with a list 'shapes'", hint=hint)
     gathering.add_backgrounds(str(root))
     return gathering.finish()
+
+
+def _read_file(file: Path) -> LabelmeFile:
+    """A file that cannot be read is an image that is lost, not the whole data set."""
+    try:
+        content = read_labelme(file)
+    except DataError as error:
+        content = LabelmeFile(problems=[Problem(str(file), 0, 0, "bad-json", error.message)])
+    content.problems = [
+        replace(problem, scope="image") if problem.scope == "file" else problem for problem in content.problems
+    ]
+    return content
 
 
 def _add(gathering: Gathering, file: Path, content: LabelmeFile) -> None:

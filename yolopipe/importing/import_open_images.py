@@ -73,7 +73,7 @@ def _descriptions(gathering: Gathering, files: Sequence[Path]) -> dict[str, str]
         for line, fields in enumerate(csv.reader(text or "" for text in read_lines(file)), start=1):
             mid, name = (field.strip() for field in fields[:2]) if len(fields) >= 2 else ("", "")
             if mid not in names and name in taken:
-                gathering.problem(str(file), line, 0, "duplicate-id", f"class name {name!r} is used before")
+                gathering.problem(str(file), line, 0, "duplicate-id", f"class name {name!r} is used before", "file")
             elif mid and mid != "LabelName" and mid not in names:
                 names[mid] = name
                 taken.add(name)
@@ -95,7 +95,7 @@ def _read_table(
     for line, (image, mid, *corners, group) in BoxTable(file, COLUMNS, ["IsGroupOf"], gathering.reading.problems):
         rule, message = _why_not(image, mid, corners, names)
         if rule:
-            gathering.problem(str(file), line, 0, rule, message, image)
+            gathering.problem(str(file), line, 0, rule, message, "box")
             continue
         if image not in rows:
             rows[image] = gathering.image(split, [image], (file, line))

@@ -64,9 +64,9 @@ def _read_table(gathering: Gathering, file: Path, split: str) -> None:
     for row in BoxTable(file, COLUMNS, ["width", "height"], gathering.reading.problems):
         reason = _why_not(row)
         if reason:
-            gathering.problem(str(file), row.line, 0, *reason, row.fields[0])
+            gathering.problem(str(file), row.line, 0, *reason, "box")
             continue
-        name, label = row.fields[:2]
+        name, label = row.fields[0].replace("\\", "/"), row.fields[1]
         if name not in rows:
             size = _size(row.fields[6:])
             rows[name] = gathering.image(split, [name], (file, row.line), size_wh=size)

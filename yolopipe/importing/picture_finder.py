@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from yolopipe.importing.source_files import list_images
+from yolopipe.importing.source_files import PictureIndex
 
 __all__ = ["AmbiguousPicture", "PictureFinder", "spellings"]
 
@@ -24,22 +23,21 @@ class AmbiguousPicture(Exception):
 
 
 class PictureFinder:
-    """Pictures below some folders, found by name.
+    """Pictures below a folder, found by the names of records.
 
-    A path that exists is taken as it is: from the folder of the record, from the folders, and last from the working
-    folder.  Otherwise the last part of the name decides, and its folders where several pictures have that name; case
-    and Unicode form are ignored only where no picture has the exact name, the suffix only where none has it at all.
+    A path that exists is taken as it is: from the folder of the record, from the folder of the pictures, and last
+    from the working folder.  Otherwise the last part of the name decides, and its folders where several pictures have
+    that name; the suffix is ignored where no picture has it.
 
     Args:
-        folders: each is searched with all that is below it.
+        folder: searched with all that is below it.
         also_here: whether names may start at the working folder, or at the root of the file system.
     """
 
-    def __init__(self, folders: Sequence[Path], *, also_here: bool = True) -> None:
-        self.folders = list(folders)
-        self.pictures = list(dict.fromkeys(picture for folder in folders for picture in list_images(folder)))
-        self._starts = [*self.folders, *([Path()] if also_here else [])]
-        self._indexes: dict[Callable[[str], str], dict[str, Path | list[Path]]] = {}
+    def __init__(self, folder: Path, *, also_here: bool = True) -> None:
+        self.folder = folder
+        self.index = PictureIndex(folder)
+        self._starts = [folder, *([Path()] if also_here else [])]
 
     def find(self, name: str, near: Path | None = None) -> Path | None:
         """The picture of a name; None where there is none.
@@ -54,53 +52,17 @@ class PictureFinder:
         variants = list(spellings(name))
         for folder in [*([near] if near else []), *self._starts]:
             for text in variants:
-                if os.path.isfile(os.path.join(folder, text)):  # join: an absolute name stays absolute
-                    return Path(os.path.join(folder, text))
+                if _SUFFIX.search(text) and os.path.isfile(os.path.join(folder, text)):
+                    return Path(os.path.join(folder, text))  # join: an absolute name stays absolute
         for text in variants:
-            *parts, last = [part for part in text.split("/") if part not in ("", ".", "..")] or [""]
-            for level in (_exact, _folded, _stem) if _SUFFIX.search(last) else (_stem,):
-                found = self._index(level).get(level(last), [])
-                if found:
-                    return _best(found, parts, name) if isinstance(found, list) else found
+            last = text.rpartition("/")[2]
+            found = self.index.find(text) or self.index.of_stem(_SUFFIX.sub("", last))
+            if len(found) > 1:
+                listed = ", ".join(map(str, found[:3])) + (", ..." if len(found) > 3 else "")
+                raise AmbiguousPicture(f"{len(found)} pictures fit {name!r}: {listed}")
+            if found:
+                return found[0]
         return None
-
-    def _index(self, level: Callable[[str], str]) -> dict[str, Path | list[Path]]:
-        """Pictures by what their names are compared by; made when first needed, since there may be millions."""
-        if level not in self._indexes:
-            index = self._indexes[level] = {}
-            for picture in self.pictures:
-                first = index.setdefault(level(picture.name), picture)
-                if first is not picture:
-                    index[level(picture.name)] = [*first, picture] if isinstance(first, list) else [first, picture]
-        return self._indexes[level]
-
-
-def _exact(name: str) -> str:
-    return name
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _stem(name: str) -> str:
-    return _SUFFIX.sub("", _folded(name))
-
-
-def _best(found: Sequence[Path], folders: Sequence[str], name: str) -> Path:
-    """The picture that shares most folders with the name, counted from its end."""
-    wanted = [_folded(folder) for folder in reversed(folders)]
-
-    def shared(picture: Path) -> int:
-        same = [a == _folded(b) for a, b in zip(wanted, reversed(picture.parts[:-1]), strict=False)]
-        return same.index(False) if False in same else len(same)
-
-    most = max(map(shared, found))
-    best = [picture for picture in found if shared(picture) == most]
-    if len(best) > 1:
-        listed = ", ".join(map(str, best[:3])) + (", ..." if len(best) > 3 else "")
-        raise AmbiguousPicture(f"{len(best)} pictures fit {name!r}: {listed}")
-    return best[0]
 
 
 def spellings(name: str) -> Iterator[str]:
@@ -122,4 +84,4 @@ def spellings(name: str) -> Iterator[str]:
     for text in list(found):
         head, slash, last = text.rpartition("/")
         found.append(f"{head}{slash}{_UPLOAD_PREFIX.sub('', last)}")
-    yield from dict.fromkeys(text for text in found if text)
+    yield from dict.fromkeys(found)
