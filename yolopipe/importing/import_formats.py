@@ -51,22 +51,22 @@ IMPORTERS = {
     ),
     "cvat": ImportFormat(
         module="import_cvat",
-        help="Import CVAT XML (CVAT for images 1.1); rotated boxes and polygons become boxes.",
+        help="Import CVAT XML (for images 1.1); polygons become boxes.",
         source="an annotations.xml, or the folder with it and the images.",
     ),
     "label-studio": ImportFormat(
         module="import_label_studio",
-        help="Import Label Studio JSON or JSON-MIN; one annotation counts for each task.",
+        help="Import Label Studio JSON or JSON-MIN.",
         source="the JSON file, or the folder with it and the images.",
     ),
     "open-images": ImportFormat(
         module="import_open_images",
-        help="Import Open Images CSV; boxes of groups are left out and counted.",
+        help="Import Open Images CSV; boxes of groups are left out.",
         source="a CSV file, or the folder with CSV files, class descriptions and images.",
     ),
     "tf-csv": ImportFormat(
         module="import_tf_csv",
-        help="Import CSV of TF Object Detection: filename,width,height,class,xmin ...",
+        help="Import TF Object Detection CSV: filename,class,xmin ...",
         source="a CSV file, or the folder with CSV files and images.",
     ),
 }
