@@ -57,7 +57,7 @@ def test_empty_files(tmp_path: Path, text: str) -> None:
         ("-1 0.5 0.5 0.5 0.5", "bad-label", "-1"),
         ("1e20 0.5 0.5 0.5 0.5", "bad-label", "1e20"),
         ("0 320 240 64 48", "not-normalised", "320"),
-        ("0 0.5 0.5 1.00001 0.5", "not-normalised", "1.00001"),
+        ("0 0.5 0.5 1.011 0.5", "not-normalised", "1.011"),
         ("0 0.5 0.5 -0.1 0.5", "not-normalised", "-0.1"),
         ("0 0.1 0.1 0.2 1.2 0.3 0.3", "not-normalised", "1.2"),
     ],

@@ -82,8 +82,8 @@ def test_a_folder_becomes_text_that_parse_reads() -> None:
     assert "category 3" in str(result.rows["class 1 stop sign"])
     assert result.report["splits"]["train"]["boxes_per_class"] == {"zebra": 1, "stop sign": 1, "dog": 1}
     assert result.report["splits"]["val"]["backgrounds"] == 1
-    assert result.report["notes"] == {}
-    assert not IMPORT_PROBLEMS.exists()
+    assert result.report["notes"] == {"no-boxes": 1}
+    assert listed() == [("coco", 0, "no-boxes", "noted")]
     named = {"train": "out/train.txt", "val": "out/val.txt", "classes": "out/classes.names", "images": "coco"}
     parse.run(Config(data=named))  # type: ignore[arg-type]
 
@@ -205,7 +205,7 @@ def test_notes_on_images() -> None:
     draw("coco/val2017/d.jpg", size=(60, 70), orientation=6)
     write(PLACES["val"], ["c.jpg", "d.jpg", "d.jpg", "../train2017/a.png"], [])
     result = import_data("coco", "coco", "out")
-    assert result.report["notes"] == {"duplicate-image": 1, "image-size": 5, "train-val-leak": 1}
+    assert result.report["notes"] == {"duplicate-image": 1, "image-size": 5, "no-boxes": 1, "train-val-leak": 1}
     assert result.report["splits"]["val"]["orientations_fixed"] == 3
     messages = IMPORT_PROBLEMS.read_text().splitlines()
     assert all(line.endswith(",noted") for line in messages[1:])

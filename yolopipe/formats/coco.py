@@ -6,7 +6,7 @@
 
     [{"image_id": 1, "category_id": 18, "bbox": [x, y, width, height], "score": 0.9}]
 
-Boxes only: segmentations and all other keys are ignored.
+Boxes only: a segmentation counts only where there is no box, and all other keys are ignored.
 
 Every reader here names a problem by the line and column of its record and one of these rules: ``bad-json``,
 ``missing-key``, ``duplicate-key``, ``bad-record`` (not an object, or a value of another kind), ``duplicate-id`` (an
@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.errors import Problem
+from yolopipe.errors import Problem, Scope
+from yolopipe.formats.coco_masks import bounds_of_segmentation
 from yolopipe.formats.coco_records import (
     AREA,
     BOX,
@@ -54,6 +55,9 @@ __all__ = [
     "read_coco_results",
     "read_coco_truth",
 ]
+
+_WITHOUT_BOX = {"id": ID, "image_id": ID, "category_id": ID}
+_WITH_BOX = {**_WITHOUT_BOX, "bbox": BOX}
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -85,7 +89,10 @@ class CocoFile:
         image: (N,) position in ``images``.
         category: (N,) position in ``categories``.
         places: (N, 2) int64 line and column of each annotation.
-        crowds: image id of each crowd box; they are not among the boxes.
+        crowds: image id of each crowd box that is left out.
+        outlines: number of boxes that are bounds of a segmentation.
+        groups: ids of categories that are only the ``supercategory`` of others, as Roboflow writes them.
+        unclear: ids of images that two records with different file names have.
         problems: all that is wrong; such records are in none of the above.
     """
 
@@ -97,6 +104,9 @@ class CocoFile:
     category: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     places: Ints = field(default_factory=lambda: np.empty((0, 2), np.int64))
     crowds: list[int | str] = field(default_factory=list)
+    outlines: int = 0
+    groups: list[int | str] = field(default_factory=list)
+    unclear: set[int | str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -140,11 +150,12 @@ class CocoResults:
     problems: list[Problem]
 
 
-def read_coco(path: str | Path) -> CocoFile:
-    """Read a COCO file to import: ids are whole numbers, those of annotations unique, images have a file name.
+def read_coco(path: str | Path, *, crowds: bool = False) -> CocoFile:
+    """Read a COCO file to import: ids of annotations are unique, images have a file name.
 
     Args:
         path: the JSON file.
+        crowds: keep crowd boxes.
 
     Returns:
         Images, categories and boxes, and what is wrong with the rest.
@@ -161,30 +172,52 @@ def read_coco(path: str | Path) -> CocoFile:
     ...     read_coco(file).boxes_xyxy.tolist()
     [[1.0, 2.0, 4.0, 6.0]]
     """
-    frame = _Frame(str(path), WHOLE, named=("file_name", "name"))
+    frame = _Frame(str(path), ID, named=("file_name", "name"), merge_groups=True)
     boxes = _Boxes("annotation", frame.problems)
-    crowds: list[int | str] = []
-    annotation_ids: set[int] = set()
+    left_out: list[int | str] = []
+    annotation_ids: set[int | str | None] = set()
+    outlines = 0
 
     def take(record: Record) -> None:
-        value, place = record.value, Place(record.line, record.column)
-        is_crowd = isinstance(value, dict) and value.get("iscrowd") == 1
-        keys = {"id": WHOLE, "image_id": WHOLE, "category_id": WHOLE, **({} if is_crowd else {"bbox": BOX})}
+        nonlocal outlines
+        value, place, outline = record.value, Place(record.line, record.column), None
+        keys = _WITH_BOX
+        if isinstance(value, dict):
+            if value.get("iscrowd") == 1 and not crowds:
+                keys = _WITHOUT_BOX
+            elif not value.get("bbox") and value.get("segmentation"):
+                outline = bounds_of_segmentation(value["segmentation"])
+                keys = _WITH_BOX if outline is None else _WITHOUT_BOX
         if not frame.problems.check(record, "annotation", keys):
             return
-        if value["id"] in annotation_ids:
-            frame.problems.add(place, "duplicate-id", f"annotation id {value['id']} is used before", "box")
+        number = value["id"] if type(value["id"]) is int else normal_id(value["id"])
+        if number in annotation_ids:
+            frame.problems.add(place, "duplicate-id", f"annotation id {shown(value['id'])} is used before", "box")
             return
-        annotation_ids.add(value["id"])
-        if is_crowd:
-            crowds.append(value["image_id"])
+        annotation_ids.add(number)
+        if outline is not None:
+            outlines += 1
+            boxes.add(value, place, outline)
+        elif keys is _WITHOUT_BOX:
+            left_out.append(value["image_id"])
         else:
             boxes.add(value, place, corners_of(value["bbox"], record.text))
 
     whole = frame.read(take)
     boxes_xyxy, image, category, places = boxes.finish(frame.images, frame.categories, whole=whole)
     return CocoFile(
-        str(path), frame.images, frame.categories, boxes_xyxy, image, category, places, crowds, frame.problems.all
+        file=str(path),
+        images=frame.images,
+        categories=frame.categories,
+        boxes_xyxy=boxes_xyxy,
+        image=image,
+        category=category,
+        places=places,
+        crowds=left_out,
+        outlines=outlines,
+        groups=frame.groups(),
+        unclear=frame.unclear,
+        problems=frame.problems.all,
     )
 
 
@@ -221,9 +254,8 @@ def read_coco_truth(path: str | Path) -> CocoTruth:
 
     whole = frame.read(take)
     rows, image, category, places = boxes.finish(frame.images, frame.categories, whole=whole, width=7)
-    coco = CocoFile(
-        str(path), frame.images, frame.categories, _corners(rows), image, category, places, [], frame.problems.all
-    )
+    coco = CocoFile(str(path), frame.images, frame.categories, _corners(rows), image, category, places)
+    coco.problems = frame.problems.all
     return CocoTruth(coco, rows[:, 2:4], rows[:, 4], rows[:, 5] == 1, rows[:, 6] == 1)
 
 
@@ -252,13 +284,22 @@ def read_coco_results(path: str | Path, truth: CocoFile) -> CocoResults:
 
 
 class _Frame:
-    """Images and categories of a file; ``named`` are the keys, of ``file_name`` and ``name``, that must be there."""
+    """Images and categories of a file.
 
-    def __init__(self, file: str, ids: Kind, *, named: Sequence[str]) -> None:
+    Args:
+        file: its name.
+        ids: what an id may be.
+        named: the keys, of ``file_name`` and ``name``, that must be there.
+        merge_groups: two categories may have one name if one of them is the group of the other.
+    """
+
+    def __init__(self, file: str, ids: Kind, *, named: Sequence[str], merge_groups: bool = False) -> None:
         self.problems = Problems(file)
         self.images: dict[int | str, CocoImage] = {}
         self.categories: dict[int | str, tuple[str, Place]] = {}
-        self._ids, self._named = ids, named
+        self.unclear: set[int | str] = set()
+        self._ids, self._named, self._merge_groups = ids, named, merge_groups
+        self._above: dict[int | str, str] = {}
         self._seen: dict[tuple[str, object], Place] = {}
 
     def read(self, annotation: Taker | None) -> bool:
@@ -282,9 +323,15 @@ class _Frame:
         file_name = value.get("file_name", "")
         if "file_name" in value and not file_name.strip():
             self.problems.add(place, "bad-record", f"image {shown(value['id'])}: 'file_name' is blank", "image")
-        elif self._is_new("image id", normal_id(value["id"]), place):
-            size = value.get("width"), value.get("height")
-            self.images[value["id"]] = CocoImage(file_name, size if all(map(WHOLE.fits, size)) else (0, 0), place)
+            return
+        size = value.get("width"), value.get("height")
+        image = CocoImage(file_name, size if all(map(WHOLE.fits, size)) else (0, 0), place)
+        if self._is_new("image id", normal_id(value["id"]), place, "image"):
+            self.images[value["id"]] = image
+        else:
+            first = next(key for key in self.images if normal_id(key) == normal_id(value["id"]))
+            if self.images[first].file_name != file_name:
+                self.unclear.add(first)
 
     def _category(self, record: Record) -> None:
         if not self._usable(record, "category", "name"):
@@ -295,13 +342,26 @@ class _Frame:
             self.problems.add(
                 place, "no-class-name", f"category {shown(number)}: 'name' should be one line of text", "record"
             )
-        elif self._is_new("category id", normal_id(number), place) and self._is_new("category name", name, place):
+            return
+        above = record.value.get("supercategory")
+        above = "" if not isinstance(above, str) or above.lower() == "none" else above.strip()
+        if not self._is_new("category id", normal_id(number), place, "file"):
+            return
+        others = [self._above[key] for key, (other, _) in self.categories.items() if other == name]
+        group = self._merge_groups and others and {above, *others} == {"", name}
+        if group or self._is_new("category name", name, place, "record"):
             self.categories[number] = (name, place)
+            self._above[number] = above
 
-    def _is_new(self, what: str, value: object, place: Place) -> bool:
+    def groups(self) -> list[int | str]:
+        """Ids of categories without a group that are the group of another."""
+        above = set(self._above.values())
+        return [number for number, (name, _) in self.categories.items() if not self._above[number] and name in above]
+
+    def _is_new(self, what: str, value: object, place: Place, scope: Scope) -> bool:
         first = self._seen.setdefault((what, value), place)
         if first is not place:
-            self.problems.add(place, "duplicate-id", f"{what} {shown(value)} is already on {first}")
+            self.problems.add(place, "duplicate-id", f"{what} {shown(value)} is already on {first}", scope)
         return first is place
 
 

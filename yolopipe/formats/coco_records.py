@@ -84,7 +84,7 @@ def normal_id(value: Any) -> int | str | None:
 
 
 WHOLE = Kind("bad-record", "a whole number", _is_whole)
-ID = Kind("bad-record", "a whole number or text", lambda value: normal_id(value) is not None)
+ID = Kind("bad-record", "a whole number or text", lambda value: _is_whole(value) or normal_id(value) is not None)
 TEXT = Kind("bad-record", "text", lambda value: isinstance(value, str) and _is_unicode(value))
 BOX = Kind("bad-box", "x, y, width, height", lambda value: not _why_no_box(value))
 SCORE = Kind("bad-score", "a finite number", _is_number)

@@ -2,33 +2,36 @@
 
     Annotations/NAME.xml   JPEGImages/NAME.jpg   ImageSets/Main/{train,val,...}.txt
 
-Elements count only where VOC puts them: the ``part`` of an object (a head, a hand) is not an object.  A file that
+Elements count only where VOC puts them: the ``part`` of an object (a head, a hand) is not an object.  Rotated boxes
+(``<robndbox>`` of roLabelImg, CVAT's attribute ``rotation``) and polygons become their upright bounds.  A file that
 declares a document type is refused: VOC never does, and entities are how an XML file could do harm.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import xml.parsers.expat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from yolopipe.errors import DataError, Problem
 from yolopipe.formats.text_lines import is_number, read_lines
 
-__all__ = ["VocImage", "VocObject", "read_voc_splits", "read_voc_xml"]
+__all__ = ["VocImage", "VocObject", "is_class_list", "read_voc_list", "read_voc_xml"]
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+ROTATED = ("cx", "cy", "w", "h", "angle")
+_SHAPES = {"bndbox": CORNERS, "robndbox": ROTATED}
 _OBJECT = ("annotation", "object")
-_WANTED = {
-    ("annotation", "filename"),
-    ("annotation", "size", "width"),
-    ("annotation", "size", "height"),
-    (*_OBJECT, "name"),
-    (*_OBJECT, "difficult"),
-    *((*_OBJECT, "bndbox", corner) for corner in CORNERS),
-}
+_TOP = {("annotation", "filename"), ("annotation", "size", "width"), ("annotation", "size", "height")}
+_POINT = re.compile(r"[xy]\d*")
+_DECLARED = re.compile(rb"""\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_BY_EXPAT = {"utf-8", "utf-16", "iso-8859-1", "us-ascii"}
+
+Shape = Literal["box", "rotated", "polygon"]
 
 
 class VocObject(NamedTuple):
@@ -36,15 +39,19 @@ class VocObject(NamedTuple):
 
     Args:
         name: its class.
-        box_xyxy: corners as written, counted from 1.
+        box_xyxy: corners as written, counted from 1; of a rotated box or a polygon its bounds.
         difficult: marked as difficult, which VOC's score leaves out.
         line: where its element starts.
+        column: the same.
+        shape: what the file has.
     """
 
     name: str
     box_xyxy: tuple[float, float, float, float]
     difficult: bool
     line: int
+    column: int
+    shape: Shape = "box"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class VocImage:
     Args:
         filename: of the image, as stated; often wrong after a copy, so the name of the XML file is tried first.
         objects: in the order of the file.
-        problems: objects that cannot be used.
+        problems: objects that cannot be used, one problem each; or the file as a whole.
         size_wh: size of the image, as stated; 0 where there is no usable statement.
     """
 
@@ -68,13 +75,21 @@ class _NotVoc(Exception):
     """A file that is refused, with the reason."""
 
 
+class _Place(NamedTuple):
+    line: int
+    column: int
+
+
 @dataclass(slots=True)
 class _Element:
-    """The texts of one object, and the line of each."""
+    """The texts of one object with their places, the places of its boxes, and the points of its polygon."""
 
-    line: int
+    place: _Place
     texts: dict[str, str] = field(default_factory=dict)
-    lines: dict[str, int] = field(default_factory=dict)
+    places: dict[str, _Place] = field(default_factory=dict)
+    shapes: list[tuple[str, _Place]] = field(default_factory=list)
+    points: list[str] = field(default_factory=list)
+    attributes: list[str] = field(default_factory=list)
 
 
 class _Handler:
@@ -83,6 +98,7 @@ class _Handler:
     def __init__(self, parser: xml.parsers.expat.XMLParserType) -> None:
         self.parser = parser
         self.path: list[str] = []
+        self.starts: list[_Place] = []
         self.text: list[str] = []
         self.filename = ""
         self.size = {"width": 0, "height": 0}
@@ -100,33 +116,46 @@ class _Handler:
         if not self.path and tag != "annotation":
             raise _NotVoc(f"expected <annotation> at the top, found <{tag}>")
         self.path.append(tag)
+        self.starts.append(_Place(self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1))
         self.text.clear()
-        if tuple(self.path) == _OBJECT:
-            self.objects.append(_Element(self.parser.CurrentLineNumber))
+        if self.path == ["annotation", "object"]:
+            self.objects.append(_Element(self.starts[-1]))
+        elif len(self.path) == 3 and tag in (*_SHAPES, "polygon") and self.path[1] == "object":
+            self.objects[-1].shapes.append((tag, self.starts[-1]))
 
     def end(self, tag: str) -> None:
-        path = tuple(self.path)
-        if path in _WANTED:
-            text = "".join(self.text).strip()
-            if path == ("annotation", "filename"):
+        text = "".join(self.text).strip()
+        if tuple(self.path) in _TOP:
+            if tag == "filename":
                 self.filename = text
-            elif tag in self.size:
-                self.size[tag] = int(text) if text.isdecimal() and len(text) < 10 else 0
             else:
-                self.objects[-1].texts[tag] = text
-                self.objects[-1].lines[tag] = self.parser.CurrentLineNumber
+                self.size[tag] = int(text) if text.isdecimal() and len(text) < 10 else 0
+        elif len(self.path) > 2 and self.path[:2] == ["annotation", "object"]:
+            self._object_text(self.objects[-1], self.path[2:], text)
         self.path.pop()
+        self.starts.pop()
         self.text.clear()
+
+    def _object_text(self, element: _Element, path: Sequence[str], text: str) -> None:
+        tag = path[-1]
+        if path in (["name"], ["difficult"]) or (len(path) == 2 and tag in _SHAPES.get(path[0], ())):
+            element.texts.setdefault(tag, text)
+            element.places.setdefault(tag, self.starts[-1])
+        elif path[0] == "polygon" and len(path) > 1 and _POINT.fullmatch(tag):
+            element.points.append(text)
+        elif path[:2] == ["attributes", "attribute"] and len(path) == 3:
+            element.attributes.append(text)
 
 
 def read_voc_xml(path: str | Path) -> VocImage:
-    """Read one Pascal VOC annotation.
+    """Read one Pascal VOC annotation, in any encoding that Python knows.
 
     Args:
         path: the XML file.
 
     Returns:
-        Its objects, and its problems with their lines: ``bad-xml``, ``no-class-name``, ``bad-box``.
+        Its objects, and its problems with their lines: ``bad-xml``, ``no-class-name``, ``bad-box``,
+        ``several-boxes``.
 
     Raises:
         DataError: the file cannot be opened.
@@ -136,92 +165,146 @@ def read_voc_xml(path: str | Path) -> VocImage:
     ...     file = Path(folder) / "a.xml"
     ...     _ = file.write_text("<annotation><object><name>cat</name><bndbox><xmin>1</xmin><ymin>2.5</ymin>"
     ...                         "<xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>")
-    ...     read_voc_xml(file).objects
-    [VocObject(name='cat', box_xyxy=(1.0, 2.5, 30.0, 40.0), difficult=False, line=1)]
+    ...     read_voc_xml(file).objects[0].box_xyxy
+    (1.0, 2.5, 30.0, 40.0)
     """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
-    parser = xml.parsers.expat.ParserCreate()
-    handler = _Handler(parser)
+    place, reason = _Place(1, 0), ""
     try:
+        content, encoding = _in_known_encoding(content)
+        parser = xml.parsers.expat.ParserCreate(encoding)
+        handler = _Handler(parser)
         parser.Parse(content, True)
     except xml.parsers.expat.ExpatError as error:
-        reason = xml.parsers.expat.ErrorString(error.code)
-        problem = Problem(
-            str(path), error.lineno, error.offset + 1, "bad-xml", f"not well-formed XML: {reason}", scope="image"
-        )
-        return VocImage("", [], [problem])
+        place = _Place(error.lineno, error.offset + 1)
+        reason = f"not well-formed XML: {xml.parsers.expat.ErrorString(error.code)}"
     except _NotVoc as error:
-        line = parser.CurrentLineNumber
-        return VocImage("", [], [Problem(str(path), line, 0, "bad-xml", str(error), scope="image")])
+        place, reason = _Place(parser.CurrentLineNumber, 0), str(error)
+    except (LookupError, ValueError) as error:  # of the codec
+        reason = f"cannot be decoded: {error}"
+    if reason:
+        return VocImage("", [], [Problem(str(path), *place, "bad-xml", reason, scope="image")])
     return _collect(str(path), handler)
+
+
+def _in_known_encoding(content: bytes) -> tuple[bytes, str | None]:
+    """Content that expat can decode, and the encoding to tell it; expat knows four, Python knows gb2312 as well."""
+    declared = _DECLARED.match(content)
+    name = declared[1].decode() if declared else "utf-8"
+    if name.lower() in _BY_EXPAT:
+        return content, None
+    return content.decode(name).encode(), "utf-8"
 
 
 def _collect(file: str, handler: _Handler) -> VocImage:
     image = VocImage(handler.filename, [], [], (handler.size["width"], handler.size["height"]))
     for element in handler.objects:
-        found = _problems_of(file, element)
-        image.problems.extend(found)
-        if not found:
-            x1, y1, x2, y2 = (float(element.texts[corner]) for corner in CORNERS)
+        faults = list(_faults_of(element))
+        if faults:
+            rule, place, _ = faults[0]
+            message = "; ".join(message for _, _, message in faults)
+            image.problems.append(Problem(file, *place, rule, message, scope="box"))
+        else:
+            box_xyxy, shape = _box_of(element)
             difficult = element.texts.get("difficult", "0") not in ("", "0")
-            image.objects.append(VocObject(element.texts["name"], (x1, y1, x2, y2), difficult, element.line))
+            image.objects.append(VocObject(element.texts["name"], box_xyxy, difficult, *element.place, shape))
     return image
 
 
-def _problems_of(file: str, element: _Element) -> list[Problem]:
-    found = []
+def _faults_of(element: _Element) -> Iterator[tuple[str, _Place, str]]:
+    """Rule, place and message of each fault of an object."""
     name = element.texts.get("name", "")
     if not name or "\n" in name or "\r" in name:
-        line = element.lines.get("name", element.line)
-        found.append(Problem(file, line, 0, "no-class-name", "expected a <name> of one line in this <object>"))
-    for corner in CORNERS:
-        text = element.texts.get(corner)
-        line = element.lines.get(corner, element.line)
+        place = element.places.get("name", element.place)
+        yield "no-class-name", place, "expected a <name> of one line in this <object>"
+    boxes = [(tag, place) for tag, place in element.shapes if tag != "polygon"]
+    if len(boxes) > 1:
+        names = " and ".join(f"<{tag}>" for tag, _ in boxes)
+        yield "several-boxes", boxes[1][1], f"an <object> has one box, this one has {names}"
+    elif boxes:
+        yield from _wrong_numbers(element, boxes[0][0])
+    elif len(_points(element)) < 3:
+        yield "bad-box", element.place, "this <object> has no <bndbox>"
+
+
+def _wrong_numbers(element: _Element, shape: str) -> Iterator[tuple[str, _Place, str]]:
+    for tag in _SHAPES[shape]:
+        text, place = element.texts.get(tag), element.places.get(tag, element.place)
         if text is None:
-            found.append(Problem(file, line, 0, "bad-box", f"the <bndbox> of this <object> has no <{corner}>"))
+            yield "bad-box", place, f"the <{shape}> of this <object> has no <{tag}>"
         elif not is_number(text):
-            found.append(Problem(file, line, 0, "bad-box", f"expected a number in <{corner}>, found {text!r}"))
-    return found
+            yield "bad-box", place, f"expected a number in <{tag}>, found {text[:60]!r}"
 
 
-def read_voc_splits(source: str | Path) -> Mapping[str, list[tuple[int, str]]]:
-    """Read the lists of images in ``ImageSets/Main``.
+def _points(element: _Element) -> list[tuple[float, float]]:
+    """The corners of the polygon; empty where one is not a pair of numbers."""
+    if len(element.points) % 2 or not all(map(is_number, element.points)):
+        return []
+    numbers = list(map(float, element.points))
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
-    Lists of one class (``car_train.txt``: names with 1, 0 or -1) are not splits and are left out.
 
-    Args:
-        source: the VOC folder.
+def _box_of(element: _Element) -> tuple[tuple[float, float, float, float], Shape]:
+    numbers = {tag: float(text) for tag, text in element.texts.items() if tag in (*CORNERS, *ROTATED)}
+    kinds = [tag for tag, _ in element.shapes]
+    if "robndbox" in kinds:
+        x, y, width, height, angle = (numbers[tag] for tag in ROTATED)
+        return _bounds(x, y, width, height, angle), "rotated"
+    if "bndbox" not in kinds:
+        xs, ys = zip(*_points(element), strict=True)
+        return (min(xs), min(ys), max(xs), max(ys)), "polygon"
+    x1, y1, x2, y2 = (numbers[tag] for tag in CORNERS)
+    degrees = dict(zip(element.attributes[::2], element.attributes[1::2], strict=False)).get("rotation", "")
+    if is_number(degrees) and float(degrees) % 360:
+        angle = math.radians(float(degrees))
+        return _bounds((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, angle), "rotated"
+    return (x1, y1, x2, y2), "box"
+
+
+def _bounds(x: float, y: float, width: float, height: float, radians: float) -> tuple[float, float, float, float]:
+    """Upright bounds of a box that is rotated around its centre, either way."""
+    cos, sin = abs(math.cos(radians)), abs(math.sin(radians))
+    half_w, half_h = (width * cos + height * sin) / 2, (width * sin + height * cos) / 2
+    return x - half_w, y - half_h, x + half_w, y + half_h
+
+
+def read_voc_list(file: str | Path) -> list[tuple[int, str]]:
+    """Read a list of images.
 
     Returns:
-        Split name to (1-based line, image name), sorted by split name; empty without lists.
+        (1-based line, image name) of each line that is not blank.
 
     Raises:
-        DataError: a list is not UTF-8 text.
+        DataError: it is not UTF-8 text.
 
-    >>> dict(read_voc_splits("nowhere"))
-    {}
+    >>> read_voc_list("/dev/null")
+    []
     """
-    splits = {}
-    for file in sorted((Path(source) / "ImageSets" / "Main").glob("*.txt")):
-        names = []
-        for number, line in enumerate(read_lines(file), start=1):
-            if line is None:
-                raise DataError(f"{file}:{number}: not UTF-8 text")
-            if line.strip():
-                names.append((number, line.strip()))
-        if not _is_class_list(names, Path(source) / "Annotations"):
-            splits[file.stem] = names
-    return splits
+    names = []
+    for number, line in enumerate(read_lines(file), start=1):
+        if line is None:
+            raise DataError(f"{file}:{number}: not UTF-8 text")
+        if line.strip():
+            names.append((number, line.strip()))
+    return names
 
 
-def _is_class_list(names: Sequence[tuple[int, str]], annotations: Path) -> bool:
-    """Whether every line ends in a class mark that does not belong to the name of an image."""
+def is_class_list(names: Sequence[tuple[int, str]], is_image: Callable[[str], bool]) -> bool:
+    """Whether a list is of one class (``car_train.txt``), with 1, 0 or -1 behind each name, and so no split.
+
+    Args:
+        names: from :func:`read_voc_list`.
+        is_image: whether a whole line is the name of an image.
+
+    >>> is_class_list([(1, "a -1"), (2, "b  1")], lambda name: False)
+    True
+    """
     if not names or not all(_is_class_mark(name) for _, name in names):
         return False
-    return not (annotations / f"{names[0][1]}.xml").is_file()
+    return not is_image(names[0][1])
 
 
 def _is_class_mark(name: str) -> bool:

@@ -17,11 +17,14 @@ import numpy.typing as npt
 from yolopipe.errors import Problem
 from yolopipe.formats.text_lines import is_number, read_lines
 
-__all__ = ["DIGITS", "ROUNDING", "YoloLabels", "YoloObject", "label_line", "read_yolo_labels", "to_pixels"]
+__all__ = ["DIGITS", "ROUNDING", "SLACK", "YoloLabels", "YoloObject", "label_line", "read_yolo_labels", "to_pixels"]
 
 ROUNDING = 2e-6
 """Labels usually have six digits, and a corner is computed from two of them, so a box along an edge may reach past it
 by this share of a side.  Such corners are moved to the edge."""
+
+SLACK = 0.01
+"""A value up to this far from 0 to 1 is a box past the edge, as Ultralytics takes it; further, it is no fraction."""
 
 DIGITS = 8
 """Decimals written: 0.0001 px at 10,000 px."""
@@ -114,7 +117,7 @@ def _why_not(fields: Sequence[str]) -> tuple[str, str]:
     if len(fields) != 5 and (len(fields) < 7 or len(fields) % 2 == 0):
         message = "a box (class cx cy w h) or a polygon (class x1 y1 x2 y2 x3 y3 ...)"
         return "bad-label", f"{len(fields)} fields; expected {message}"
-    outside = next((text for text in fields[1:] if not -ROUNDING <= float(text) <= 1 + ROUNDING), None)
+    outside = next((text for text in fields[1:] if not -SLACK <= float(text) <= 1 + SLACK), None)
     if outside is not None:
         return (
             "not-normalised",

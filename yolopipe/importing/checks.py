@@ -63,6 +63,10 @@ def find_notes(reading: Reading) -> list[Problem]:
     for name, split in reading.splits.items():
         if not split.images:
             found.append(Problem(str(reading.root), 0, 0, "empty-split", f"{name} has no image"))
+        elif not len(split.labels):
+            message = f"none of the {len(split.images):,} images of {name} has a box"
+            why = f": {split.no_boxes}" if split.no_boxes else ""
+            found.append(Problem(str(reading.root), 0, 0, "no-boxes", f"{message}{why}"))
     return [*found, *_leaks(reading.splits)]
 
 

@@ -19,12 +19,17 @@ from yolopipe.formats.class_names import write_class_names
 from yolopipe.importing.checks import find_notes
 from yolopipe.importing.leaving_out import IMPORT_PROBLEMS, OnBad, check_share, leave_out, lost_report, lost_rows
 from yolopipe.importing.reading import Counted, Reading, SourceSplit
+from yolopipe.importing.source_files import IMAGE_SUFFIXES
 from yolopipe.problems import MOST_SHOWN, write_problems
 from yolopipe.result import CommandResult
 
 __all__ = ["IMPORT_PROBLEMS", "MOST_NOTES_SHOWN", "finish"]
 
 MOST_NOTES_SHOWN = 20
+MOST_PLACES_SHOWN = 3
+
+WARNINGS = {"empty-split", "folder-without-labels", "no-boxes", "split-without-labels"}
+"""Notes that the summary repeats: a whole split or folder is not what it seems to be."""
 
 
 def finish(reading: Reading, out: str | Path, on_bad: OnBad = "fail") -> CommandResult:
@@ -138,9 +143,12 @@ def _result(reading: Reading, out: Path) -> CommandResult:
     }
     for rule, count in sorted(notes.items()):
         rows[f"noted {rule}"] = f"{count:,} ({IMPORT_PROBLEMS})"
+    warnings = [note.message for note in reading.notes if note.rule in WARNINGS]
+    if warnings:
+        rows["warning"] = "; ".join(warnings)
     if notes:
         rows["notes"] = "boxes are written as in the source; parse.on_bad decides how bad ones are handled"
-    rows |= lost_rows(reading) | reading.rows
+    rows |= lost_rows(reading) | _taken(reading) | reading.rows
     rows["class order"] = f"{reading.order}; change it with --classes FILE"
     rows |= {f"class {index} {name}": _class_row(reading, splits, name) for index, name in enumerate(reading.names)}
     rows["written"] = f"{out}: {', '.join(f'{name}.txt' for name in splits)}, classes.names"
@@ -151,6 +159,22 @@ def _result(reading: Reading, out: Path) -> CommandResult:
     title = f"import {reading.kind}: {images:,} images, {many:,} class{'es' if many > 1 else ''}"
     next_step = f"enter {out}/... under data: in params.yaml, then: yolopipe parse"
     return CommandResult(title, rows, {**report, "splits": splits}, next_step=next_step)
+
+
+def _taken(reading: Reading) -> dict[str, object]:
+    """Where the annotations and the images were found."""
+    images = [image for split in reading.splits.values() for image in split.images]
+    files = {image.file for image in images if not image.file.lower().endswith(IMAGE_SUFFIXES)}
+    if len(files) > MOST_PLACES_SHOWN:
+        files = {os.path.join(os.path.dirname(file), f"*{os.path.splitext(file)[1]}") for file in files}
+    folders = {os.path.dirname(image.path) or "." for image in images}
+    return {"annotations": _some(files), "pictures": _some(folders)}
+
+
+def _some(places: Iterable[str]) -> str:
+    found = sorted(places)
+    more = len(found) - MOST_PLACES_SHOWN
+    return ", ".join(found[:MOST_PLACES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _facts(split: SourceSplit, names: Sequence[str]) -> dict[str, Any]:

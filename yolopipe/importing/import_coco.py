@@ -1,23 +1,33 @@
 """COCO JSON reader.
 
-Boxes only, as floats, ``x,y,width,height`` to corners.  Crowd boxes are left out and counted; images without boxes
-are kept.  Category ids become 0, 1, 2 ... in their order; with a names file, differing files are matched by name.
+Boxes as floats, ``x,y,width,height`` to corners; an annotation with a segmentation only has its bounds.  Crowd boxes
+are left out and counted, unless they are asked for; images without boxes are kept.  Category ids become 0, 1, 2 ...
+in their order; with a names file, differing files are matched by name.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from yolopipe.errors import DataError, Problem, UsageError
 from yolopipe.formats.coco import CocoFile, read_coco
 from yolopipe.importing.reading import Counted, ImportRequest, Reading, SourceImage, SourceSplit, choose_splits
-from yolopipe.importing.source_files import shown_path
+from yolopipe.importing.source_files import (
+    SPLIT_NAMES,
+    FileIndex,
+    PathFinder,
+    folded,
+    list_images,
+    shown_path,
+    walk_files,
+)
 
 __all__ = ["read"]
 
@@ -27,8 +37,12 @@ PATTERNS = (
     "instances_*.json",
     "*/_annotations.coco.json",
     "*.json",
+    "*/annotations/instances_*.json",
+    "*/labels.json",
+    "*/*.json",
+    "*/*/*.json",
 )
-"""Where the files of a folder are looked for; the first pattern that matches any is used."""
+"""Where the files of a folder are looked for, in any case; the first pattern that matches any is used."""
 
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|valid|validation|val|test)(?![a-z])")
 
@@ -47,13 +61,16 @@ def read(request: ImportRequest) -> Reading:
     wanted = choose_splits(list(named), splits, f"no split {{}} in {root}")
     reading = Reading("coco", root, order="by category id")
     reading.inputs = {str(file) for file in named.values()}
-    cocos = {name: read_coco(named[name]) for name in wanted}
+    cocos = {name: read_coco(named[name], crowds=request.crowds == "keep") for name in wanted}
     reading.problems = [problem for coco in cocos.values() for problem in coco.problems]
-    reading.names = _names(cocos)
+    groups = _empty_groups(cocos)
+    reading.names = _names(cocos, groups)
+    reading.notes += _group_notes(cocos, groups)
     if classes is None:
         reading.problems += _differences(cocos)
     for name, coco in cocos.items():
-        reading.splits[name] = _split(coco, reading.names, _folders(root, named[name], name, request.images))
+        finder = _PictureFinder(request, named[name], name)
+        reading.splits[name] = _split(reading, coco, finder)
     reading.origins = {
         name: f"category {number}" for coco in cocos.values() for number, (name, _) in coco.categories.items()
     }
@@ -63,36 +80,83 @@ def read(request: ImportRequest) -> Reading:
 def _search(root: Path) -> dict[str, Path]:
     """Split to file."""
     if root.is_file():
-        return {_split_name(root) or "all": root}
-    found = next(filter(None, (sorted(root.glob(pattern)) for pattern in PATTERNS)), [])
+        return {_split_name(root.parent, root) or "all": root}
+    files = {file: file.relative_to(root).as_posix() for file in walk_files(root, (".json",))}
+    found: list[Path] = []
+    for pattern in PATTERNS:
+        found = found or [
+            file
+            for file, path in files.items()
+            if fnmatchcase(folded(path), pattern) and path.count("/") == pattern.count("/")
+        ]
     if not found:
         raise DataError(
             f"no COCO JSON in {root}; looked for {', '.join(PATTERNS)}",
-            hint="name the files: yolopipe import coco FOLDER --train FILE --val FILE --out DIR",
+            hint="name the files: --annotations FILE, or --train FILE --val FILE",
         )
     named: dict[str, Path] = {}
     for file in found:
-        name = _split_name(file) or ("all" if len(found) == 1 else file.stem)
+        name = _split_name(root, file) or ("all" if len(found) == 1 else file.stem)
         if name in named:
             raise UsageError(f"{named[name]} and {file} are both {name!r}", hint="choose one: --split NAME=FILE")
         named[name] = file
     return named
 
 
-def _split_name(file: Path) -> str:
-    """The train, val or test in the name of the file (Roboflow: of its folder); else empty."""
-    text = file.parent.name if file.name == "_annotations.coco.json" else file.stem
-    words = _SPLIT_WORD.findall(text.lower())
-    return {"valid": "val", "validation": "val"}.get(words[-1], words[-1]) if words else ""
+def _split_name(root: Path, file: Path) -> str:
+    """The train, val or test in the name of the file, else in those of its folders below the root; else empty."""
+    folders = file.parent.relative_to(root).parts
+    if file.parent == root and file.name == "_annotations.coco.json":  # Roboflow's, named by itself
+        folders = (file.absolute().parent.name,)
+    for text in (file.stem, *reversed(folders)):
+        words = _SPLIT_WORD.findall(text.lower())
+        if words:
+            return SPLIT_NAMES[words[-1]]
+    return ""
 
 
-def _names(cocos: Mapping[str, CocoFile]) -> tuple[str, ...]:
+def _empty_groups(cocos: Mapping[str, CocoFile]) -> set[str]:
+    """Names of categories that are only the group of others and have no box: Roboflow's category 0."""
+    used = {
+        name
+        for coco in cocos.values()
+        for position, (name, _) in enumerate(coco.categories.values())
+        if (coco.category == position).any()
+    }
+    groups = {coco.categories[number][0] for coco in cocos.values() for number in coco.groups}
+    single = {name for name in groups if all(_count(coco, name) < 2 for coco in cocos.values())}
+    return single - used
+
+
+def _count(coco: CocoFile, name: str) -> int:
+    return sum(other == name for other, _ in coco.categories.values())
+
+
+def _group_notes(cocos: Mapping[str, CocoFile], left_out: set[str]) -> Iterator[Problem]:
+    for coco in cocos.values():
+        for number in coco.groups:
+            name, place = coco.categories[number]
+            if name in left_out:
+                message = f"category {number} {name!r} is the group of others and has no box: it is no class"
+            elif _count(coco, name) > 1:
+                message = f"category {number} {name!r} is the group of a category of the same name: one class"
+            else:
+                continue
+            yield Problem(coco.file, *place, "group-category", message)
+
+
+def _id_order(number: int | str) -> tuple[bool, int | str]:
+    """Numbers before texts."""
+    return isinstance(number, str), number
+
+
+def _names(cocos: Mapping[str, CocoFile], left_out: set[str]) -> tuple[str, ...]:
     """All names in the order of their ids; where files differ, the first counts."""
-    ids: dict[str, Any] = {}
+    ids: dict[str, int | str] = {}
     for coco in cocos.values():
         for number, (name, _) in coco.categories.items():
             ids.setdefault(name, number)
-    return tuple(sorted(ids, key=lambda name: (ids[name], name)))
+    return tuple(sorted(ids.keys() - left_out, key=lambda name: (*_id_order(ids[name]), name)))
 
 
 def _differences(cocos: Mapping[str, CocoFile]) -> list[Problem]:
@@ -101,7 +165,7 @@ def _differences(cocos: Mapping[str, CocoFile]) -> list[Problem]:
     found = []
     for coco in whole[1:]:
         first = whole[0]
-        for number in sorted(first.categories.keys() | coco.categories.keys()):
+        for number in sorted(first.categories.keys() | coco.categories.keys(), key=_id_order):
             here, there = coco.categories.get(number), first.categories.get(number)
             if here is None or there is None or here[0] != there[0]:
                 place = here[1] if here else (0, 0)
@@ -113,40 +177,90 @@ def _differences(cocos: Mapping[str, CocoFile]) -> list[Problem]:
     return found
 
 
-def _folders(root: Path, file: Path, split: str, images: str | Path | None) -> list[Path]:
-    """Folders that may hold the images of a file, the likeliest first."""
-    if images is not None:
-        return [Path(images)]
-    inside = file.resolve().parent.name == "annotations"
-    base = file.parent / ".." if inside else root if root.is_dir() else file.parent
-    year = re.sub(r"^instances_", "", file.stem)
-    inner = [f"{year}", f"images/{year}", split, f"images/{split}", f"{split}/images", f"{split}2017", "images", ""]
-    return [file.parent, *(base / name for name in dict.fromkeys(inner)), Path()]
+class _PictureFinder:
+    """Finds the images of a file by their names.
+
+    Args:
+        request: its folder of images, if it names one, is the only one.
+        file: the JSON file.
+        split: its split.
+    """
+
+    def __init__(self, request: ImportRequest, file: Path, split: str) -> None:
+        root = request.root
+        self.root = request.images or (root if root.is_dir() else file.parent)
+        self.finder = PathFinder()
+        inside = folded(file.resolve().parent.name) == "annotations"
+        base = file.parent / ".." if inside else root if root.is_dir() else file.parent
+        year = re.sub(r"^instances_", "", file.stem)
+        inner = [year, f"images/{year}", split, f"images/{split}", f"{split}/images", f"{split}2017", "images"]
+        inner += [f"{split}/data", "data", ""]
+        folders = [file.parent, *(base / name for name in dict.fromkeys(inner)), Path()]
+        if request.images is not None:
+            folders = [request.images]
+        found = [self.finder.find(folder) if folder != Path() else "" for folder in folders]
+        self.folders = [folder for folder in dict.fromkeys(found) if folder is not None]
+
+    @cached_property
+    def pictures(self) -> FileIndex:
+        """All images below the root."""
+        return FileIndex(list_images(self.root))
+
+    def find(self, file_name: str) -> str:
+        """The image in the first folder that has it.
+
+        Else the one whose path is most alike; where there is none, the path in the first folder, which is reported as
+        missing later.
+        """
+        name = file_name.replace("\\", "/")
+        for folder in self.folders:
+            path = os.path.join(folder, name)
+            if os.path.isfile(path):
+                return path
+        last = name.rpartition("/")[2]
+        for folder in self.folders:
+            for part in dict.fromkeys((name, last)):
+                found = self.finder.find_file(os.path.join(folder, part))
+                if found is not None:
+                    return str(found)
+        alike = self.pictures.find(name)
+        return str(alike[0]) if len(alike) == 1 else os.path.join(self.folders[0], name)
 
 
-def _find(file_name: str, folders: Sequence[Path]) -> Path:
-    """The image in the first folder that has it, else its path in the first folder (reported as missing later)."""
-    name = file_name.replace("\\", "/")
-    return next((folder / name for folder in folders if (folder / name).is_file()), folders[0] / name)
-
-
-def _split(coco: CocoFile, names: Sequence[str], folders: Sequence[Path]) -> SourceSplit:
-    number = {name: index for index, name in enumerate(names)}
+def _split(reading: Reading, coco: CocoFile, finder: _PictureFinder) -> SourceSplit:
+    number = {name: index for index, name in enumerate(reading.names)}
     order = np.argsort(coco.image, kind="stable")
-    label_of = np.array([number[name] for name, _ in coco.categories.values()], np.int64)
-    sources = [
-        SourceImage(shown_path(_find(entry.file_name, folders)), coco.file, entry.place.line, entry.size_wh)
-        for entry in coco.images.values()
-    ]
-    crowded = Counter(coco.crowds)
-    counted = [
-        Counted("crowd_boxes_left_out", len(coco.crowds), f"crowd boxes left out (in {len(crowded):,} images)"),
-    ]
-    return SourceSplit(
+    label_of = np.array([number.get(name, -1) for name, _ in coco.categories.values()], np.int64)
+    sources: list[SourceImage] = []
+    name_of: dict[str, str] = {}
+    for key, entry in coco.images.items():
+        path, line = shown_path(finder.find(entry.file_name)), entry.place.line
+        rule = "duplicate-id" if key in coco.unclear else ""
+        if name_of.setdefault(path, entry.file_name) != entry.file_name:
+            rule = "ambiguous-image"
+        if rule == "ambiguous-image":
+            message = f"{entry.file_name} and {name_of[path]} would both be {path}; name the folder: --images DIR"
+            path = entry.file_name
+        else:
+            message = f"another image has the id {key}, so that its boxes are unknown"
+        if rule:
+            reading.problems.append(Problem(coco.file, *entry.place, rule, message, path, scope="image"))
+        sources.append(SourceImage(path, coco.file, line, entry.size_wh))
+    split = SourceSplit(
         sources,
         coco.boxes_xyxy[order],
         label_of[coco.category[order]],
         coco.image[order],
         coco.places[order],
-        counted,
+        [
+            Counted("crowd_boxes_left_out", len(coco.crowds), f"crowd boxes left out{_in_images(coco.crowds)}"),
+            Counted("outlines", coco.outlines, "segmentations made boxes"),
+        ],
     )
+    if coco.crowds:
+        split.no_boxes = f"{len(coco.crowds):,} crowd boxes are left out; to keep them: --crowds keep"
+    return split
+
+
+def _in_images(crowds: Sequence[int | str]) -> str:
+    return f" (in {len(set(crowds)):,} images)"

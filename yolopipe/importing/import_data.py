@@ -64,7 +64,7 @@ def import_data(
     """
     form = IMPORTERS[kind]
     read: Callable[[ImportRequest], Reading] = import_module(f"yolopipe.importing.{form.module}").read
-    for path in (images, annotations):
+    for path in (source, images, annotations):
         if path is not None and not Path(path).exists():
             raise DataError(f"no file or folder {path}")
     named = {name: Path(file) for name, file in (files or {}).items()}

@@ -7,16 +7,17 @@ empty label file, or without one, is a background.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 
 from yolopipe import console
 from yolopipe.errors import DataError, Problem
-from yolopipe.formats.class_names import read_class_names, undefined_class
+from yolopipe.formats.class_names import undefined_class
+from yolopipe.formats.text_lines import is_number, read_lines
 from yolopipe.formats.yolo import YoloObject, read_yolo_labels
 from yolopipe.importing.reading import Counted, ImportRequest, Reading, SourceSplit, SplitBuilder, choose_splits
-from yolopipe.importing.source_files import list_images, shown_path
-from yolopipe.importing.yolo_layout import ListedImage, YoloLayout, find_layout, label_candidates
+from yolopipe.importing.source_files import folded, shown_path, walk_files
+from yolopipe.importing.yolo_layout import YoloLayout, find_layout, is_names_file, label_candidates
 
 __all__ = ["read"]
 
@@ -28,30 +29,30 @@ def read(request: ImportRequest) -> Reading:
         DataError: not a YOLO data set, or one without class names.
         UsageError: a split that does not exist, or several data.yaml.
     """
-    root, classes = request.root, request.classes
-    layout = find_layout(root)
+    root = request.root
+    layout = find_layout(request)
     wanted = choose_splits(list(layout.splits), request.splits, f"no split {{}} in {root}")
     reading = Reading("yolo", root, order=layout.order, problems=layout.problems, notes=layout.notes, fractions=True)
-    reading.names = layout.names or (read_class_names(classes) if classes is not None else ())
+    reading.names = layout.names
     if not reading.names and not reading.problems:
         raise DataError(
-            f"no class names in {root}: no data.yaml, no obj.names, no classes.txt",
+            f"no class names in {root}: no data.yaml with names, no obj.names, no classes.txt, no _darknet.labels",
             hint="give them, one a line: --classes FILE",
         )
     reading.inputs = layout.inputs
     for name in wanted:
-        reading.splits[name] = _split(reading, name, layout.splits[name])
+        reading.splits[name] = _split(reading, layout, name)
     reading.notes += _labels_without_image(reading, layout)
     _count_left_out(reading, layout)
     return reading
 
 
-def _split(reading: Reading, name: str, listed: Sequence[ListedImage]) -> SourceSplit:
-    split = SplitBuilder()
+def _split(reading: Reading, layout: YoloLayout, name: str) -> SourceSplit:
+    split, listed = SplitBuilder(), layout.splits[name]
     without = polygons = 0
     with console.progress(f"import yolo {name}", len(listed), unit="label files") as advance:
         for entry in listed:
-            file = next((file for file in label_candidates(entry.picture) if file.is_file()), None)
+            file = _label_file(layout, entry.picture)
             place = (entry.file, entry.line) if file is None else (shown_path(file), 0)
             split.add_image(shown_path(entry.picture), *place)
             without += file is None
@@ -59,10 +60,19 @@ def _split(reading: Reading, name: str, listed: Sequence[ListedImage]) -> Source
                 split.add_box(item.box_xyxy, item.label, item.line)
                 polygons += item.corners > 0
             advance(1)
-    return split.build(
+    built = split.build(
         Counted("without_label_file", without, "images without label file"),
         Counted("polygons", polygons, "polygons made boxes"),
     )
+    if without and without == len(listed):
+        looked = " and ".join(map(shown_path, label_candidates(listed[0].picture, layout.request.annotations)))
+        built.no_boxes = f"no label file found, such as {looked}; --annotations DIR names their folder"
+    return built
+
+
+def _label_file(layout: YoloLayout, picture: Path) -> str | None:
+    found = map(layout.finder.find, label_candidates(picture, layout.request.annotations))
+    return next((file for file in found if file is not None and os.path.isfile(file)), None)
 
 
 def _objects(reading: Reading, file: str) -> list[YoloObject]:
@@ -71,7 +81,7 @@ def _objects(reading: Reading, file: str) -> list[YoloObject]:
     reading.problems += labels.problems
     reading.inputs.add(file)
     count = len(reading.names)
-    for item in labels.objects:
+    for item in labels.objects if count else ():
         if item.label >= count:
             message = undefined_class(item.label, count)
             reading.problems.append(Problem(file, item.line, 0, "class-range", message, scope="box"))
@@ -79,24 +89,30 @@ def _objects(reading: Reading, file: str) -> list[YoloObject]:
 
 
 def _labels_without_image(reading: Reading, layout: YoloLayout) -> Iterator[Problem]:
-    """Notes on label files, beside those that were read, that have no image: their boxes are not imported."""
-    picture_folders = defaultdict(set)
-    for listed in layout.splits.values():
-        for entry in listed:
-            for file in label_candidates(entry.picture):
-                picture_folders[file.parent].add(entry.picture.parent)
-    known = {os.path.abspath(file) for file in reading.inputs}
-    for folder, pictures in sorted(picture_folders.items()):
-        stems = {picture.stem for folder_of in pictures for picture in list_images(folder_of)}
-        for file in sorted(folder.glob("*.txt")):
-            if file.stem not in stems and str(file) not in known and file.name != "classes.txt":
-                message = f"no image {file.stem}.jpg (nor .png, ...) for it: its boxes are not imported"
-                yield Problem(shown_path(file), 0, 0, "label-without-image", message)
+    """Notes on label files that have no image, in the data set and wherever labels were read."""
+    used = {os.path.abspath(file) for file in reading.inputs}
+    pictures = [entry.picture for listed in layout.splits.values() for entry in listed]
+    labels = layout.request.annotations
+    known = {
+        folded(file) for picture in (*pictures, *layout.pictures.files) for file in label_candidates(picture, labels)
+    }
+    folders = {str(layout.root), *(os.path.dirname(file) for file in used)}
+    found = {file for folder in folders if os.path.isdir(folder) for file in walk_files(folder, (".txt",))}
+    for file in sorted(found):
+        path = os.path.abspath(file)
+        if path not in used and folded(path) not in known and not is_names_file(file) and _looks_like_labels(file):
+            message = f"no image {file.stem}.jpg (nor .png, ...) for it: its boxes are not imported"
+            yield Problem(shown_path(file), 0, 0, "label-without-image", message)
+
+
+def _looks_like_labels(file: Path) -> bool:
+    """Whether the first line has five numbers or more; an empty file is the label file of a background."""
+    fields = next((line.split() for line in read_lines(file) if line and line.strip()), None)
+    return fields is None or (len(fields) >= 5 and all(map(is_number, fields)))
 
 
 def _count_left_out(reading: Reading, layout: YoloLayout) -> None:
-    if layout.folder is not None:
-        used = {entry.picture for listed in layout.splits.values() for entry in listed}
-        left = sum(picture not in used for picture in list_images(layout.folder))
-        if left:
-            reading.rows["left out"] = f"{left:,} images in {layout.folder} outside the folders of the splits"
+    used = {os.path.abspath(entry.picture) for listed in layout.splits.values() for entry in listed}
+    left = sum(os.path.abspath(picture) not in used for picture in layout.pictures.files)
+    if left:
+        reading.rows["left out"] = f"{left:,} images in {layout.root} that are in no split"

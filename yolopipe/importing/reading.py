@@ -78,6 +78,7 @@ class SourceSplit:
         box_image: (N,) int64 row of each box's image, ascending.
         places: (N, 2) int64 line and column of each box in its image's file; column 0 is the line as a whole.
         counted: lines for the summary.
+        no_boxes: why there is no box and what to do, in words; where there are boxes it is not used.
         size_wh: (M, 2) int32 of the upright image, 0 where it cannot be read; filled from the image headers.
         orientation: (M,) int32 EXIF 1..8; filled from the image headers.
     """
@@ -88,6 +89,7 @@ class SourceSplit:
     box_image: npt.NDArray[np.int64]
     places: npt.NDArray[np.int64]
     counted: list[Counted] = field(default_factory=list)
+    no_boxes: str = ""
     size_wh: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), np.int32))
     orientation: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 

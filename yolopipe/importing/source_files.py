@@ -6,18 +6,19 @@ are followed; what macOS leaves beside files (``._a.jpg``, ``__MACOSX``) and hid
 
 from __future__ import annotations
 
+import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "SPLIT_NAMES",
+    "FileIndex",
     "PathFinder",
-    "PictureIndex",
-    "find_image",
+    "common_end",
     "folded",
     "list_images",
     "shown_path",
@@ -100,26 +101,25 @@ def _names_in(folder: str) -> dict[str, str]:
     return {folded(name): name for name in names}
 
 
-class PictureIndex:
-    """The images of a folder by their names, to find one whose path is given in part, or from another machine.
+class FileIndex:
+    """Files by their names, to find one whose path is given in part, or from another machine.
 
     Args:
-        folder: searched with all folders below.
+        files: their paths.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.pictures = list_images(self.folder)
+    def __init__(self, files: Iterable[Path]) -> None:
+        self.files = list(files)
         self._by_stem: dict[str, list[Path]] = {}
-        for picture in self.pictures:
-            self._by_stem.setdefault(folded(picture.stem), []).append(picture)
+        for file in self.files:
+            self._by_stem.setdefault(folded(file.stem), []).append(file)
 
     def of_stem(self, stem: str) -> list[Path]:
-        """All images of this name, whatever their suffix."""
+        """All files of this name, whatever their suffix."""
         return self._by_stem.get(folded(stem), [])
 
     def find(self, name: str) -> list[Path]:
-        """The images whose paths end most like ``name``; its folders may be another machine's.
+        """The files whose paths end most like ``name``; its folders may be another machine's.
 
         Args:
             name: a path or file name, with suffix; backslashes count as slashes.
@@ -128,27 +128,21 @@ class PictureIndex:
             One, or several where they are equally like it; empty where none has the file name.
         """
         parts = folded(name.replace("\\", "/")).split("/")
-        found = [picture for picture in self.of_stem(Path(parts[-1]).stem) if folded(picture.name) == parts[-1]]
+        found = [file for file in self.of_stem(Path(parts[-1]).stem) if folded(file.name) == parts[-1]]
         if len(found) < 2:
             return found
-        alike = [_common(list(map(folded, picture.parts)), parts) for picture in found]
-        return [picture for picture, count in zip(found, alike, strict=True) if count == max(alike)]
+        alike = [common_end(list(map(folded, file.parts)), parts) for file in found]
+        return [file for file, count in zip(found, alike, strict=True) if count == max(alike)]
 
 
-def _common(path: list[str], end: list[str]) -> int:
-    """How many parts at the end are equal."""
-    count = 0
-    for one, other in zip(reversed(path), reversed(end), strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
+def common_end(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many parts at the end of two paths are equal.
 
-
-def find_image(folder: Path, stem: str) -> Path | None:
-    """The image of this name without suffix in a folder; None where there is none."""
-    finder = PathFinder()
-    return next((file for suffix in IMAGE_SUFFIXES if (file := finder.find_file(folder / f"{stem}{suffix}"))), None)
+    >>> common_end(["train", "cam1"], ["val", "cam1"])
+    1
+    """
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def shown_path(picture: str | Path) -> str:
