@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from ruamel.yaml import YAML
@@ -18,7 +21,8 @@ from ruamel.yaml import YAML
 from yolopipe.converting.convert import convert
 from yolopipe.converting.convert_formats import CONVERTERS
 from yolopipe.errors import DataError, ProblemsError, UsageError, YolopipeError
-from yolopipe.formats.annotation_text import format_annotation, read_annotations
+from yolopipe.formats.annotation_text import AnnotationText, format_annotation, read_annotations
+from yolopipe.formats.class_names import write_class_names
 from yolopipe.importing.import_data import import_data
 
 SIZES = {
@@ -214,18 +218,116 @@ def texts(draw: Any) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def there_and_back(kind: str, file: Path, classes: Path, folder: Path) -> tuple[AnnotationText, AnnotationText]:
+    """The text, and what is imported from its conversion, as annotation texts."""
+    convert(kind, folder / kind, texts={"train": file}, classes=classes)
+    import_data(kind, folder / kind, folder / f"from {kind}", classes=classes)
+    return read_annotations(file), read_annotations(folder / f"from {kind}/train.txt")
+
+
+def assert_same(before: AnnotationText, after: AnnotationText, atol: float) -> None:
+    """The same images, also where VOC and YOLO name links to them."""
+    real = [[os.path.realpath(path) for path in text.image_paths] for text in (before, after)]
+    assert real[0] == real[1]
+    np.testing.assert_allclose(after.boxes_xyxy, before.boxes_xyxy, atol=atol, rtol=0)
+    assert after.classes.tolist() == before.classes.tolist()
+    assert after.box_image.tolist() == before.box_image.tolist()
+
+
+ATOL = {"coco": 0, "yolo": 1e-3, "voc": 0, "cvat": 0, "label-studio": 1e-3}
+"""How far a corner may move, in pixels."""
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(texts())
 def test_round_trips(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("trip")
     file = folder / "train.txt"
     file.write_text(text, encoding="utf-8")
-    to_format("coco", {"train": file}, folder / "coco")
-    import_data("coco", folder / "coco", folder / "from coco")
-    assert (folder / "from coco/train.txt").read_text(encoding="utf-8") == text
-    to_format("yolo", {"train": file}, folder / "yolo")
-    import_data("yolo", folder / "yolo", folder / "from yolo")
-    before, after = read_annotations(file), read_annotations(folder / "from yolo/train.txt")
-    np.testing.assert_allclose(after.boxes_xyxy, before.boxes_xyxy, atol=1e-3, rtol=0)
-    assert after.classes.tolist() == before.classes.tolist()
-    assert after.box_image.tolist() == before.box_image.tolist()
+    for kind in CONVERTERS:
+        before, after = there_and_back(kind, file, Path("classes.names"), folder)
+        assert_same(before, after, ATOL[kind])
+        if kind in ("coco", "cvat"):
+            assert (folder / f"from {kind}/train.txt").read_text(encoding="utf-8") == text
+
+
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="/\0\n\r")
+NAMES = st.lists(st.text(LETTERS, min_size=1, max_size=20), unique=True, min_size=1, max_size=4)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+@given(NAMES, NAMES, st.sampled_from([".jpg", ".PNG", ".tiff"]), st.sampled_from(["voc", "cvat", "label-studio"]))
+@example([" a", ".b", "c.xml", "\\d", "e\\f", "%41 1"], ["x<&>\"'", "\u2028y", "1"], ".jpg", "voc")
+@example([" a", ".b", "c.xml", "\\d", "e\\f", "%41 1"], ["x<&>\"'", "\u2028y", "1"], ".jpg", "cvat")
+@example([" a", ".b", "c.xml", "\\d", "e\\f", "%41 1"], ["x<&>\"'", "\u2028y", "1"], ".jpg", "label-studio")
+@example(["0f1e2d3c-a", "a", "a?d=b", "s3://x&d=1"], ["\t a"], ".jpg", "label-studio")
+def test_nasty_names(
+    tmp_path_factory: pytest.TempPathFactory, stems: list[str], names: list[str], suffix: str, kind: str
+) -> None:
+    """Names of files and of classes come back as they were, or are refused by name before anything is written."""
+    folder = tmp_path_factory.mktemp("names")
+    (folder / "img").mkdir()
+    lines = []
+    for stem in stems:
+        picture = folder / "img" / f"{stem.replace('/', '_')}{suffix}"
+        with contextlib.suppress(DataError, OSError):  # OSError: a name that is too long
+            Image.new("RGB", (100, 80)).save(picture, "PNG")
+            lines.append(format_annotation(str(picture), [[len(lines), 2.5, 30.1, 40, 0]]))
+    classes, file = folder / "classes.names", folder / "train.txt"
+    try:
+        write_class_names(classes, [name.strip() for name in names])
+    except DataError:
+        assume(False)
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    assume(lines)
+    try:
+        before, after = there_and_back(kind, file, classes, folder)
+    except DataError:  # XML holds no control characters
+        assert any(unicodedata.category(c) == "Cc" or ord(c) >= 0xFFFE for c in "".join([*stems, *names]))
+        assert not (folder / kind).exists()
+    else:
+        assert_same(before, after, ATOL[kind])
+
+
+def test_links_of_voc(out: Path) -> None:
+    to_format("voc", TEXTS, out)
+    assert sorted(p.name for p in (out / "JPEGImages").iterdir()) == [
+        *("A B_3.jpg", "a b.jpg", "a b_2.png", "größe.png", "größe_2.png")
+    ]
+    assert (out / "ImageSets/Main/val.txt").read_text(encoding="utf-8") == "größe_2\n"
+    assert not os.path.isabs((out / "JPEGImages/a b.jpg").readlink())
+    root = ElementTree.parse(out / "Annotations/a b.xml").getroot()
+    assert [e.text for e in root.iterfind("size/*")] == ["100", "80", "3"]
+    assert [e.text for e in root.iterfind("object/name")] == ["red cell", "blue # cell"]
+    assert [e.text for e in root.iterfind("object/bndbox/*")] == [
+        *("79", "37", "97.25", "64", "0.1", "0.2", "60.3", "79.9")
+    ]
+
+
+def test_what_cvat_reads(out: Path) -> None:
+    to_format("cvat", TEXTS, out)
+    root = ElementTree.parse(out / "annotations.xml").getroot()
+    assert root.findtext("version") == "1.1"
+    assert [e.text for e in root.iterfind("meta/task/labels/label/name")] == ["red cell", "'no': yes", "blue # cell"]
+    images = [(e.get("id"), e.get("name"), e.get("subset"), e.get("width")) for e in root.iterfind("image")]
+    assert images[1] == ("1", "more/a b.png", "train", "1000")
+    assert images[-1] == ("4", "img/größe.png", "val", "31")
+    box = root.find("image/box")
+    assert box is not None
+    assert [box.get(key) for key in ("label", "xtl", "ytl", "xbr", "ybr")] == ["red cell", "79", "37", "97.25", "64"]
+
+
+def test_what_label_studio_reads(out: Path) -> None:
+    to_format("label-studio", TEXTS, out)
+    tasks = json.loads((out / "train.json").read_text(encoding="utf-8"))
+    assert tasks[0]["data"]["image"] == "/data/local-files/?d=img/a%20b.jpg"
+    [one, two] = tasks[0]["annotations"][0]["result"]
+    assert (one["original_width"], one["original_height"], one["type"]) == (100, 80, "rectanglelabels")
+    value = {"x": 79, "y": 46.25, "width": 18.25, "height": 33.75, "rotation": 0}
+    assert {key: one["value"][key] for key in value} == pytest.approx(value)
+    assert two["value"]["rectanglelabels"] == ["blue # cell"]
+    assert [len(task["annotations"][0]["result"]) for task in tasks] == [2, 0, 1, 1]
+    config = ElementTree.parse(out / "labelling_config.xml").getroot()
+    assert [e.get("value") for e in config.iterfind("RectangleLabels/Label")] == [
+        *("red cell", "'no': yes", "blue # cell")
+    ]

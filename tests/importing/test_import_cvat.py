@@ -61,7 +61,7 @@ def test_shapes_become_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("subset", "split"), [("Train", "train"), ("Validation", "val"), ("default", "all"), ("Night/1", "night_1")]
+    ("subset", "split"), [("Train", "train"), ("Validation", "val"), ("default", "all"), ("Night/1", "Night_1")]
 )
 def test_subsets_are_splits(subset: str, split: str) -> None:
     write(box("1,2,3,4"), image=f'{IMAGE} subset="{subset}"')

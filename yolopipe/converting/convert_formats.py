@@ -22,12 +22,22 @@ class ConvertFormat:
 
 
 CONVERTERS = {
-    "coco": ConvertFormat(
-        module="convert_coco", help="Write COCO JSON; boxes are exact, images are named, not copied."
-    ),
+    "coco": ConvertFormat(module="convert_coco", help="Write COCO JSON; boxes are exact, images are named."),
     "yolo": ConvertFormat(
         module="convert_yolo",
         help="Write YOLO label files and data.yaml; images are linked.",
+    ),
+    "voc": ConvertFormat(
+        module="convert_voc",
+        help="Write Pascal VOC XML and lists; images are linked.",
+    ),
+    "cvat": ConvertFormat(
+        module="convert_cvat",
+        help="Write CVAT XML (for images 1.1); images are named.",
+    ),
+    "label-studio": ConvertFormat(
+        module="convert_label_studio",
+        help="Write Label Studio tasks (JSON) and its labelling config.",
     ),
 }
 """Format name to format, in the order of the help."""

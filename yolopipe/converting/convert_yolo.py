@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from ruamel.yaml import YAML
 
+from yolopipe.converting.links import link_image, unique_stems
 from yolopipe.converting.splits import TextSplit, problems_of, raise_problems
-from yolopipe.errors import Problem, YolopipeError
+from yolopipe.errors import Problem
 from yolopipe.formats.yolo import label_line
 
 __all__ = ["write"]
@@ -53,40 +53,12 @@ def _write_split(partial: Path, split_name: str, split: TextSplit, final: str) -
     images, labels = partial / "images" / split_name, partial / "labels" / split_name
     images.mkdir(parents=True)
     labels.mkdir(parents=True)
-    text = split.text
-    stems = _unique_stems(text.image_paths)
-    ends = np.searchsorted(text.box_image, np.arange(len(stems) + 1))
-    boxes, classes, sizes = text.boxes_xyxy.tolist(), text.classes.tolist(), split.size_wh.tolist()
     listed = []
-    for row, (path, stem) in enumerate(zip(text.image_paths, stems, strict=True)):
-        lines = [label_line(classes[box], boxes[box], sizes[row]) for box in range(ends[row], ends[row + 1])]
+    stems = unique_stems(split.text.image_paths)
+    for stem, (path, size_wh, boxes) in zip(stems, split.images(), strict=True):
+        lines = [label_line(label, box_xyxy, size_wh) for label, box_xyxy in boxes]
         (labels / f"{stem}.txt").write_bytes("".join(f"{line}\n" for line in lines).encode())
         link = f"{stem}{os.path.splitext(path)[1]}"
-        _link(path, images / link, os.path.join(final, "images", split_name))
+        link_image(path, images / link, os.path.join(final, "images", split_name))
         listed.append(f"./images/{split_name}/{link}\n")
     (partial / f"{split_name}.txt").write_bytes("".join(listed).encode())
-
-
-def _unique_stems(image_paths: Sequence[str]) -> list[str]:
-    """File names without suffix, made distinct, also where a file system ignores case."""
-    taken: set[str] = set()
-    last: dict[str, int] = {}
-    stems = []
-    for path in image_paths:
-        base = stem = os.path.splitext(os.path.basename(path))[0]
-        while stem.lower() in taken:
-            last[base.lower()] = last.get(base.lower(), 1) + 1
-            stem = f"{base}_{last[base.lower()]}"
-        taken.add(stem.lower())
-        stems.append(stem)
-    return stems
-
-
-def _link(path: str, link: Path, final_folder: str) -> None:
-    """A relative link for a relative path, so that the project and the new folder can be moved together."""
-    target = path if os.path.isabs(path) else os.path.relpath(os.path.abspath(path), final_folder)
-    try:
-        link.symlink_to(target)
-    except OSError as error:
-        hint = "choose a folder on a file system with symbolic links: --out DIR"
-        raise YolopipeError(f"cannot link {link.name}: {error.strerror}", hint=hint) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,21 @@ from yolopipe.formats.class_names import read_class_names
 from yolopipe.imaging.headers import Header, read_headers
 from yolopipe.result import CommandResult
 
-__all__ = ["TextSplit", "check_out", "problems_of", "raise_problems", "read_splits", "result_of"]
+__all__ = ["ImageBoxes", "TextSplit", "check_out", "problems_of", "raise_problems", "read_splits", "result_of"]
+
+
+class ImageBoxes(NamedTuple):
+    """One image.
+
+    Args:
+        path: as written.
+        size_wh: pixels of the upright image.
+        boxes: class number and x1, y1, x2, y2 of each.
+    """
+
+    path: str
+    size_wh: tuple[int, int]
+    boxes: list[tuple[int, list[float]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +44,15 @@ class TextSplit:
 
     text: AnnotationText
     size_wh: npt.NDArray[np.int64]
+
+    def images(self) -> Iterator[ImageBoxes]:
+        """Each image with its boxes, in the order of the text."""
+        text = self.text
+        ends = np.searchsorted(text.box_image, np.arange(len(text.image_paths) + 1)).tolist()
+        boxes, classes = text.boxes_xyxy.tolist(), text.classes.tolist()
+        for row, (path, size) in enumerate(zip(text.image_paths, self.size_wh.tolist(), strict=True)):
+            of_image = slice(ends[row], ends[row + 1])
+            yield ImageBoxes(path, (size[0], size[1]), list(zip(classes[of_image], boxes[of_image], strict=True)))
 
 
 def read_splits(

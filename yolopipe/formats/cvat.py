@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from yolopipe.errors import DataError, Problem, Scope
 from yolopipe.formats.bounds import Box, bounds_of_ellipse, bounds_of_points, bounds_of_rotated
-from yolopipe.formats.text_lines import is_number
+from yolopipe.formats.text_lines import is_number, is_one_line
 
 __all__ = ["CvatFile", "CvatImage", "CvatShape", "read_cvat"]
 
@@ -207,10 +207,10 @@ class _Handler:
 
 
 def _label(attributes: Mapping[str, str]) -> str:
-    label = attributes.get("label", "").strip()
-    if not label or len(label.splitlines()) > 1:
+    label = attributes.get("label", "")
+    if not is_one_line(label):
         raise _Unusable("no-class-name", f"expected a label of one line, found {label!r}")
-    return label
+    return label.strip()
 
 
 def _bounds(tag: str, attributes: Mapping[str, str]) -> Box:

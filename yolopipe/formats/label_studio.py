@@ -25,6 +25,7 @@ from yolopipe.errors import Problem
 from yolopipe.formats.bounds import Box, bounds_of_ellipse, bounds_of_points, bounds_of_rotated
 from yolopipe.formats.coco_records import Place, Problems, normal_id, shown
 from yolopipe.formats.json_records import Record, read_records
+from yolopipe.formats.text_lines import is_one_line
 
 __all__ = ["StudioRegion", "StudioTask", "read_label_studio"]
 
@@ -53,6 +54,7 @@ class StudioTask:
     Args:
         image: as written.
         place: where its record starts.
+        split: the text under ``split`` of its data, if there is one.
         size_wh: of the image, as written; zeros where no region states it.
         annotated: whether there is an annotation that is not cancelled.
         regions: of the annotation that counts.
@@ -62,6 +64,7 @@ class StudioTask:
 
     image: str
     place: Place
+    split: str = ""
     size_wh: tuple[int, int] = (0, 0)
     annotated: bool = False
     regions: list[StudioRegion] = field(default_factory=list)
@@ -119,7 +122,8 @@ class _Reader:
             )
             return
         annotations = _annotations(value) if is_full else [_annotation_of_min(value)]
-        task = StudioTask(image, place)
+        split = value["data"].get("split") if is_full else None
+        task = StudioTask(image, place, split if isinstance(split, str) else "")
         usable = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
         for annotation in sorted(usable, key=_rank)[-1:]:
             task.annotated, task.rank, task.other_annotations = True, _rank(annotation), len(usable) - 1
@@ -215,7 +219,7 @@ def _labels_key(result: Mapping[str, Any]) -> str | None:
 def _labels(labels: Any) -> Iterator[str]:
     names = labels if isinstance(labels, list) and labels else [None]
     for name in names:
-        if not isinstance(name, str) or not name.strip() or len(name.strip().splitlines()) > 1:
+        if not isinstance(name, str) or not is_one_line(name):
             raise _Unusable("no-class-name", f"expected labels of one line, found {shown(labels)}")
         yield name.strip()
 

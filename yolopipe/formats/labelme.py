@@ -17,6 +17,7 @@ from yolopipe.errors import Problem
 from yolopipe.formats.bounds import Box, bounds_of_points
 from yolopipe.formats.coco_records import Place, Problems, shown
 from yolopipe.formats.json_records import Record, read_object
+from yolopipe.formats.text_lines import is_one_line
 
 __all__ = ["LabelmeFile", "LabelmeShape", "read_labelme"]
 
@@ -88,7 +89,7 @@ def read_labelme(path: str | Path) -> LabelmeFile:
             problems.add(place, "bad-record", f"expected text in 'shape_type', found {shown(kind)}", "box")
         elif kind in _LEFT_OUT:
             found.left_out += 1
-        elif not isinstance(label, str) or len(label.strip().splitlines()) != 1:
+        elif not isinstance(label, str) or not is_one_line(label):
             problems.add(place, "no-class-name", f"expected a 'label' of one line, found {shown(label)}", "box")
         elif kind != "circle" and kind not in _CORNERS:
             problems.add(place, "bad-record", f"shape_type {shown(kind)} is not known", "box")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from yolopipe.errors import DataError
 
-__all__ = ["is_number", "read_lines"]
+__all__ = ["is_number", "is_one_line", "read_lines"]
 
 
 def read_lines(path: str | Path) -> Iterator[str | None]:
@@ -43,6 +43,15 @@ def _is_text(line: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text, blanks at its ends aside, is not empty and has no line break.
+
+    >>> is_one_line(" cat "), is_one_line("a\\nb"), is_one_line(" ")
+    (True, False, False)
+    """
+    return bool(text.strip()) and "\n" not in text.strip() and "\r" not in text.strip()
 
 
 def is_number(text: str) -> bool:

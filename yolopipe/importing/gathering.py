@@ -217,7 +217,7 @@ def split_of_word(text: str) -> str:
     ('val', 'all', 'night_shots', 'all')
     """
     word = text.strip().lower()
-    name = re.sub(r"[^0-9a-z_-]", "_", word)
+    name = re.sub(r"[^\w-]", "_", text.strip())
     return SPLIT_NAMES.get(word, "all" if word in ("", "default") or not name.strip("_") else name)
 
 

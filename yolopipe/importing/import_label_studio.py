@@ -11,7 +11,7 @@ from pathlib import Path
 
 from yolopipe.errors import DataError
 from yolopipe.formats.label_studio import StudioTask, read_label_studio
-from yolopipe.importing.gathering import Gathering, data_files, split_of_file
+from yolopipe.importing.gathering import Gathering, data_files, split_of_file, split_of_word
 from yolopipe.importing.reading import ImportRequest, Reading
 
 __all__ = ["is_label_studio", "read"]
@@ -26,7 +26,9 @@ WORDS = {
 
 
 def read(request: ImportRequest) -> Reading:
-    """Read a JSON file, or those of a folder; the split is the word train, val(id) or test in the path of the file.
+    """Read a JSON file, or those of a folder.
+
+    The split is ``split`` of the task's data, else the word train, val(id) or test in the path of the file.
 
     Raises:
         DataError: no such JSON file.
@@ -44,9 +46,8 @@ def read(request: ImportRequest) -> Reading:
         tasks, problems = read_label_studio(file)
         gathering.reading.problems += problems
         split = split_of_file(request, file)
-        gathering.split(split)
         for task in tasks:
-            _add(gathering, file, split, task)
+            _add(gathering, file, split_of_word(task.split) if task.split else split, task)
     return gathering.finish()
 
 

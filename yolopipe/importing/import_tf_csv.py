@@ -12,7 +12,7 @@ from pathlib import Path
 
 from yolopipe.errors import DataError
 from yolopipe.formats.box_csv import BoxTable, Row, header_of
-from yolopipe.formats.text_lines import is_number
+from yolopipe.formats.text_lines import is_number, is_one_line
 from yolopipe.importing.gathering import Gathering, data_files, split_of_file
 from yolopipe.importing.reading import ImportRequest, Reading
 
@@ -84,7 +84,7 @@ def _why_not(row: Row) -> tuple[str, str] | None:
         return "bad-record", "expected a file name, found none"
     if not label and not any(corners):
         return None
-    if not label or len(label.splitlines()) > 1:
+    if not is_one_line(label):
         return "no-class-name", f"expected a class of one line, found {label!r}"
     wrong = next((text for text in corners if not is_number(text) or abs(float(text)) > 1e9), None)
     return None if wrong is None else ("bad-box", f"expected a number, found {wrong[:60]!r}")

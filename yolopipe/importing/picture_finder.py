@@ -52,7 +52,7 @@ class PictureFinder:
         variants = list(spellings(name))
         for folder in [*([near] if near else []), *self._starts]:
             for text in variants:
-                if _SUFFIX.search(text) and os.path.isfile(os.path.join(folder, text)):
+                if os.path.isfile(os.path.join(folder, text)):
                     return Path(os.path.join(folder, text))  # join: an absolute name stays absolute
         for text in variants:
             last = text.rpartition("/")[2]
@@ -68,16 +68,16 @@ class PictureFinder:
 def spellings(name: str) -> Iterator[str]:
     """Paths that a name may mean, as written first: slashes turned, an address undone, without an upload's prefix.
 
-    >>> list(spellings("sub\\\\a 1.jpg"))
-    ['sub/a 1.jpg']
+    >>> list(spellings("sub\\\\a 1.jpg"))[-1]
+    'sub/a 1.jpg'
     >>> list(spellings("/data/local-files/?d=set%201/a.jpg"))[1]
     'set 1/a.jpg'
     >>> list(spellings("/data/upload/3/0f1e2d3c-a.jpg"))
     ['/data/upload/3/0f1e2d3c-a.jpg', '/data/upload/3/a.jpg']
     """
     turned = name.strip().replace("\\", "/")
-    found = [turned]
-    found += [unquote(value) for value in _LOCAL_FILE.findall(turned)]
+    local = [unquote(value) for value in _LOCAL_FILE.findall(name)]
+    found = [name, turned, *local, *(text.replace("\\", "/") for text in local)]
     if _ADDRESS.match(turned) or "%" in turned:
         path = _ADDRESS.sub("", turned)
         found += [path, unquote(path), unquote(path.partition("?")[0])]
