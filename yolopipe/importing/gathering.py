@@ -166,7 +166,7 @@ class Gathering:
         The split of such a picture is that of its folders, or the only one.
         """
         named = {image.path for columns in self._splits.values() for image in columns.images}
-        spare = [path for path in map(shown_path, self.finder.index.pictures) if path not in named]
+        spare = [path for path in map(shown_path, self.finder.index.files) if path not in named]
         left = 0
         for path in spare:
             only = next(iter(self._splits)) if len(self._splits) == 1 else ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from yolopipe.importing.source_files import PictureIndex
+from yolopipe.importing.source_files import FileIndex, list_images
 
 __all__ = ["AmbiguousPicture", "PictureFinder", "spellings"]
 
@@ -36,7 +36,7 @@ class PictureFinder:
 
     def __init__(self, folder: Path, *, also_here: bool = True) -> None:
         self.folder = folder
-        self.index = PictureIndex(folder)
+        self.index = FileIndex(list_images(folder))
         self._starts = [folder, *([Path()] if also_here else [])]
 
     def find(self, name: str, near: Path | None = None) -> Path | None:
