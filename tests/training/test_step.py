@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.small_network import SmallYOLO
 from yolopipe.model.yolov3 import YOLOv3
 from yolopipe.training.step import (
     LOSS_NAMES,
@@ -19,12 +20,21 @@ from yolopipe.training.step import (
 STRIDES = np.array([8, 16, 32]).reshape(3, 1, 1)
 
 
+def built(network, anchors_px):
+    keras.utils.set_random_seed(3)
+    options = {"anchors": anchors_px / STRIDES, "ignore_threshold": 0.5, "label_smoothing": 0.01}
+    return network(2, width=0.125, depth=0.1), keras.optimizers.Adam(3e-3), options
+
+
 @pytest.fixture
 def setup(anchors_px):
-    keras.utils.set_random_seed(3)
-    model = YOLOv3(2, width=0.125, depth=0.1)
-    optimizer = keras.optimizers.Adam(3e-3)
-    return model, optimizer, {"anchors": anchors_px / STRIDES, "ignore_threshold": 0.5, "label_smoothing": 0.01}
+    return built(YOLOv3, anchors_px)
+
+
+@pytest.fixture
+def small_setup(anchors_px):
+    """For what is about the step and not about the network, whose tracing costs ten times as much."""
+    return built(SmallYOLO, anchors_px)
 
 
 def test_names_shapes_and_sum(setup, squares) -> None:
@@ -64,8 +74,8 @@ def test_pixels_arrive_as_fractions(setup, squares) -> None:
 
 
 @pytest.mark.slow
-def test_one_trace_serves_batches_of_every_shape(setup, squares) -> None:
-    model, optimizer, options = setup
+def test_one_trace_serves_batches_of_every_shape(small_setup, squares) -> None:
+    model, optimizer, options = small_setup
     train = compiled_train_step(model, optimizer, input_size=64, **options)
     evaluate = compiled_eval_step(model, input_size=64, **options)
     shapes = set()
@@ -88,8 +98,8 @@ def test_the_signature_is_what_the_batches_are(squares) -> None:
 
 
 @pytest.mark.slow
-def test_compiled_equals_plain(in_float64, float64, setup, squares) -> None:
-    model, optimizer, options = setup
+def test_compiled_equals_plain(in_float64, float64, small_setup, squares) -> None:
+    model, optimizer, options = small_setup
     weights, batch = model.get_weights(), squares(4, 4)[0]
     compiled = compiled_train_step(model, optimizer, input_size=64, **options)(batch).numpy()
     model.set_weights(weights)
@@ -102,8 +112,9 @@ def test_compiled_equals_plain(in_float64, float64, setup, squares) -> None:
 def test_learns_a_few_pictures_by_heart_and_finds_the_squares(setup, squares) -> None:
     """Rounding grows over updates, in float64 too, so each processor learns other weights.
 
-    The bounds hold for all of them: the rate falls near the end, so that the weights settle, and five runs from weights
-    that differ by 1e-6 gave scores of 0.66 to 0.79, corners off by 1.4 to 2.3 px, and 0.012 to 0.033 of the first loss.
+    The bounds hold for all of them: the rate falls near the end, so that the weights settle, and five runs from
+    weights that differ by 1e-6 gave scores of 0.66 to 0.79, corners off by 1.4 to 2.3 px, and 0.012 to 0.033 of the
+    first loss.
     """
     from yolopipe.model.decode import decode
 
