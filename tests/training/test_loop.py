@@ -9,9 +9,8 @@ import pytest
 
 from yolopipe.training.epoch_plan import EpochLog, EpochPlan
 from yolopipe.training.logs import TensorBoardLog
-from yolopipe.training.loop import fit
+from yolopipe.training.loop import READ_BEHIND, LossReader, fit
 from yolopipe.training.nonfinite import NonFiniteError, Place
-from yolopipe.training.reader import READ_BEHIND, LossReader
 
 HERE = Place(3, 9)
 

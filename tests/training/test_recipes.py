@@ -15,9 +15,8 @@ from yolopipe.config.params import Train
 from yolopipe.model.yolov3 import YOLOv3
 from yolopipe.training.advice import advice
 from yolopipe.training.ema import moving_average
-from yolopipe.training.epoch_plan import EpochLog
+from yolopipe.training.epoch_plan import EpochLog, sizes_of_epoch
 from yolopipe.training.optimizer import inverse_sqrt_weights, make_optimizer, precision
-from yolopipe.training.sizes import sizes_of_epoch
 from yolopipe.training.speed import Speed
 from yolopipe.training.step import LOSS_NAMES, _reported, compiled_train_step, eval_step, train_step
 

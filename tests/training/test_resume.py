@@ -53,10 +53,10 @@ STRUCK = """
 import os, signal, sys
 from tests.helpers.small_network import install
 install()
-from yolopipe.training import reader
+from yolopipe.training import loop
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 number, name = int(sys.argv[1]), sys.argv[2]
-real, epochs = reader.LossReader.add, []
+real, epochs = loop.LossReader.add, []
 
 def add(self, result, rows):
     real(self, result, rows)
@@ -66,7 +66,7 @@ def add(self, result, rows):
         if len(epochs) == number:
             os.kill(os.getpid(), getattr(signal, name))
 
-reader.LossReader.add = add
+loop.LossReader.add = add
 sys.argv = ["yolopipe", "train"]
 from yolopipe.cli import main
 main()
@@ -104,9 +104,9 @@ def made(folder: Path) -> Path:
 
 def train_here(folder: Path, root: Path | None = None) -> list[int]:
     """Train in this process, which has TensorFlow loaded; the epochs trained.  ``root`` is DVC's."""
-    from yolopipe.training import reader
+    from yolopipe.training import loop
 
-    real, epochs = reader.LossReader.add, []
+    real, epochs = loop.LossReader.add, []
 
     def add(self: Any, result: Any, rows: Any) -> None:
         real(self, result, rows)
@@ -115,7 +115,7 @@ def train_here(folder: Path, root: Path | None = None) -> list[int]:
 
     with pytest.MonkeyPatch.context() as patch:
         small_network.install(patch)
-        patch.setattr(reader.LossReader, "add", add)
+        patch.setattr(loop.LossReader, "add", add)
         patch.chdir(folder)
         patch.delenv("DVC_ROOT", raising=False)
         if root:

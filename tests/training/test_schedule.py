@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolopipe.training.schedule import WarmupCosine
+from yolopipe.training.optimizer import WarmupCosine
 
 
 def rate_by_hand(number: int, lr_init: float, lr_end: float, warmup: int, total: int) -> float:

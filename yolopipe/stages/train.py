@@ -177,8 +177,7 @@ def _copy_of(epoch: int, manifest: Manifest) -> int:
 def _epoch_plan(config: Config, manifest: Manifest) -> EpochPlan:
     """Epoch e reads augmented copy e mod copies, in an order drawn from (seed, e)."""
     from yolopipe.shards.tfdata import batches
-    from yolopipe.training.epoch_plan import EpochPlan
-    from yolopipe.training.sizes import sizes_of_epoch
+    from yolopipe.training.epoch_plan import EpochPlan, sizes_of_epoch
 
     params, images = config.train, manifest.splits["train"].rows_per_copy
     steps = -(-images // params.batch_size)

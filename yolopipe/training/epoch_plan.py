@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from yolopipe.backend import derived_seed
 from yolopipe.training.speed import Batches
 
-__all__ = ["EpochLog", "EpochPlan", "best_epoch", "epochs_since_best", "is_better"]
+__all__ = ["EpochLog", "EpochPlan", "best_epoch", "epochs_since_best", "is_better", "sizes_of_epoch"]
 
 Losses = Mapping[str, float]
 
@@ -94,3 +97,15 @@ class EpochPlan:
     def is_over(self, history: Sequence[EpochLog]) -> bool:
         """Is there nothing left to train?"""
         return len(history) >= self.epochs or self.stops_early(history)
+
+
+def sizes_of_epoch(sizes: Sequence[int], *, seed: int, epoch: int, steps: int) -> list[int]:
+    """The input size of each batch of an epoch, drawn uniformly from ``sizes``.
+
+    A function of seed and epoch alone, so that a resumed run draws the same.
+
+    >>> sizes_of_epoch([320, 416, 608], seed=1, epoch=0, steps=4)
+    [608, 416, 416, 320]
+    """
+    rng = np.random.default_rng(derived_seed(seed, epoch, len(sizes)))
+    return [int(size) for size in rng.choice(np.asarray(sizes), steps)]

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import numpy as np
 
 from yolopipe.console import Advance, clock, progress
 from yolopipe.training.epoch_plan import EpochLog, EpochPlan
 from yolopipe.training.logs import loss_text
-from yolopipe.training.nonfinite import Place
-from yolopipe.training.reader import LossReader
+from yolopipe.training.nonfinite import NonFiniteError, Place, bad_term
 from yolopipe.training.speed import Batches, Speed, Stopwatch
+from yolopipe.training.step import LOSS_NAMES, STEP_NAMES
 
-__all__ = ["Board", "fit"]
+__all__ = ["Board", "LossReader", "fit"]
 
 Step = Callable[[Mapping[str, Any]], Any]
+
+READ_BEHIND = 8
+"""How many steps the reader of losses stays behind the device.  Reading a value waits until it is computed; one that
+is eight steps old is, so the device never waits for the display."""
 
 
 class Board(Protocol):
@@ -105,3 +113,52 @@ def _line(log: EpochLog, waiting: float) -> str:
 
 def _text(losses: Mapping[str, float], lr: float, waiting: float) -> str:
     return f"{loss_text(losses)}  lr {lr:.2g}  waiting for input {100 * waiting:.0f} %"
+
+
+@dataclass
+class LossReader:
+    """Reads the results of steps in order, :data:`READ_BEHIND` steps late; stops at the first that is not finite.
+
+    Args:
+        place: epoch and split, for the error.
+        first_step: number of the first result, counted from 1 over the whole run.
+        on_step: called with the step's number and its values by name.
+    """
+
+    place: Place
+    first_step: int = 1
+    on_step: Callable[[int, dict[str, float]], None] = lambda step, values: None
+    images: int = 0
+    sums: Any = field(default_factory=lambda: np.zeros(len(LOSS_NAMES)))
+    _waiting: deque[tuple[Any, Any]] = field(default_factory=deque)
+    _read: int = 0
+
+    def add(self, result: Any, rows: Any) -> None:
+        """Take the result of a step: values in the order of ``STEP_NAMES`` or its beginning; and its batch's rows."""
+        self._waiting.append((result, rows))
+        if len(self._waiting) > READ_BEHIND:
+            self._read_one()
+
+    def mean(self) -> dict[str, float]:
+        """Mean losses per image of what has been read so far."""
+        means = self.sums / max(self.images, 1)
+        return dict(zip(LOSS_NAMES, means.tolist(), strict=True))
+
+    def finish(self) -> dict[str, float]:
+        """Read what is left and return the means of all."""
+        while self._waiting:
+            self._read_one()
+        return self.mean()
+
+    def _read_one(self) -> None:
+        result, rows = self._waiting.popleft()
+        numbers = np.asarray(result, np.float64)
+        values = dict(zip(STEP_NAMES, numbers.tolist(), strict=False))
+        step = self.first_step + self._read
+        term = bad_term(values)
+        if term is not None:
+            raise NonFiniteError(self.place, step, term, values, np.asarray(rows).tolist())
+        self._read += 1
+        self.images += len(rows)
+        self.sums += numbers[: len(LOSS_NAMES)] * len(rows)
+        self.on_step(step, values)

@@ -18,11 +18,10 @@ from yolopipe.training.live import LiveLog
 from yolopipe.training.logs import TensorBoardLog, train_metrics, write_curves
 from yolopipe.training.loop import fit
 from yolopipe.training.machines import MachineGroup, chief_only, report_lost_worker, share_start
-from yolopipe.training.pictures import picture_maker
 from yolopipe.training.resume import Resumable
-from yolopipe.training.scoring import map_scorer
 from yolopipe.training.speed import Speed
 from yolopipe.training.trainer import Trainer
+from yolopipe.training.validation import map_scorer, picture_maker
 
 __all__ = ["run_epochs", "write_numbers"]
 
