@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,34 +37,31 @@ def test_a_card_of_an_earlier_build() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "fact"),
     [
-        ({"schema_version": 2}, "expected a model card of schema version 1, got 2"),
-        ({"anchors_px": [[1, 2]]}, "the model card cannot be used"),
-        ({"strides": [4, 8, 16]}, "the model card cannot be used"),
-        ({"class_names": []}, "the model card cannot be used"),
-        ({"letterbox_fill": 114}, "the grey around pictures is 128 in this version, 114 in the card"),
+        ({"schema_version": 2}, r"\b1, got 2\b"),
+        ({"anchors_px": [[1, 2]]}, "anchors"),
+        ({"strides": [4, 8, 16]}, r"\(8, 16, 32\)"),
+        ({"class_names": []}, "class"),
+        ({"letterbox_fill": 114}, r"letterbox_fill: .*\b128, got 114\b"),
     ],
 )
-def test_what_cannot_be_used_is_said(changes: dict, sentence: str) -> None:
-    with pytest.raises(DataError, match=rf"^a/model\.json: .*{sentence}"):
+def test_cards_that_do_not_fit_this_version(changes: dict, fact: str) -> None:
+    with pytest.raises(DataError, match=rf"^a/model\.json: .*{fact}"):
         card_from_text(json.dumps({**json.loads(card_text(CARD)), **changes}), "a/model.json")
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("{", "cannot be read"),
-        ("", "cannot be read"),
-        ('{"schema_version": 1}', "lacks 'class_names'"),
-        ("[1]", "schema version 1, got None"),
-    ],
+    ("text", "fact"),
+    [("{", "JSON"), ("", "JSON"), ('{"schema_version": 1}', "'class_names'"), ("[1]", r"\b1, got None\b")],
 )
-def test_what_is_no_card_is_said(tmp_path: Path, text: str, sentence: str) -> None:
+def test_files_that_are_not_cards(tmp_path: Path, text: str, fact: str) -> None:
     (tmp_path / "model.json").write_text(text)
-    with pytest.raises(DataError, match=sentence):
+    with pytest.raises(DataError, match=rf"model\.json: .*{fact}"):
         read_card(tmp_path / "model.json")
-    with pytest.raises(DataError, match=r"no model card at .*nowhere"):
-        read_card(tmp_path / "nowhere.json")
-    with pytest.raises(DataError, match=r"cannot be read: Is a directory"):
-        read_card(tmp_path)
+
+
+def test_a_missing_card_and_a_folder(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere.json", tmp_path):
+        with pytest.raises(DataError, match=re.escape(str(path))):
+            read_card(path)

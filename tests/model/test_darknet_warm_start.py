@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import keras
@@ -52,12 +53,11 @@ def test_all_but_the_heads_of_a_darknet_file_with_other_classes(darknet, tmp_pat
     _, path = darknet.write(tmp_path, sections, darknet.random_weights(sections))
     there, here = build(1, card(*map(str, range(80)))), build(1, card("a", "b", "c"))
     fresh = parts(here)
-    assert str(warm_start(there, card(*map(str, range(80))), path)) == (
-        "backbone 16 and neck 20 and head 3 convolutions loaded"
-    )
-    assert str(warm_start(here, card("a", "b", "c"), path)) == (
-        "backbone 16 and neck 20 convolutions loaded; head 3 left as they were: 80 classes there, 3 here"
-    )
+    everything = warm_start(there, card(*map(str, range(80))), path)
+    assert everything == WarmStart({"backbone": 16, "neck": 20, "head": 3}, {}, "")
+    start = warm_start(here, card("a", "b", "c"), path)
+    assert (start.loaded, start.left) == ({"backbone": 16, "neck": 20}, {"head": 3})
+    assert re.findall(r"\d+", start.remark) == ["80", "3"]
     assert not np.array_equal(parts(here)["backbone"], fresh["backbone"])
     for part in ("backbone", "neck"):
         np.testing.assert_array_equal(parts(here)[part], parts(there)[part])
@@ -97,61 +97,62 @@ def test_from_another_model_of_ours(tmp_path: Path, names_here: tuple[str, ...],
     np.testing.assert_array_equal(parts(model)["head"], (parts(other) if heads else fresh)["head"])
 
 
-def test_many_renamed_classes_are_cut_short(tmp_path: Path) -> None:
+def test_three_of_many_renamed_classes_are_named(tmp_path: Path) -> None:
     path, _ = saved(tmp_path / "there", card(*"abcdef"))
     start = warm_start(build(1, card(*"uvwxyz")), card(*"uvwxyz"), path)
-    assert start.remark == "as many classes, but a is now u, b is now v, c is now w and 3 more"
+    assert re.findall(r"\b([a-f]) is now ([u-z])\b", start.remark) == [("a", "u"), ("b", "v"), ("c", "w")]
+    assert "3 more" in start.remark
 
 
-def refused(path: Path, sentence: str) -> None:
+def refused(path: Path, fact: str) -> None:
     model = build(1, card("a", "b"))
     fresh = parts(model)
-    with pytest.raises(DataError, match=sentence) as caught:
+    with pytest.raises(DataError, match=fact) as caught:
         warm_start(model, card("a", "b"), path)
-    assert str(path) in str(caught.value)
-    assert "  try: " in str(caught.value)
+    assert str(path) in caught.value.message
+    assert caught.value.hint
     for part, numbers in parts(model).items():
         np.testing.assert_array_equal(numbers, fresh[part])
 
 
 @pytest.mark.parametrize("changed", [{"width": 0.25}, {"depth": 0.33}])
 def test_another_width_or_depth_fits_nowhere(tmp_path: Path, changed: dict[str, float]) -> None:
-    refused(saved(tmp_path / "there", card("a", "b", **changed))[0], "expected width 0.125 and depth 0.1: no part")
+    refused(saved(tmp_path / "there", card("a", "b", **changed))[0], r"\b0\.125\b.*\b0\.1\b")
 
 
 def test_weights_of_another_training_than_the_card(tmp_path: Path) -> None:
     path, model = saved(tmp_path / "there", card("a", "b"))
     save_model(path, model, card("a"))
-    refused(path, "the weights do not fit the network that")
+    refused(path, rf"\b{build(1, card('a')).count_params():,}\b.*\b{model.count_params():,}\b")
 
 
 def test_a_file_of_an_earlier_build_with_its_card_beside_it(tmp_path: Path) -> None:
     path, other = saved(tmp_path / "there", card("a", "b"))
     other.save_weights(path)
-    refused(path, r"holds no model card, and none lies beside it: expected .*there/model\.json")
+    refused(path, r"there/model\.json")
     write_card(tmp_path / "there/model.json", card("a", "b"))
     model = build(1, card("a", "b"))
     assert not warm_start(model, card("a", "b"), path).left
     np.testing.assert_array_equal(parts(model)["head"], parts(other)["head"])
 
 
-def test_hdf5_that_is_no_model_or_is_cut_off(tmp_path: Path) -> None:
+def test_hdf5_that_is_truncated_or_not_a_model(tmp_path: Path) -> None:
     import h5py
 
     path, _ = saved(tmp_path / "there", card("a", "b"))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    refused(path, f"is cut short: its header promises {len(whole):,} bytes, {len(whole) // 2:,} are here")
+    refused(path, rf"\b{len(whole):,} .*\b{len(whole) // 2:,}\b")
     path.unlink()
     with h5py.File(path, "w") as file:
         file["numbers"] = np.arange(9)
-    refused(path, "holds no model card")
+    refused(path, r"there/model\.json")
     write_card(tmp_path / "there/model.json", card("a", "b"))
-    refused(path, "the weights do not fit .* the file 9")
+    refused(path, r"\bfile 9\b")
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no weights to start from at .*nowhere"):
+    with pytest.raises(DataError, match="nowhere"):
         warm_start(build(1, card("a")), card("a"), tmp_path / "nowhere")
 
 

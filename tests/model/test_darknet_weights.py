@@ -182,58 +182,58 @@ def test_files_that_end_before_the_first_head(darknet, small, tmp_path: Path) ->
         assert (ours == theirs).sum() >= loaded
         assert (ours == theirs).sum() < loaded + 2000
     (tmp_path / "part").write_bytes(darknet.weights_bytes(arrays[: 5 * 15]))
-    with pytest.raises(DataError, match="ends within convolution 16 of 39"):
+    with pytest.raises(DataError, match=r"\b16 of 39 "):
         load_darknet(tmp_path / "part", small)
 
 
-def spoilt(data: bytes) -> dict[str, tuple[bytes, str]]:
+def damaged(data: bytes) -> dict[str, tuple[bytes, str]]:
     nan, negative = bytearray(data), bytearray(data)
     nan[20 + 4 * 9 : 20 + 4 * 10] = np.float32(np.nan).tobytes()
     negative[20 + 4 * 25 : 20 + 4 * 26] = np.float32(-1).tobytes()
     per_class = 3 * (129 + 65 + 33)
     return {
-        "cut in the middle": (data[: len(data) // 2], r"it ends within convolution \d+ of 39 \((backbone|neck)_"),
-        "cut within the backbone": (data[:5000], r"found 1,245 \(4,980 bytes\): it ends within convolution \d of 39"),
-        "header alone": (data[:20], r"found 0 \(0 bytes\): it ends within convolution 1 of 39 \(backbone_00_conv\)"),
-        "header cut": (data[:17], r"found 0 \(0 bytes\)"),
+        "truncated in the middle": (data[: len(data) // 2], r"\b\d+ of 39 \((backbone|neck)_"),
+        "truncated in the backbone": (data[:5000], r"\b1,245 \(4,980 bytes\): .* \d of 39 "),
+        "header alone": (data[:20], r"\b0 \(0 bytes\): .* 1 of 39 \(backbone_00_conv\)"),
+        "header truncated": (data[:17], r"\b0 \(0 bytes\)"),
         "one number less": (
             data[:-4],
-            f"{per_class - 1} numbers more than 2 classes would take, 1 number fewer",
+            rf"\b{per_class - 1} numbers more .*\b2 classes\b.* 1 number fewer",
         ),
-        "one number more": (data + bytes(4), "1 number more than 3 classes would take"),
-        "one byte more": (data + b"\0", "0 numbers and 1 byte more than 3 classes would take"),
-        "empty": (b"", "expected a file of weights, but it has 0 bytes"),
-        "text": (b"train/a.jpg 1,2,3,4,0\n" * 9, "begins with b'train/a.jpg '"),
-        "a zip": (b"PK\x03\x04" + bytes(10_000), "begins with b'PK"),
+        "one number more": (data + bytes(4), r"\b1 number more .*\b3 classes\b"),
+        "one byte more": (data + b"\0", r"\b0 numbers and 1 byte more .*\b3 classes\b"),
+        "empty": (b"", r"\b0 bytes\b"),
+        "text": (b"train/a.jpg 1,2,3,4,0\n" * 9, r"b'train/a\.jpg '"),
+        "a zip": (b"PK\x03\x04" + bytes(10_000), "b'PK"),
         "not a number": (
             bytes(nan),
-            r"convolution 1 of 39 \(backbone_00_conv\): gamma holds a number that is",
+            r"\b1 of 39 \(backbone_00_conv\): gamma .* not finite",
         ),
-        "negative variance": (bytes(negative), r"convolution 1 of 39 .*: moving_variance holds a negative number"),
+        "negative variance": (bytes(negative), r"\b1 of 39 .*: moving_variance .* negative"),
     }
 
 
-SPOILT = sorted(spoilt(bytes(400)))
+DAMAGED = sorted(damaged(bytes(400)))
 
 
-@pytest.mark.parametrize("kind", SPOILT)
-def test_what_cannot_be_read_is_said_and_not_loaded(darknet, small, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damaged_files_are_refused_and_not_loaded(darknet, small, tmp_path: Path, kind: str) -> None:
     data = darknet.weights_bytes(darknet.random_weights(darknet.small_cfg()))
-    content, sentence = spoilt(data)[kind]
+    content, fact = damaged(data)[kind]
     path = tmp_path / "böse datei.weights"
     path.write_bytes(content)
     before = flat(small)
-    with pytest.raises(DataError, match=sentence) as caught:
+    with pytest.raises(DataError, match=fact) as caught:
         load_darknet(path, small)
     assert str(path) in str(caught.value)
     assert caught.value.hint
     if kind not in ("not a number", "negative variance"):
         np.testing.assert_array_equal(flat(small), before)
     if "number" in kind and kind != "not a number":
-        assert "expected 546,752 numbers (2,187,008 bytes after the header) for 3 classes" in str(caught.value)
+        assert re.search(r"\b546,752 .*\b2,187,008 bytes .*\b3 classes\b", caught.value.message)
 
 
-def test_no_file_and_no_permission_are_said(small, tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder(small, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         load_darknet(tmp_path / "nowhere", small)
     with pytest.raises(DataError, match=re.escape(str(tmp_path))):
@@ -245,6 +245,6 @@ def test_no_file_and_no_permission_are_said(small, tmp_path: Path) -> None:
     [(62_001_757, "YOLOv3 with 80 classes"), (61_587_112, "YOLOv3 with 3 classes"), (40_620_640, "Darknet-53")],
 )
 def test_a_file_of_the_full_size_network_is_recognised_by_a_smaller_one(small, floats: int, name: str) -> None:
-    sentence = Layout.of(small).misfit(4 * floats)
-    assert f"that is {name} with model.width: 1.0 and model.depth: 1.0" in sentence
-    assert f"found {floats:,} ({4 * floats:,} bytes)" in sentence
+    text = Layout.of(small).misfit(4 * floats)
+    assert f"{name} with model.width: 1.0 and model.depth: 1.0" in text
+    assert f"{floats:,} ({4 * floats:,} bytes)" in text

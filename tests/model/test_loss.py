@@ -190,14 +190,14 @@ def test_equals_the_dense_loss_whatever_the_numbers(
 def test_200_boxes_some_of_which_are_ignored(assert_equal_loss) -> None:
     batch = random_batch(np.random.default_rng(3), 26, 16, 3, [200, 33])
     assert_equal_loss(batch, 16, ANCHORS_PX[1], 0.3, 0.01)
-    shielded = ours(batch, 16, ANCHORS_PX[1], ignore_threshold=0.3)[0]
-    punished = ours(batch, 16, ANCHORS_PX[1], ignore_threshold=1.0)[0]
-    assert shielded[1] < 0.95 * punished[1]
-    assert shielded[0] == punished[0]
+    ignored = ours(batch, 16, ANCHORS_PX[1], ignore_threshold=0.3)[0]
+    counted = ours(batch, 16, ANCHORS_PX[1], ignore_threshold=1.0)[0]
+    assert ignored[1] < 0.95 * counted[1]
+    assert ignored[0] == counted[0]
 
 
 def test_a_good_prediction_beside_its_cell_is_not_background() -> None:
-    """Known answer: one box, predicted exactly, in a cell that is not taught; every other cell is silent."""
+    """Known answer: one box, predicted exactly, in a cell without a label; every other cell predicts nothing."""
     conv = np.full((1, 4, 4, 18), -100.0, np.float32)
     conv[0, 1, 1, 0:5] = 0.0  # centre of cell (1, 1), size of anchor 0, confidence one half
     box = np.array([[[8, 8, 16, 16]]], np.float32)

@@ -1,7 +1,8 @@
-"""One file holds the model: what comes back, that its bytes stand still, and what is said of broken ones."""
+"""Model files: saved and loaded again, equal bytes, errors for damaged ones."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def test_two_saves_of_equal_models_are_equal_bytes(saved: Path, tmp_path: Path) 
 
 
 def test_keras_alone_reads_it_too(saved: Path, model: keras.Model) -> None:
-    """Whoever uses the weights without yolopipe does not stumble over the card."""
+    """The card inside does not disturb Keras."""
     other = YOLOv3(3, width=0.125, depth=0.1)
     other.load_weights(str(saved))
     for ours, theirs in zip(other.get_weights(), model.get_weights(), strict=True):
@@ -82,7 +83,7 @@ def test_the_card_needs_no_keras(saved: Path) -> None:
 def test_a_file_of_an_earlier_build_takes_the_card_beside_it(tmp_path: Path, model: keras.Model) -> None:
     path = tmp_path / "old.weights.h5"
     model.save_weights(path)
-    with pytest.raises(DataError, match=r"holds no model card, and none lies beside it: expected .*model\.json"):
+    with pytest.raises(DataError, match=re.escape(str(tmp_path / "model.json"))):
         card_of_model(path)
     write_card(tmp_path / "model.json", CARD)
     assert load_model(path)[1] == CARD
@@ -96,13 +97,13 @@ def test_the_card_inside_goes_before_one_beside(saved: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"class_names": ("one",)}, {"width": 0.25}, {"depth": 0.33}])
 def test_weights_that_do_not_fit_the_card(saved: Path, model: keras.Model, changes: dict) -> None:
-    save_model(saved, model, replace(CARD, **changes))
-    with pytest.raises(
-        DataError, match=r"the weights do not fit .*: the network has [0-9,]+ weights, the file"
-    ) as caught:
+    card = replace(CARD, **changes)
+    save_model(saved, model, card)
+    expected = YOLOv3(len(card.class_names), width=card.width, depth=card.depth).count_params()
+    with pytest.raises(DataError, match=rf"\b{expected:,}\b.*\b{model.count_params():,}\b") as caught:
         load_model(saved)
-    assert str(saved) in str(caught.value)
-    assert "  try: " in str(caught.value)
+    assert str(saved) in caught.value.message
+    assert caught.value.hint
 
 
 def test_a_card_of_another_version_inside(saved: Path) -> None:
@@ -110,51 +111,58 @@ def test_a_card_of_another_version_inside(saved: Path) -> None:
     with h5py.File(saved, "r+") as file:
         del file[CARD_KEY]
         file[CARD_KEY] = np.frombuffer(text.encode(), np.uint8)
-    with pytest.raises(DataError, match=r"m\.weights\.h5 \(the card inside\): .* version 1, got 7"):
+    with pytest.raises(DataError, match=r"m\.weights\.h5 .*\b1, got 7\b"):
         load_model(saved)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.999])
-def test_a_file_that_was_cut_short(saved: Path, share: float) -> None:
+def test_a_truncated_file(saved: Path, share: float) -> None:
     whole = saved.read_bytes()
     here = int(len(whole) * share)
     saved.write_bytes(whole[:here])
-    with pytest.raises(DataError, match=f"is cut short: its header promises {len(whole):,} bytes, {here:,} are here"):
+    with pytest.raises(DataError, match=rf"\b{len(whole):,} .*\b{here:,}\b"):
         load_model(saved)
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "fact"),
     [
-        (b"", "is no model of yolopipe: expected .* but it is empty"),
-        (b"\0\0\0\0\2\0\0\0" * 99, r"is no model of yolopipe: .* but it starts with b'.x00"),
-        (b"PK\3\4 a Keras archive", "is no model of yolopipe"),
-        (b"\x89HDF\r\n\x1a\n and then garbage", "is damaged"),
+        (b"", r"\.weights\.h5 .*\bempty\b"),
+        (b"\0\0\0\0\2\0\0\0" * 99, r"\.weights\.h5 .* b'.x00"),
+        (b"PK\3\4 a Keras archive", r"\.weights\.h5 .* b'PK"),
+        (b"\x89HDF\r\n\x1a\n and then garbage", "damaged"),
     ],
 )
-def test_garbage(tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_files_that_are_not_models(tmp_path: Path, content: bytes, fact: str) -> None:
     path = tmp_path / "g.weights.h5"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=sentence):
+    with pytest.raises(DataError, match=fact) as caught:
         card_of_model(path)
+    assert str(path) in caught.value.message
 
 
 def test_no_file_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no model at .*nowhere"):
-        load_model(tmp_path / "nowhere.weights.h5")
-    with pytest.raises(DataError, match="cannot be opened: Is a directory"):
-        load_model(tmp_path)
+    for path in (tmp_path / "nowhere.weights.h5", tmp_path):
+        with pytest.raises(DataError, match=re.escape(str(path))):
+            load_model(path)
 
 
-def test_flipped_bytes_never_end_in_a_traceback(saved: Path) -> None:
-    """Anything may be damaged: either the model loads (a weight changed) or a sentence says why not."""
-    whole, rng = saved.read_bytes(), np.random.default_rng(3)
+def test_flipped_bytes_load_or_are_refused_by_name(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any byte may be damaged: the model loads, with other weights perhaps, or a DataError names the file."""
+    other = YOLOv3(3, width=0.125, depth=0.1)
+    monkeypatch.setattr("yolopipe.model.yolov3.YOLOv3", lambda *args, **more: other)  # built once
+    whole, rng, loaded = saved.read_bytes(), np.random.default_rng(3), 0
+    refused: list[str] = []
     for _ in range(60):
         damaged = bytearray(whole)
         for place in rng.integers(0, 4096, 6):
             damaged[place] = rng.integers(256)
         saved.write_bytes(damaged)
         try:
-            card_of_model(saved)
-        except DataError:
-            continue
+            load_model(saved)
+            loaded += 1
+        except DataError as error:
+            refused.append(error.message)
+    assert loaded > 0
+    assert refused
+    assert all(str(saved) in message for message in refused)

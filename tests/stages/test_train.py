@@ -87,7 +87,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def two_runs(project: Path) -> tuple[Path, list[dict[Path, str]], Any]:
-    """Hashes of all outputs of two runs of one configuration, and what the second said."""
+    """Hashes of all outputs of two runs of one configuration, and the result of the second."""
     hashes = []
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
@@ -198,11 +198,13 @@ def test_a_loss_that_is_not_finite_stops_the_stage(
     monkeypatch.chdir(project)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("DVC_EXP_NAME", "bold-try")
-    with pytest.raises(YolopipeError, match=r"training stopped in epoch 1/2 \(\w+\), step \d+: \w+ is") as caught:
+    with pytest.raises(YolopipeError) as caught:
         train.run(config(lr_init=1e30, warmup_epochs=0))
     assert caught.value.exit_code == 5
     assert os.listdir(tmp_path / ".yolopipe/tensorboard") == ["bold-try"]
     report = json.loads((tmp_path / ".yolopipe/train-nonfinite.json").read_text())
+    for fact in (f"{report['epoch']}/2 ", f"step {report['step']}: {report['term']} "):
+        assert fact in caught.value.message
     assert report["images"][0]["image"] in caught.value.message
     assert f"--image {report['images'][0]['image']} " in str(caught.value.hint)
     assert report["values"][report["term"]] in ("nan", "inf", "-inf")
@@ -227,17 +229,18 @@ def test_a_poisoned_image_is_named(project: Path, tmp_path: Path, monkeypatch: p
         return real(directory, manifest, split, copy=copy, **options).map(poison)
 
     monkeypatch.setattr(tfdata, "batches", batches)
-    with pytest.raises(YolopipeError, match=r"epoch 2/2 \(training\), step [456]: giou_loss is nan"):
+    with pytest.raises(YolopipeError):
         train.run(config())
     report = json.loads((tmp_path / ".yolopipe/train-nonfinite.json").read_text())
     assert {"image": poisoned, "copy": 1} in report["images"]
     assert 1 <= len(report["images"]) <= shown
     assert (report["epoch"], report["split"], report["term"]) == (2, "train", "giou_loss")
+    assert report["step"] in (4, 5, 6)
 
 
-def test_no_shards_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_shards_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ShardError, match="no shards"):
+    with pytest.raises(ShardError, match=str(paths.SHARDS)):
         train.run(config())
 
 

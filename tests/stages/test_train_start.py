@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,8 +53,8 @@ def test_from_darknet_and_back(project: Path, darknet: ModuleType, capsys: pytes
     """All but the heads start there and are frozen: they end as they began; OpenCV reads the export alike."""
     weights = "start weights/yolov3.weights"
     result = train.run(config(weights=weights, freeze="all-but-heads", freeze_epochs=1))
-    loaded = "backbone 16 and neck 20 convolutions loaded; head 3 left as they were: 80 classes there, 3 here"
-    assert str(result.rows["loaded"]) == loaded
+    assert result.report["started_from"]["loaded"] == {"backbone": 16, "neck": 20}
+    assert re.findall(r"\d+", str(result.rows["loaded"])) == ["16", "20", "3", "80", "3"]
     assert weights in str(result.rows["started from"])
     assert result.rows["frozen"] == "all-but-heads, epochs 1 to 1"
     assert result.report["started_from"]["left"] == {"head": 3}
@@ -90,7 +91,7 @@ def test_from_darknet_and_back(project: Path, darknet: ModuleType, capsys: pytes
         ("7", False),
     ],
 )
-def test_whether_dvc_watches_the_file_is_said(project: Path, deps: str, watched: bool) -> None:
+def test_the_summary_warns_if_dvc_does_not_watch_the_file(project: Path, deps: str, watched: bool) -> None:
     Path("dvc.yaml").write_text(f"stages: {{train: {{cmd: x, deps: {deps}}}}}\n")
     start = start_file("start weights/yolov3.weights")
     assert start.watched == watched
@@ -103,14 +104,14 @@ def test_a_pipeline_that_cannot_be_read_watches_nothing(project: Path, content: 
     assert not start_file("start weights/yolov3.weights").watched
 
 
-def test_without_a_pipeline_nothing_is_said(project: Path) -> None:
+def test_without_a_pipeline_there_is_no_warning(project: Path) -> None:
     assert set(start_file("start weights/yolov3.weights").rows("")) == {"started from", "loaded"}
 
 
 @pytest.mark.parametrize("weights", ["nowhere.weights", "start weights", "nowhere/x.weights.h5"])
-def test_no_such_file_is_said_before_anything_else(tmp_path: Path, monkeypatch: Any, weights: str) -> None:
+def test_a_missing_file_is_refused_before_anything_else(tmp_path: Path, monkeypatch: Any, weights: str) -> None:
     monkeypatch.chdir(tmp_path)  # no shards either
-    with pytest.raises(DataError, match=rf"train\.weights: no file {weights}") as caught:
+    with pytest.raises(DataError, match=rf"train\.weights: .*{weights}") as caught:
         train.run(config(weights=weights))
     assert caught.value.exit_code == 4
 
@@ -119,15 +120,15 @@ def test_no_such_file_is_said_before_anything_else(tmp_path: Path, monkeypatch: 
 def test_its_own_output_is_refused(project: Path, path: Path) -> None:
     paths.LAST_WEIGHTS.parent.mkdir()
     path.write_bytes(b"x")
-    with pytest.raises(DataError, match="is what train itself writes; DVC deletes it"):
-        train.run(config(weights=str(path)))
-    with pytest.raises(DataError, match="is what train itself writes"):
-        train.run(config(weights=str(project / path)))
+    for weights in (str(path), str(project / path)):
+        with pytest.raises(DataError, match=rf"train\.weights: {weights} ") as caught:
+            train.run(config(weights=weights))
+        assert f"cp {weights} start/" in str(caught.value.hint)
 
 
 def test_a_file_that_does_not_fit_leaves_no_output(project: Path) -> None:
     Path("cut.weights").write_bytes(Path("start weights/yolov3.weights").read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"cut\.weights: expected 546,752 numbers .* for 3 classes"):
+    with pytest.raises(DataError, match=r"cut\.weights: .*\b546,752 .*\b3 classes\b"):
         train.run(config(weights="cut.weights"))
     assert not paths.MODEL_CARD.exists()
     assert not paths.LAST_WEIGHTS.exists()
@@ -135,25 +136,25 @@ def test_a_file_that_does_not_fit_leaves_no_output(project: Path) -> None:
 
 def test_freezing_for_no_epochs_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(f"data: {DATA}\ntrain: {{freeze: backbone}}\n")
-    with pytest.raises(ConfigError, match="freeze: backbone needs freeze_epochs of 1 or more"):
+    with pytest.raises(ConfigError, match=r"params\.yaml:2:1: .*freeze_epochs"):
         load_config(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "fact"),
     [
-        (["--out", "o"], 4, "no weights at models/last.weights.h5"),
-        (["--out", "o", "--weights", "best"], 4, "no weights at models/best.weights.h5"),
-        (["--out", "o", "--weights", "alone.weights.h5"], 4, "is damaged: "),
-        (["--out", "o", "--weights", "alone.weights.h5", "--name", "a/b"], 2, "three file names, got 'a/b'"),
+        (["--out", "o"], 4, "models/last.weights.h5"),
+        (["--out", "o", "--weights", "best"], 4, "models/best.weights.h5"),
+        (["--out", "o", "--weights", "alone.weights.h5"], 4, "alone.weights.h5"),
+        (["--out", "o", "--weights", "alone.weights.h5", "--name", "a/b"], 2, "'a/b'"),
         ([], 2, "--out"),
     ],
 )
-def test_export_says_what_is_wrong(
-    tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
+def test_export_names_the_wrong_value(
+    tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, fact: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("alone.weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     assert guarded(lambda: app(["export", "darknet", *arguments], standalone_mode=False)) == code
-    assert words in capsys.readouterr().err
+    assert fact in capsys.readouterr().err
     assert not Path("o").exists()

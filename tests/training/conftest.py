@@ -1,4 +1,4 @@
-"""A data set of three pictures' worth of effort: squares on noise, red ones small, green ones large."""
+"""A drawn data set: squares on noise, red ones small, green ones large."""
 
 from __future__ import annotations
 

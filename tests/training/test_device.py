@@ -16,7 +16,7 @@ def test_seeds_are_their_own_for_each_epoch_and_fit_32_bits() -> None:
     assert all(0 <= seed < 2**32 for seed in seeds)
 
 
-def test_the_device_is_said_and_randomness_repeats() -> None:
+def test_the_device_is_named_and_randomness_repeats() -> None:
     import keras
 
     draws = []
@@ -27,7 +27,7 @@ def test_the_device_is_said_and_randomness_repeats() -> None:
 
 
 @pytest.mark.slow
-def test_tensorflow_starts_without_a_word() -> None:
+def test_tensorflow_starts_without_output() -> None:
     code = (
         "from yolopipe.training.device import prepare_tensorflow as p; p(1); import tensorflow as tf; tf.ones(2) + 1"
     )
@@ -42,7 +42,7 @@ def _end_with(error: type[BaseException], said: bytes) -> None:
     raise error
 
 
-def test_what_was_muted_is_shown_when_it_went_wrong(capfd: pytest.CaptureFixture[str]) -> None:
+def test_muted_output_is_shown_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with muted_stderr():
         os.write(2, b"chatter\n")
     assert capfd.readouterr().err == ""

@@ -1,1 +1,1 @@
-"""The network, what its outputs mean, and what it is punished for; written in Keras 3 and ``keras.ops`` only."""
+"""The network, decoding, the loss and model files; written in Keras 3 and ``keras.ops`` only."""

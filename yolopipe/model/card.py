@@ -1,4 +1,4 @@
-"""The model card: class names, anchors and sizes, without which weights cannot be used.
+"""The model card: class names, anchors and sizes, needed to use the weights.
 
 The network is rebuilt from it.  It is stored inside the weights file (:mod:`yolopipe.model.model_file`), and as
 a JSON file beside it for people to read.
@@ -25,7 +25,7 @@ CARD_KEY = "yolopipe_model_card"
 """The name of the card in every file that holds one: weights, ONNX, TFLite."""
 
 CARD_VERSION = 1
-"""``schema_version`` of the text; readers refuse any other."""
+"""``schema_version`` of the text; any other is refused."""
 
 OPTIONAL = {"started_from": None, "letterbox_fill": FILL}
 """Keys that cards of earlier versions lack, and the values they stand for."""
@@ -42,7 +42,7 @@ class ModelCard:
         width: factor on the channels.
         depth: factor on the residual blocks.
         strides: pixels per cell, small stride first.
-        letterbox_fill: the grey beside a picture that is not square; it is scaled to fit and centred.
+        letterbox_fill: grey value of the letterbox around an image that is not square.
         started_from: ``path`` and ``sha256`` of the weights that training began with; None for random ones.
 
     >>> card = ModelCard(("cat",), ((8.0, 8.0),) * 9, input_size=160, width=0.125, depth=0.33)
@@ -74,10 +74,10 @@ class ModelCard:
         given["anchors_px"] = tuple((float(w), float(h)) for w, h in given["anchors_px"])
         given["strides"] = tuple(int(stride) for stride in given["strides"])
         card = cls(**given)
-        if not card.class_names or card.anchors.shape != (3, 3, 2) or card.strides != STRIDES:
-            raise ValueError(f"nine anchors, strides {STRIDES} and at least one class are needed")
+        if not card.class_names or len(card.anchors_px) != 9 or card.strides != STRIDES:
+            raise ValueError(f"expected nine anchors, strides {STRIDES} and at least one class")
         if card.letterbox_fill != FILL:
-            raise ValueError(f"the grey around pictures is {FILL} in this version, {card.letterbox_fill} in the card")
+            raise ValueError(f"letterbox_fill: expected {FILL}, got {card.letterbox_fill}")
         return card
 
 
@@ -110,7 +110,7 @@ def card_from_text(text: str | bytes, where: str) -> ModelCard:
     if version != CARD_VERSION:
         raise DataError(
             f"{where}: expected a model card of schema version {CARD_VERSION}, got {version}",
-            hint="use the yolopipe that made it, or train again with this one: yolopipe train",
+            hint="use the version of yolopipe that wrote it, or train again with this one: yolopipe train",
         )
     try:
         return ModelCard.from_json(value)

@@ -12,7 +12,7 @@ import keras
 __all__ = ["BACKBONE", "convolutional", "darknet53", "scaled_channels"]
 
 BACKBONE = "backbone"
-"""How the names of all backbone layers begin."""
+"""Prefix of the names of all backbone layers."""
 
 RESIDUAL_BLOCKS = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
 """Channels after, and residual blocks at, each halving of the resolution."""
@@ -21,13 +21,13 @@ NORM_EPSILON = 1e-5
 NORM_MOMENTUM = 0.97
 """Share of the running statistics kept per step: they follow the last 33 steps or so.  Darknet's 0.99 needs 700
 steps until the first guess (mean 0, variance 1) is below a thousandth, a third of a run of 2,000 steps, and through
-70 layers the validation loss of the first epochs would say little."""
+70 layers the validation loss of the first epochs would be meaningless."""
 
 LEAK = 0.1
 
 
 def scaled_channels(channels: int, width: float) -> int:
-    """``channels`` times ``width``, to the nearest multiple of 8 (what vector units like), at least 8.
+    """``channels`` times ``width``, to the nearest multiple of 8 (for vector units), at least 8.
 
     >>> scaled_channels(1024, 1.0), scaled_channels(64, 0.3), scaled_channels(32, 0.1)
     (1024, 16, 8)
@@ -51,7 +51,7 @@ def convolutional(x: Any, channels: int, kernel: int, *, name: str, stride: int 
         x: (B, H, W, C) Keras tensor.
         channels: channels of the result, already scaled by the network's width.
         kernel: side of the kernel, 1 or 3.
-        name: how the names of the layers begin.
+        name: prefix of the names of the layers.
         stride: 1 keeps the resolution; 2 halves it and pads above and left only, as Darknet does.
 
     Returns:
@@ -76,7 +76,7 @@ def convolutional(x: Any, channels: int, kernel: int, *, name: str, stride: int 
 
 
 def _residual(x: Any, channels: int, *, width: float, number: int) -> Any:
-    """Halve the channels (1x1), restore them (3x3), add what came in."""
+    """Halve the channels (1x1), restore them (3x3), add the input."""
     inner = scaled_channels(channels // 2, width)
     y = convolutional(x, inner, 1, name=f"{BACKBONE}_{number:02}")
     y = convolutional(y, scaled_channels(channels, width), 3, name=f"{BACKBONE}_{number + 1:02}")

@@ -1,6 +1,6 @@
-"""How many numbers of a Darknet file belong to what, and what a file of a certain size can therefore be.
+"""The layout of Darknet weight files, and which network a file of a given size holds.
 
-Nothing in such a file says of which network it is, so its size is all there is to look at before a number is read.
+Such a file does not name its network, so its size is the only check before it is read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TRUE_NETWORK, TRUE_CLASS, TRUE_BACKBONE = 61_570_957, 5_385, 40_620_640
 
 
 class ConvolutionSize(NamedTuple):
-    """One convolution as a file sees it; ``name`` is the Keras layer's."""
+    """One convolution in a file; ``name`` is the Keras layer's."""
 
     name: str
     filters: int
@@ -38,7 +38,7 @@ class ConvolutionSize(NamedTuple):
 
     @property
     def floats(self) -> int:
-        """How many numbers of a file belong to it.
+        """Numbers that it takes in a file.
 
         >>> ConvolutionSize("backbone_00_conv", 32, 3, 3, True).floats  # 864 in the kernel, four each in the norm
         992
@@ -47,11 +47,11 @@ class ConvolutionSize(NamedTuple):
 
 
 class FileFit(NamedTuple):
-    """What a file of a certain size holds.
+    """What a file of a given size holds.
 
     Args:
         convolutions: how many of the network's convolutions, from the first on.
-        num_classes: what its heads tell apart; None when it has no heads.
+        num_classes: classes of its heads; None when it has no heads.
     """
 
     convolutions: int
@@ -82,12 +82,12 @@ class Layout:
 
     @property
     def num_classes(self) -> int:
-        """C of the network."""
+        """Classes of the network."""
         return self.sizes[-1].filters // ANCHORS_PER_SCALE - 5
 
     @property
     def backbone(self) -> int:
-        """How many of the convolutions, the first ones, are the backbone."""
+        """Number of convolutions in the backbone, which come first."""
         return sum(size.name.startswith(BACKBONE) for size in self.sizes)
 
     @property
@@ -97,11 +97,11 @@ class Layout:
 
     @property
     def floats_per_class(self) -> int:
-        """How many numbers more a file has for each class more."""
+        """Numbers that each class adds to a file."""
         return ANCHORS_PER_SCALE * sum(size.channels + 1 for size in self.sizes if not size.has_norm)
 
     def floats(self, num_classes: int) -> int:
-        """Numbers in a file of this network with so many classes."""
+        """Numbers in a file of this network with ``num_classes`` classes."""
         return sum(size.floats for size in self.for_classes(num_classes))
 
     def for_classes(self, num_classes: int) -> tuple[ConvolutionSize, ...]:
@@ -110,9 +110,9 @@ class Layout:
         return tuple(size if size.has_norm else size._replace(filters=filters) for size in self.sizes)
 
     def fit(self, floats: int) -> FileFit | None:
-        """What a file with so many numbers holds of this network; None when it is none of its files.
+        """What a file with ``floats`` numbers holds of this network; None if no file of it has that size.
 
-        Those are the whole network with any number of classes (``yolov3.weights``); the convolutions up to any
+        Its files are: the whole network with any number of classes (``yolov3.weights``); the convolutions up to any
         before the first head, but at least the backbone (``darknet53.conv.74``, ``yolov3.conv.81``, written by
         ``darknet partial``); and the backbone with a classifier of 1,000 classes (``darknet53.weights``).
         """
@@ -126,12 +126,12 @@ class Layout:
         return FileFit(self.backbone, None) if floats == self.backbone_floats + classifier else None
 
     def misfit(self, size: int) -> str:
-        """Why so many bytes are no file of this network: expected, found, and what the size tells."""
+        """The error text for a file whose size does not fit: expected, found, likely cause."""
         wanted = self.floats(self.num_classes)
         classes = _many(self.num_classes, "class", "classes")
         return (
             f"expected {wanted:,} numbers ({wanted * FLOAT_BYTES:,} bytes after the header) for {classes}, "
-            f"{self.floats_per_class:,} more or fewer for each class more or fewer, or {self.backbone_floats:,} for "
+            f"{self.floats_per_class:,} more or fewer for each class, or {self.backbone_floats:,} for "
             f"the backbone alone; found {size // FLOAT_BYTES:,} ({size:,} bytes): {self._diagnosis(size)}"
         )
 
@@ -139,23 +139,23 @@ class Layout:
         floats, part = divmod(size, FLOAT_BYTES)
         true = "" if part else _true_network(floats)
         if true:
-            return f"that is {true} with model.width: 1.0 and model.depth: 1.0; this network has others"
+            return f"that is {true} with model.width: 1.0 and model.depth: 1.0; this network has other values"
         if floats < self.floats(1):
             index = next(index for index, end in enumerate(self._ends) if floats < end)
             place = f"convolution {index + 1} of {len(self.sizes)} ({self.sizes[index].name})"
-            return f"it ends within {place}: cut off, or of another network"
+            return f"it ends within {place}: truncated, or of another network"
         classes, rest = divmod(floats - self.floats(0), self.floats_per_class)
         more, fewer = _many(rest, "number"), _many(self.floats_per_class - rest, "number")
         more += f" and {_many(part, 'byte')}" if part else ""
         there = _many(classes, "class", "classes")
         return (
-            f"{more} more than {there} would take, {fewer} fewer than {classes + 1:,}: cut off, damaged, or of "
-            f"another network"
+            f"{more} more than {there} would take, {fewer} fewer than {classes + 1:,}: truncated, damaged, or of "
+            "another network"
         )
 
     @cached_property
     def _ends(self) -> list[int]:
-        """The numbers up to and with each convolution."""
+        """Numbers up to the end of each convolution."""
         return list(accumulate(size.floats for size in self.sizes))
 
 
@@ -164,7 +164,7 @@ def _many(count: int, one: str, more: str = "") -> str:
 
 
 def _true_network(floats: int) -> str:
-    """The file of the full-size network that has so many numbers, or nothing."""
+    """Name of the full-size network whose file has so many numbers, or an empty string."""
     classes, rest = divmod(floats - TRUE_NETWORK, TRUE_CLASS)
     if classes >= 1 and rest == 0:
         return f"YOLOv3 with {_many(classes, 'class', 'classes')}"

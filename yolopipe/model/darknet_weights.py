@@ -1,4 +1,4 @@
-"""Darknet's weight files, read and written (``parser.c`` of pjreddie/darknet, ``load_weights_upto``).
+"""Reading and writing Darknet weight files (``parser.c`` of pjreddie/darknet, ``load_weights_upto``).
 
 A header, then the convolutions in the order of the cfg, no names and no sizes.  Header: int32 major, minor and
 revision, and how many images were seen, uint64 from version 0.2 on, int32 before.  A convolution: beta, gamma, mean
@@ -27,24 +27,24 @@ __all__ = ["LEAST_VARIANCE", "load_darknet", "steady", "write_darknet"]
 FLOAT = np.dtype("<f4")
 
 LEAST_VARIANCE = 16.0
-"""What :func:`steady` lifts variances to: OpenCV's other epsilon then changes a normalised value by 3e-7 at most."""
+"""The smallest variance after :func:`steady`: another epsilon then changes a normalised value by 3e-7 at most."""
 
-FETCH_AGAIN = "fetch or copy the file again; a file of another network needs model.width and model.depth of that"
+FETCH_AGAIN = "fetch or copy the file again, or set model.width and model.depth to those of its network"
 
 
 def load_darknet(path: str | Path, model: keras.Model) -> FileFit:
-    """Load what a Darknet file holds of ``model``; heads only when they are for as many classes.
+    """Load a Darknet file into ``model``; heads only if they have as many classes.
 
     Args:
         path: a file that Darknet, or :func:`write_darknet`, wrote.
         model: what ``YOLOv3`` built; its weights are replaced.
 
     Returns:
-        What the file holds; heads for another number of classes were passed over.
+        What the file holds; heads with another number of classes are skipped.
 
     Raises:
-        DataError: before anything is loaded, when there is no such file, it is no Darknet file or of no size that
-            this network's files have; while loading, when a number is not finite or a variance negative.
+        DataError: before anything is loaded, if the file is missing, is not a Darknet file or has a size that no file
+            of this network has; while loading, if a number is not finite or a variance negative.
     """
     layout = Layout.of(model)
     try:
@@ -66,10 +66,10 @@ def write_darknet(path: str | Path, model: keras.Model, *, steadied: bool = Fals
     Args:
         path: the file.
         model: what ``YOLOv3`` built.
-        steadied: write the equivalent numbers of :func:`steady` instead of the very same.
+        steadied: write the equivalent numbers of :func:`steady` instead.
 
     Raises:
-        OSError: what the file system says.
+        OSError: the file cannot be written.
     """
     with atomic_file(path) as partial, partial.open("wb") as file:
         file.write(struct.pack("<iiiQ", 0, 2, 0, 0))
@@ -83,13 +83,13 @@ def write_darknet(path: str | Path, model: keras.Model, *, steadied: bool = Fals
 
 
 def steady(arrays: list[npt.NDArray[Any]], *, epsilon: float) -> list[npt.NDArray[Any]]:
-    """The same convolution, written so that programs with another epsilon see the same.
+    """An equivalent convolution with the same result in programs that use another epsilon.
 
     The smaller a running variance, the more the epsilon beside it weighs: we and Darknet on a GPU take 1e-5, OpenCV
     takes 1e-6, Darknet on a CPU adds 1e-6 to the root.  Batch normalisation takes any factor out again, so filters,
     mean and (squared) variance are multiplied by the power of two that lifts the variance to 16 at least: no digit
-    is lost, and no epsilon matters.  (Who trains on: a filter whose variance was as small as epsilon is damped by it
-    no more.)
+    is lost, and no epsilon matters.  (In further training, filters with a variance as small as epsilon are no longer
+    damped by it.)
 
     Args:
         arrays: beta, gamma, mean, variance (F,) and kernel (F, C, k, k), as in a file.
@@ -116,16 +116,16 @@ def _variables(conv: Any, norm: Any | None) -> tuple[Any, ...]:
 
 
 def _read_header(file: IO[bytes], path: str | Path) -> None:
-    """Check the header and leave ``file`` behind it."""
+    """Check the header and move ``file`` to its end."""
     start = file.read(20)
     if len(start) < 16:
         raise DataError(f"{path}: expected a file of weights, but it has {len(start)} bytes", hint=FETCH_AGAIN)
     major, minor, _ = struct.unpack_from("<iii", start)
     if not (0 <= major < 10 and 0 <= minor < 100):
         raise DataError(
-            f"{path}: expected Darknet's weights, which begin with a version such as 0.2.0, or a .weights.h5 of "
-            f"ours; this file begins with {start[:12]!r}",
-            hint="name a .weights or .conv.NN file of Darknet, or a .weights.h5 of yolopipe",
+            f"{path}: expected a Darknet weight file, which begins with a version such as 0.2.0, or a .weights.h5 of "
+            f"yolopipe; this file begins with {start[:12]!r}",
+            hint="name a .weights or .conv.NN file of Darknet, or a .weights.h5 file of yolopipe",
         )
     file.seek(20 if major * 10 + minor >= 2 else 16)
 
@@ -143,7 +143,7 @@ def _load(file: IO[bytes], path: str | Path, model: keras.Model, layout: Layout,
 
 
 def _values(file: IO[bytes], conv: Any, norm: Any | None, place: str) -> Iterator[tuple[Any, npt.NDArray[Any]]]:
-    """The variables of a convolution, each with what the file says it is."""
+    """The variables of a convolution, each with its values in the file."""
     for variable in _variables(conv, norm):
         shape = tuple(variable.shape)
         values = np.frombuffer(file.read(int(np.prod(shape)) * FLOAT_BYTES), FLOAT)

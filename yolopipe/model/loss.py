@@ -19,8 +19,8 @@ from yolopipe.model.decode import cell_origins_xy, size_factor
 __all__ = ["ScaleTarget", "bbox_giou", "compute_loss"]
 
 DEGENERATE = 1e-12
-"""Areas up to this are no area: 1e-6 pixels squared is below float32's resolution of a coordinate anywhere but at
-the origin, and quotients by it would only pass rounding errors on, a million million times enlarged."""
+"""Areas up to this count as 0: 1e-6 pixels squared is below float32's resolution of a coordinate anywhere but at
+the origin, and a quotient by it would be rounding error enlarged a million million times."""
 
 BOXES_AT_ONCE = 16
 """Boxes compared with all predictions at a time for the ignore mask.  Two temporaries of (B, 16, g * g * 3) floats
@@ -28,11 +28,11 @@ live at once (33 MB for 8 images of 416 pixels at stride 8), whatever the number
 
 
 class ScaleTarget(NamedTuple):
-    """What is taught at one scale; padding is -1 in ``cell`` and ``slots``.
+    """Positives and ignored neighbourhoods at one scale; padding is -1 in ``cell`` and ``slots``.
 
     Args:
         cell: (B, P) int32 flat cell index, ``(y * g + x) * 3 + anchor``; no cell twice.
-        box: (B, P) int32 number of the box taught there.
+        box: (B, P) int32 number of the box that is assigned to the cell.
         slots: (B, T) int32 numbers of the boxes whose neighbourhood is not background.
     """
 
@@ -55,7 +55,7 @@ class _Scale(NamedTuple):
 
 
 def _quotient(numerator: Any, area: Any) -> Any:
-    """``numerator / area``, 0 for no area.  The divisor is made safe first: ``where`` on a NaN keeps its gradient."""
+    """``numerator / area``, 0 where the area is 0.  The divisor is replaced too: ``where`` passes NaN gradients."""
     some = area > DEGENERATE
     return ops.where(some, numerator, 0.0) / ops.where(some, area, 1.0)
 
@@ -80,7 +80,7 @@ def bbox_giou(boxes1: Any, boxes2: Any) -> Any:
         boxes2: the same, broadcast against ``boxes1``.
 
     Returns:
-        (...) in -1..1, never NaN: quotients by an area of nothing count as 0.
+        (...) in -1..1, never NaN: quotients by an area of 0 count as 0.
 
     >>> ops.convert_to_numpy(bbox_giou(ops.array([[1.0, 1, 2, 2]]), ops.array([[1.0, 1, 2, 2], [5, 1, 2, 2]])))
     array([ 1.        , -0.33333334], dtype=float32)
@@ -131,22 +131,22 @@ def _predicted_corners(conv: Any, scale: _Scale) -> Any:
     return ops.transpose(ops.reshape(corners, (-1, scale.cells, 4)), (2, 0, 1))
 
 
-def _taught(cell: Any, cells: Any) -> Any:
-    """(B, cells) float: 1 where something is taught."""
+def _assigned(cell: Any, cells: Any) -> Any:
+    """(B, cells) float: 1 where a box is assigned."""
     row = ops.broadcast_to(ops.arange(ops.shape(cell)[0], dtype="int32")[:, None], ops.shape(cell))
     index = ops.stack([row, ops.maximum(cell, 0)], axis=-1)
     return ops.scatter(index, ops.cast(cell >= 0, config.floatx()), (ops.shape(cell)[0], cells))
 
 
 def _background(conv: Any, target: ScaleTarget, boxes_xyxy: Any, scale: _Scale, ignore_threshold: float) -> Any:
-    """(B, N) float: 1 where nothing is taught and no box of the scale is overlapped by the threshold or more."""
+    """(B, N) float: 1 where no box is assigned and none of the scale has the threshold IoU with the prediction."""
     used = (target.slots >= 0)[..., None]
     truths = ops.where(used, _rows_taken(boxes_xyxy, ops.maximum(target.slots, 0)), 0.0)
     best = _best_iou(_predicted_corners(conv, scale), truths)
-    return ops.cast(best < ignore_threshold, config.floatx()) * (1.0 - _taught(target.cell, ops.shape(best)[1]))
+    return ops.cast(best < ignore_threshold, config.floatx()) * (1.0 - _assigned(target.cell, ops.shape(best)[1]))
 
 
-def _giou_term(taught: Any, truth_xyxy: Any, cell: Any, scale: _Scale) -> Any:
+def _giou_term(raw: Any, truth_xyxy: Any, cell: Any, scale: _Scale) -> Any:
     """(B, P) box loss of positives.
 
     Geometry is relative to the cell's corner: coordinates of a few cells, not of a whole image, keep float32's
@@ -155,8 +155,8 @@ def _giou_term(taught: Any, truth_xyxy: Any, cell: Any, scale: _Scale) -> Any:
     place = cell // ANCHORS_PER_SCALE
     origin_cells = ops.stack([place % scale.columns, place // scale.columns], axis=-1)
     origin_px = ops.cast(origin_cells * scale.stride, config.floatx())
-    centre = ops.sigmoid(taught[..., 0:2]) * scale.stride
-    half = size_factor(taught[..., 2:4]) * ops.take(scale.anchors_px * 0.5, cell % ANCHORS_PER_SCALE, axis=0)
+    centre = ops.sigmoid(raw[..., 0:2]) * scale.stride
+    half = size_factor(raw[..., 2:4]) * ops.take(scale.anchors_px * 0.5, cell % ANCHORS_PER_SCALE, axis=0)
     low, high = truth_xyxy[..., 0:2] - origin_px, truth_xyxy[..., 2:4] - origin_px
     giou = _giou(centre - half, centre + half, low, high)
     image_px = ops.cast(scale.rows * scale.columns * scale.stride**2, config.floatx())
@@ -191,14 +191,14 @@ def compute_loss(
 
     Args:
         conv: (B, g, g, 3 * (5 + C)) raw output.
-        target: which boxes are taught where.
-        boxes_xyxy: (B, N, 4) float32 pixels of the network input, padded anyhow.
+        target: which boxes are assigned to which cells.
+        boxes_xyxy: (B, N, 4) float32 pixels of the network input; padding may hold anything.
         classes: (B, N) int32.
         anchors: (3, 2) width and height in units of the stride.
         stride: pixels per cell.
         ignore_threshold: a prediction that overlaps a box of its scale this much is not penalised as background.
         label_smoothing: share of the class label that is spread evenly.
-        class_weights: (C,) factors on the class term of a positive, by the class it is taught; None for none.
+        class_weights: (C,) factors on the class term of a positive, by the class of its box; None for none.
 
     Returns:
         ``giou_loss``, ``conf_loss``, ``prob_loss``: float32 scalars, each the sum over an image, mean over the batch.
@@ -223,15 +223,15 @@ def compute_loss(
 
     # Padding computes a real cell against a real box and is dropped by ``where``: finite, so its gradient is 0.
     valid, cell = target.cell >= 0, ops.maximum(target.cell, 0)
-    taught = _rows_taken(flat, cell)
-    giou = _giou_term(taught, _rows_taken(boxes_xyxy, target.box), cell, scale)
-    taught_classes = _rows_taken(classes, target.box)
-    prob = _class_term(taught[..., 5:], taught_classes, label_smoothing)
+    positives = _rows_taken(flat, cell)
+    giou = _giou_term(positives, _rows_taken(boxes_xyxy, target.box), cell, scale)
+    box_classes = _rows_taken(classes, target.box)
+    prob = _class_term(positives[..., 5:], box_classes, label_smoothing)
     if class_weights is not None:
-        prob = prob * ops.take(ops.convert_to_tensor(np.asarray(class_weights, config.floatx())), taught_classes)
+        prob = prob * ops.take(ops.convert_to_tensor(np.asarray(class_weights, config.floatx())), box_classes)
 
     def total(per_positive: Any) -> Any:
         return ops.sum(ops.where(valid, per_positive, 0.0), axis=1)
 
-    conf = total(_object_term(taught[..., 4])) + ops.sum(conf_background, axis=1)
+    conf = total(_object_term(positives[..., 4])) + ops.sum(conf_background, axis=1)
     return ops.mean(total(giou)), ops.mean(conf), ops.mean(total(prob))

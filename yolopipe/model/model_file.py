@@ -1,4 +1,4 @@
-"""A model in one file: ``.weights.h5`` as Keras writes it, with the model card as one more dataset inside.
+"""Model files: ``.weights.h5`` as Keras writes it, with the model card as one more dataset inside.
 
 The file holds everything that predicting needs.  Keras looks up the datasets of its layers by name and ignores the
 card.
@@ -29,7 +29,7 @@ CARD_NAME = "model.json"
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 DAMAGED = (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError)
-"""What h5py raises for damaged files."""
+"""Exceptions of h5py for damaged files."""
 
 AGAIN = "copy or pull it again, or train again: yolopipe train"
 
@@ -56,7 +56,7 @@ def card_of_model(path: str | Path) -> ModelCard:
         path: a ``.weights.h5`` file; of one without a card, the :data:`CARD_NAME` beside it is read.
 
     Raises:
-        DataError: the file is missing, cut short or not a model, or its card is missing, damaged or of another
+        DataError: the file is missing, truncated or not a model, or its card is missing, damaged or of another
             version.
     """
     path = Path(path)
@@ -93,7 +93,7 @@ def load_model(path: str | Path) -> tuple[keras.Model, ModelCard]:
         raise DataError(
             f"{path}: the weights do not fit the network that its model card describes "
             f"({len(card.class_names)} classes, width {card.width:g}, depth {card.depth:g}): {reason}",
-            hint=f"weights and card must come from one training; {AGAIN}",
+            hint=f"weights and card must come from one training run; {AGAIN}",
         ) from None
     return model, card
 
@@ -119,11 +119,13 @@ def _check_kind(path: Path) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    """The error of HDF5 for a damaged file, in words."""
+    """The error for a file that HDF5 cannot read."""
     sizes = re.search(r"truncated file: eof = (\d+).*stored_eof = (\d+)", str(error))
     if sizes:
         here, promised = (int(size) for size in sizes.groups())
-        return DataError(f"{path} is cut short: its header says {promised:,} bytes, {here:,} are here", hint=AGAIN)
+        return DataError(
+            f"{path} is truncated: its header says {promised:,} bytes, the file has {here:,}", hint=AGAIN
+        )
     return DataError(f"{path} is damaged: {str(error).splitlines()[0]}", hint=AGAIN)
 
 
@@ -132,7 +134,7 @@ def _card_beside(path: Path) -> Path:
     if not card.is_file():
         raise DataError(
             f"{path} holds no model card, and there is none beside it: expected {card}, which describes the network",
-            hint=f"copy the {CARD_NAME} of that training there too",
+            hint=f"copy the {CARD_NAME} of the same training run there too",
         )
     return card
 

@@ -1,4 +1,4 @@
-"""A network that starts from another one's weights: what fits is loaded, what does not is said."""
+"""Start from the weights of another network: what fits is loaded, the rest is reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from yolopipe.model.yolov3 import HEAD, convolutions
 __all__ = ["PARTS", "WarmStart", "part_of", "warm_start"]
 
 PARTS = ("backbone", "neck", "head")
-"""How the names of the layers of each part begin, from the picture to the outputs."""
+"""Prefixes of the layer names of each part, from the image to the outputs."""
 
 
 def part_of(layer_name: str) -> str:
@@ -32,12 +32,12 @@ def part_of(layer_name: str) -> str:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What came out of a file of weights.
+    """What was loaded from a file of weights.
 
     Args:
         loaded: convolutions loaded, by part; each with its batch normalisation.
         left: convolutions that keep their random weights, by part.
-        remark: why, or what else is to be known; may be empty.
+        remark: the reason, or another fact about the file; may be empty.
 
     >>> print(WarmStart({"backbone": 52, "neck": 20}, {"head": 3}, "80 classes there, 3 here"))
     backbone 52 and neck 20 convolutions loaded; head 3 left as they were: 80 classes there, 3 here
@@ -54,12 +54,12 @@ class WarmStart:
 
 
 def warm_start(model: keras.Model, card: ModelCard, path: str | Path) -> WarmStart:
-    """Load into ``model`` what a file holds of it.
+    """Load a file of weights into ``model``, as far as it fits.
 
     Args:
         model: what ``YOLOv3`` built for ``card``; its weights are replaced.
-        card: of the network that is about to be trained.
-        path: a Darknet file, or a ``.weights.h5`` of ours; told apart by content.
+        card: of ``model``.
+        path: a Darknet file or a ``.weights.h5`` of yolopipe, recognised by content.
 
     Returns:
         What was loaded and what was not.

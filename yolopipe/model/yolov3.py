@@ -15,15 +15,15 @@ __all__ = ["HEAD", "NECK", "OBJECTNESS_PRIOR", "YOLOv3", "convolutions"]
 
 
 NECK = "neck"
-"""How the names of the layers between backbone and heads begin."""
+"""Prefix of the names of the layers between backbone and heads."""
 
 HEAD = "head"
-"""How the names of the three output layers begin; the stride follows: ``head_8``."""
+"""Prefix of the names of the three output layers; the stride follows: ``head_8``."""
 
 OBJECTNESS_PRIOR = 0.01
-"""The objectness an untrained network answers everywhere.
+"""The objectness that an untrained network predicts everywhere.
 
-Of the 10,647 predictions at 416 pixels a handful are objects.  At 0.5, the answer without a prior, the first loss
+Of the 10,647 predictions at 416 pixels a handful are objects.  At 0.5, the value without a prior, the first loss
 is some 1,800 an image of pure background, and the first steps go into unlearning it (Lin et al. 2017, section 3.3).
 """
 
@@ -76,7 +76,7 @@ def YOLOv3(num_classes: int, *, width: float = 1.0, depth: float = 1.0) -> keras
 
     Args:
         num_classes: C, at least 1.
-        width: factor on all channels; 1.0 is the true YOLOv3.
+        width: factor on all channels; 1.0 is YOLOv3 as published.
         depth: factor on the backbone's residual blocks; 1.0 is Darknet-53.
 
     Returns:

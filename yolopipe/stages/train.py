@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 __all__ = ["PICTURES_EVERY", "check_batch", "run"]
 
 PICTURES_EVERY = 5
-"""Epochs between two sheets of predictions in TensorBoard, where nobody asks for another number."""
+"""Default number of epochs between two sheets of predictions in TensorBoard."""
 
 
 def run(config: Config, *, workers: Workers = 1, pictures_every: int = PICTURES_EVERY) -> CommandResult:
-    """Train a network on ``data/shards``, or go on where an earlier run of the same params was stopped.
+    """Train a network on ``data/shards``, or resume an earlier run of the same params.
 
     Args:
         config: sections ``seed``, ``model`` and ``train`` are read.
-        workers: taken like every stage does, and not used: TensorFlow spreads each step over all cores itself.
+        workers: not used; TensorFlow spreads each step over all cores.
         pictures_every: epochs between two sheets of predictions in TensorBoard, 0 for none; changes no result.
 
     Returns:
-        What was learned, how fast and on which device.
+        Losses, speed and device of the run.
 
     Raises:
         ShardError: shards are missing, damaged, or a split is empty.
@@ -69,10 +69,10 @@ def run(config: Config, *, workers: Workers = 1, pictures_every: int = PICTURES_
 
 
 def check_batch(batch_size: int, devices: int) -> None:
-    """A batch is spread over the devices: with fewer images than devices some would compute for nothing."""
+    """Refuse a batch with fewer images than devices, since some devices would have none."""
     if batch_size < devices:
         raise DataError(
-            f"train.batch_size is {batch_size}, less than the {devices} devices that share a batch",
+            f"train.batch_size: expected at least {devices}, one image for each device, got {batch_size}",
             hint=f"train.batch_size: {8 * devices} in params.yaml, or fewer devices: CUDA_VISIBLE_DEVICES=0",
         )
 
@@ -86,7 +86,8 @@ def _check_not_empty(config: Config, manifest: Manifest) -> None:
             )
     if config.train.best_by == "mAP" and not manifest.splits["val"].boxes:
         raise DataError(
-            "train.best_by is mAP, but the val split has no boxes to score against", hint="train.best_by: loss"
+            "train.best_by: mAP needs boxes in the val split, which has none",
+            hint="set train.best_by: loss in params.yaml",
         )
 
 
@@ -97,7 +98,7 @@ def _to_read(config: Config, manifest: Manifest) -> list[ShardInfo]:
 
 
 def _run_worker(config: Config, manifest: Manifest, start: StartFile | None, group: MachineGroup) -> CommandResult:
-    """On a machine that is not the chief: nothing is written."""
+    """Train on a machine that is not the chief; writes nothing."""
     from yolopipe.training.machines import run_worker
     from yolopipe.training.trainer import make_trainer
 
@@ -117,7 +118,7 @@ def _train(
     pictures_every: int,
     group: MachineGroup | None = None,
 ) -> CommandResult:
-    """Every file of the stage is written here or below."""
+    """Train on one machine, or as the chief of several; writes all files of the stage."""
     from yolopipe.model.card import write_card
     from yolopipe.training.checkpoint import open_run
     from yolopipe.training.resume import Resumable, run_key
@@ -135,7 +136,7 @@ def _train(
             history, speed = run_epochs(
                 manifest, plan, trainer, state, device=device, pictures_every=pictures_every, group=group
             )
-        write_numbers(history, params.best_by)  # once more: a run that had nothing left to train wrote none yet
+        write_numbers(history, params.best_by)  # again: a run with no epoch left to train has written none yet
         folder.finish()
     result = _result(config, manifest, history, device=device, speed=speed, weights=trainer.model.count_params())
     return _with_start(result, params, start, trainer.outcome)
@@ -143,7 +144,7 @@ def _train(
 
 @contextmanager
 def _report_interruption(folder: RunFolder) -> Iterator[None]:
-    """After Ctrl-C: what is left to go on from."""
+    """After Ctrl-C, print after which epoch the same command goes on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -155,7 +156,7 @@ def _report_interruption(folder: RunFolder) -> Iterator[None]:
 
 @contextmanager
 def _explain_bad_batch(config: Config, manifest: Manifest) -> Iterator[None]:
-    """A loss that is not finite: which images, written down, and what to type next."""
+    """Add the images of the batch, a report and a hint to a NonFiniteError."""
     from yolopipe.training.nonfinite import NonFiniteError, explained, images_of
 
     try:
@@ -175,7 +176,7 @@ def _copy_of(epoch: int, manifest: Manifest) -> int:
 
 
 def _epoch_plan(config: Config, manifest: Manifest) -> EpochPlan:
-    """Epoch e reads augmented copy e mod copies, in an order drawn from (seed, e)."""
+    """The plan of the run: epoch e reads augmented copy e mod copies, in an order drawn from (seed, e)."""
     from yolopipe.shards.tfdata import batches
     from yolopipe.training.epoch_plan import EpochPlan, sizes_of_epoch
 
@@ -248,18 +249,18 @@ def _result(
 
 
 def _unusual(config: Config, history: list[EpochLog], metrics: Mapping[str, Any]) -> dict[str, str]:
-    """What a reader of the numbers must know: not all epochs of one schedule, or fewer than asked for."""
+    """Rows for a run with epochs of two schedules, and for one that stopped early."""
     found = {}
     first = metrics.get("continued_from_epoch")
     if first:
-        found["continued"] = f"epochs 1 to {first} had the schedule of a shorter run; those after it this one's"
+        found["continued"] = f"epochs 1 to {first} had the schedule of a shorter run, the later ones that of this run"
     if len(history) < config.train.epochs:
         found["stopped early"] = f"after {len(history)} of {config.train.epochs} epochs: train.early_stop_epochs"
     return found
 
 
 def _with_start(result: CommandResult, params: Train, start: StartFile | None, outcome: Any) -> CommandResult:
-    """The same result with what training started from, and what stood still for how long."""
+    """The result with rows on the starting weights and the frozen parts."""
     rows = start.rows(outcome) if start else {}
     if params.freeze != "none":
         remark = "" if start else "; with random weights, since train.weights names no file"

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: one folder a run, locked while it trains, one file an epoch, whole or not believed.
+"""Checkpoints on disk: one folder a run, locked while it trains; one file an epoch, with checksums.
 
 They lie outside the outputs, which DVC deletes before it runs a stage again, and are never shared by runs that could
 differ: a folder is named after everything that decides the result (see :mod:`yolopipe.training.resume`).  NumPy only.
@@ -31,7 +31,7 @@ KEPT_EPOCHS = 2
 """Checkpoints of a running training: the last, and the one before in case the last cannot be read."""
 
 KEPT_RUNS = 4
-"""Runs that keep their folder, the ones used last; those that train at the moment are not counted.  A full network
+"""Run folders that are kept, the most recently used; those that train at the moment are not counted.  A full network
 needs 0.75 GB a checkpoint, 1 GB with averaged weights, and its best weights 0.25 GB more."""
 
 LOCK = "lock"
@@ -39,14 +39,14 @@ FACTS = "facts"
 EPOCH, FINISHED = "epoch", "finished"
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, TypeError)
-"""What NumPy and zipfile raise at damaged files, beside ValueError and OSError."""
+"""Exceptions of NumPy and zipfile for damaged files, beside ValueError and OSError."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One file's content.
+    """The content of one file.
 
     Args:
         arrays: by name.
@@ -58,7 +58,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write one file, synced and whole: an uncompressed ``.npz``, whose CRCs a reader checks."""
+    """Write a checkpoint, atomically and synced: an uncompressed ``.npz``, whose CRCs a reader checks."""
     facts = np.frombuffer(json.dumps(checkpoint.facts).encode(), np.uint8)
     arrays: dict[str, Any] = {FACTS: facts, **checkpoint.arrays}
     with atomic_file(path) as partial, partial.open("wb") as file:
@@ -66,11 +66,11 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a file back.
+    """Read a checkpoint.
 
     Raises:
-        ValueError: with the reason, when it is cut, damaged or no checkpoint.
-        OSError: when it cannot be read.
+        ValueError: the file is truncated, damaged or not a checkpoint; the message is the reason.
+        OSError: the file cannot be read.
     """
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:  # closed also where NumPy fails
@@ -91,20 +91,20 @@ class RunFolder:
     directory: Path
 
     def _numbered(self, kind: str) -> list[tuple[int, Path]]:
-        """(epoch, file), the youngest first."""
+        """(epoch, file), the latest first."""
         found = [(path.stem.rpartition("-")[2], path) for path in self.directory.glob(f"{kind}-*.npz")]
         return sorted(((int(epoch), path) for epoch, path in found if epoch.isdigit()), reverse=True)
 
     def unfinished(self) -> list[tuple[int, Path]]:
-        """(epoch, file) of a run that was stopped, the youngest first."""
+        """(epoch, file) of an unfinished run, the latest first."""
         return self._numbered(EPOCH)
 
     def last_epoch(self) -> int:
-        """The epoch after which a stopped run goes on; 0 where none was finished."""
+        """The last epoch with a checkpoint of an unfinished run; 0 without one."""
         return max((epoch for epoch, _ in self.unfinished()), default=0)
 
     def any(self) -> list[tuple[int, Path]]:
-        """The same, and what a finished run has left for one with more epochs."""
+        """(epoch, file), finished or not, the latest first."""
         return sorted([*self._numbered(EPOCH), *self._numbered(FINISHED)], reverse=True)
 
     def save(self, epoch: int, checkpoint: Checkpoint) -> None:
@@ -114,25 +114,22 @@ class RunFolder:
             old.unlink()
 
     def finish(self) -> None:
-        """Nothing is left to resume: keep the last state alone, and only for a run with more epochs."""
+        """Keep only the last state of a finished run, for a later run with more epochs."""
         states = self.unfinished()
         for _, old in [*self._numbered(FINISHED), *states[1:]]:
             old.unlink()
-        for epoch, youngest in states[:1]:
-            youngest.replace(self.directory / f"{FINISHED}-{epoch:06}.npz")
+        for epoch, latest in states[:1]:
+            latest.replace(self.directory / f"{FINISHED}-{epoch:06}.npz")
 
 
 def runs_directory() -> Path:
-    """Where the folders of all runs are, for experiments in temporary folders too."""
+    """The folder of all run folders, shared by experiments in temporary folders."""
     return paths.side_directory() / "train"
 
 
 @contextmanager
 def open_run(name: str) -> Iterator[RunFolder]:
-    """The folder of a run, made if need be, for this process alone; others that were not used for long are removed.
-
-    Args:
-        name: of the folder.
+    """The folder of a run, created and locked for this process; the least recently used folders are removed.
 
     Raises:
         YolopipeError: another process trains this run now.
@@ -144,9 +141,9 @@ def open_run(name: str) -> Iterator[RunFolder]:
         if not try_lock(lock.fileno()):
             lock.seek(0)
             raise YolopipeError(
-                f"process {lock.read().strip() or '?'} trains the same run already (same params, same shards): "
+                f"process {lock.read().strip() or '?'} is already training this run (same params, same shards): "
                 f"{directory} is locked",
-                hint="wait for it, or stop it: this command then goes on from its last finished epoch",
+                hint="wait for it, or stop it: this command then continues after its last finished epoch",
             )
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
@@ -156,7 +153,7 @@ def open_run(name: str) -> Iterator[RunFolder]:
 
 
 def _forget_old_runs(mine: Path) -> None:
-    """Remove the runs that were used longest ago, but none that trains."""
+    """Remove the least recently used runs, but none that is training."""
     others = [path for path in mine.parent.iterdir() if path != mine]
     for old in sorted(others, key=_used, reverse=True)[KEPT_RUNS - 1 :]:
         with suppress(OSError), locked_file(old / LOCK, wait=False) as lock:
@@ -165,7 +162,7 @@ def _forget_old_runs(mine: Path) -> None:
 
 
 def _used(directory: Path) -> float:
-    """When a folder was last used; long ago for one that another run has just removed."""
+    """Time of last use; 0 for a folder that another run has just removed."""
     try:
         return directory.stat().st_mtime
     except OSError:

@@ -1,4 +1,4 @@
-"""TensorFlow made quiet, repeatable and modest, and the device it runs on.
+"""TensorFlow set up for training: seeds, deterministic operations, devices.
 
 Importing this module does not import TensorFlow; calling its functions does.
 """
@@ -19,13 +19,13 @@ __all__ = [
 
 
 def prepare_tensorflow(seed: int) -> str:
-    """Make what follows repeatable: all seeds, and only operations that give the same bits each time.
+    """Set all seeds and allow deterministic operations only.
 
     Args:
         seed: any non-negative number.
 
     Returns:
-        The device that will do the work, for people: ``CPU (2 cores)``.
+        The device, for display: ``CPU (2 cores)``.
     """
     tf = import_tensorflow()
     import keras
@@ -36,20 +36,20 @@ def prepare_tensorflow(seed: int) -> str:
 
 
 def training_devices() -> list[str]:
-    """The GPUs that training spreads over, ``GPU:0`` and so on, when there are several; else nothing.
+    """The GPUs that share each batch, ``GPU:0`` and so on; empty unless there are several.
 
-    ``CUDA_VISIBLE_DEVICES`` chooses among them.  No param does: how many there are changes no result but by rounding.
+    ``CUDA_VISIBLE_DEVICES`` selects them.  There is no param for it: their number changes results by rounding only.
     """
     gpus = import_tensorflow().config.list_logical_devices("GPU")
     return [f"GPU:{number}" for number in range(len(gpus))] if len(gpus) > 1 else []
 
 
 def strategy_over(devices: Sequence[str], *, machines: bool = False) -> Any:
-    """Each step on all of these devices at once, each with a copy of the network and its part of the batch.
+    """The strategy that runs each step on several devices, each with a copy of the network and a part of the batch.
 
     Args:
-        devices: as TensorFlow names them; none for the one that it takes by itself.
-        machines: all devices of the machines that ``TF_CONFIG`` names; made before TensorFlow does anything else.
+        devices: as TensorFlow names them; empty for TensorFlow's default.
+        machines: take all devices of the machines that ``TF_CONFIG`` names; only before TensorFlow is used otherwise.
 
     Returns:
         A ``tf.distribute.Strategy``.

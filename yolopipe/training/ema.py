@@ -28,13 +28,14 @@ def moving_average(model: keras.Model, averaged: keras.Model, decay: float, step
     """Make ``averaged`` follow ``model``.
 
     Args:
-        model: the network that learns.
-        averaged: one of the same shape; takes over the weights of ``model`` now.
+        model: the network that is trained.
+        averaged: one of the same shape; gets the weights of ``model`` now.
         decay: share of the average that an update keeps, once it has run for a while.
         steps: the optimizer's counter of updates, which has counted the present one.
 
     Returns:
-        One update, to be traced behind the optimizer's; outside of replicas, so that each weight is averaged once.
+        A function that makes one update, to be called after the optimizer's and outside of replicas, so that each
+        weight is averaged once.
     """
     pairs = [(old.value, new.value) for old, new in zip(averaged.weights, model.weights, strict=True)]
     for old, new in pairs:

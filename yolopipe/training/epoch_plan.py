@@ -1,4 +1,4 @@
-"""How long a run is, when it is validated, which epoch is its best, and when it ends early: rules on its history."""
+"""The plan of a run: length, input, validation, best epoch, early stopping."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class EpochLog:
 
     Args:
         epoch: from 1.
-        epochs: how many the schedule had that it was trained under.
+        epochs: length of the schedule under which it was trained.
         lr: learning rate of its last step.
-        train: mean of each loss over the images of the epoch, while the weights moved.
+        train: mean of each loss over the images of the epoch, during training.
         val: mean of each loss over all validation images, after the epoch, and ``mAP`` where it was asked for; empty
             for an epoch that was not validated.
     """
@@ -36,7 +36,7 @@ class EpochLog:
 
 
 def is_better(one: EpochLog, other: EpochLog, by: str) -> bool:
-    """Is ``one`` better than ``other`` by validation ``loss`` or ``mAP``?  Equal is not better."""
+    """True if ``one`` is better than ``other`` by validation ``loss`` or ``mAP``; equal is not better."""
     if by == "mAP":
         return one.val["mAP"] > other.val["mAP"]
     return one.val["total_loss"] < other.val["total_loss"]
@@ -82,20 +82,21 @@ class EpochPlan:
     early_stop_epochs: int = 0
 
     def validates(self, epoch: int) -> bool:
-        """Is the model validated after ``epoch``, counted from 1?"""
+        """True if the model is validated after ``epoch``, counted from 1."""
         return epoch % self.val_every == 0 or epoch == self.epochs
 
     def stops_early(self, history: Sequence[EpochLog]) -> bool:
-        """Has it been too long since the best epoch?  Asked of the history alone, so a resumed run answers the same.
+        """True if the best epoch is ``early_stop_epochs`` ago.
 
-        Only right after a validation: between two of them there is nothing new to tell.
+        A function of the history alone, so a resumed run stops at the same epoch.  False after an epoch that was not
+        validated.
         """
         if not self.early_stop_epochs or not history or not history[-1].val:
             return False
         return epochs_since_best(history, self.best_by) >= self.early_stop_epochs
 
     def is_over(self, history: Sequence[EpochLog]) -> bool:
-        """Is there nothing left to train?"""
+        """True if no epoch is left to train."""
         return len(history) >= self.epochs or self.stops_early(history)
 
 

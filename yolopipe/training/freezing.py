@@ -1,7 +1,7 @@
-"""Parts of the network that keep their weights during the first epochs, and an optimizer that lets them in later.
+"""Freezing: parts of the network that keep their weights in the first epochs, and an Adam that includes them later.
 
-Weights that come from elsewhere are good, those of fresh heads are random: until the heads have learnt something,
-their gradients would only spoil what the rest knows.
+Pretrained weights are good, those of new heads are random: until the heads have learnt something, their gradients
+would only degrade the rest.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class FreezingStep:
         model: the network.
         optimizer: its variables are made here, for all of the network.
         freeze: ``none``, ``backbone`` or ``all-but-heads``.
-        epochs: for how many epochs, from the first of the run.
+        epochs: how many epochs the part is frozen, from the first of the run.
         compiled: compiles a step for what is trainable when it is called.
     """
 
@@ -62,11 +62,11 @@ class FreezingStep:
         self.enter(0)
 
     def __call__(self, batch: Mapping[str, Any]) -> Any:
-        """Learn from one batch of the epoch that was entered last."""
+        """Train on one batch of the epoch that was entered last."""
         return self._step(batch)
 
     def enter(self, epoch: int) -> None:
-        """Be ready for the steps of ``epoch``, counted from 0; any epoch may be the first."""
+        """Prepare for the steps of ``epoch``, counted from 0; any epoch may come first."""
         frozen = bool(self._layers) and epoch < self._epochs
         if frozen != self._frozen:
             for layer in self._layers:
@@ -87,7 +87,7 @@ class LateAdam(keras.optimizers.Adam):  # type: ignore[misc]
     """Adam for variables of which some join later: each is corrected by the number of its own updates.
 
     Adam's two averages start at 0 and are divided by how much of them is filled by now, which it reads off the number
-    of steps.  For a variable that joins at step 1,000 it would take both for full: the first updates would be 3 times
+    of steps.  For a variable that joins at step 1,000 it would take both as full: the first updates would be 3 times
     the learning rate, the tenth 6 times.
 
     Args:
@@ -121,7 +121,7 @@ class LateAdam(keras.optimizers.Adam):  # type: ignore[misc]
         return {**super().get_config(), "late": self.late, "late_from": self.late_from}
 
     def _late_correction(self) -> Any:
-        """The correction that is due by its own updates, divided by the one that Adam applies."""
+        """The correction by the number of its own updates, divided by the one that Adam applies."""
         step = ops.cast(self.iterations + 1, "float32")
         return self._correction(ops.maximum(step - self.late_from, 1.0)) / self._correction(step)
 

@@ -1,6 +1,6 @@
-"""DVCLive beside a run: curves that grow while it trains, for DVC's extension, Studio and ``dvc plots show``.
+"""DVCLive log of a run: curves during training, for DVC's extension, Studio and ``dvc plots show``.
 
-Its files are no outputs: DVC deletes those before a stage, and DVCLive would rewrite ``dvc.yaml`` to list them.
+Its files are not outputs: DVC deletes those before a stage, and DVCLive would rewrite ``dvc.yaml`` to list them.
 The stage's own metrics and curves are written after each epoch too, and are what ``dvc exp show`` reads.
 """
 
@@ -18,9 +18,9 @@ __all__ = ["LiveLog"]
 
 
 class LiveLog:
-    """A run as DVCLive shows it, where DVC runs the stage; elsewhere nothing.
+    """Logs a run to DVCLive if DVC runs the stage; does nothing otherwise.
 
-    Without DVC, DVCLive would begin by making a DVC repository of the folder.
+    Outside DVC, DVCLive would first turn the folder into a DVC repository.
 
     Args:
         directory: a folder of its own for the run; what was there before is replaced.
@@ -35,13 +35,13 @@ class LiveLog:
     def epochs(self, history: Sequence[EpochLog]) -> None:
         """Log the epochs that were not logged yet: those of an earlier run first, then each as it ends.
 
-        Whatever goes wrong costs the log and not the run: it changes no result, and Studio may be out of reach.
+        An error ends the log and not the run: the log changes no result, and Studio may be out of reach.
         """
         if not self._wanted:
             return
         try:
             self._log(history)
-        except Exception as error:  # of DVC, git, the disk or the network; none of them is worth hours of training
+        except Exception as error:  # of DVC, git, the disk or the network: training goes on without the log
             self._wanted = False
             console.note(f"warning: DVCLive does not log this run: {error or type(error).__name__}")
 

@@ -1,4 +1,4 @@
-"""What a training run leaves for people and programs: curves, metrics, TensorBoard events, and a line an epoch."""
+"""Logs of a training run: curves, metrics, TensorBoard events, the losses on one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def row(log: EpochLog) -> dict[str, float]:
 
 
 def _digits(value: float) -> float:
-    """``value`` as a reader wants it: float32 has no more than these digits."""
+    """``value`` rounded to seven digits; float32 holds no more."""
     return float(f"{value:.7g}")
 
 
@@ -43,7 +43,7 @@ def write_curves(directory: str | Path, history: Sequence[EpochLog]) -> None:
 
 
 def train_metrics(history: Sequence[EpochLog], by: str = "loss") -> dict[str, Any]:
-    """The numbers for ``dvc metrics``: few enough for a table of experiments, terms are in the curves; no times.
+    """The numbers for ``dvc metrics``; loss terms are in the curves only, and no times are recorded.
 
     Args:
         history: all epochs; the last was validated.
@@ -88,7 +88,7 @@ class TensorBoardLog:
     """TensorBoard event files.  They carry times, so they are never an output of a stage.
 
     Args:
-        directory: a folder of its own for the run.
+        directory: a folder for this run alone.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -116,7 +116,7 @@ class TensorBoardLog:
         self._writer.flush()
 
     def epoch(self, number: int, log: EpochLog) -> None:
-        """Write what validation gave at step ``number``, and everything to disk."""
+        """Write the validation of an epoch that ended with step ``number``, and flush."""
         with self._writer.as_default(step=number):
             for name, value in log.val.items():
                 tf.summary.scalar(f"val/{name}", value)

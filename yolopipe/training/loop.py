@@ -1,4 +1,4 @@
-"""The loop over epochs: steps, validation, progress; what comes out is a history, what is saved is the caller's."""
+"""The loop over epochs: steps, validation, progress, history."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ is eight steps old is, so the device never waits for the display."""
 
 
 class Board(Protocol):
-    """Where numbers go as they come."""
+    """A log of steps and epochs."""
 
     def step(self, number: int, values: dict[str, float]) -> None:
         """One training step, numbered over the whole run."""
@@ -52,13 +52,13 @@ def fit(
         plan: length, input and rules.
         train_step: see ``yolopipe.training.step.compiled_train_step``.
         eval_step: see ``compiled_eval_step``.
-        board: where each step's losses go.
+        board: logs each step and each epoch.
         on_epoch: called with the history so far after each epoch and its validation; saves weights.
         history: of the epochs that an earlier run has finished.
-        score: gives the mAP of the weights as they are, after a validation; None where nobody wants it.
+        score: returns the mAP of the present weights; called after each validation.  None for no mAP.
 
     Returns:
-        The history, and how fast it went.
+        The history, and the speed.
 
     Raises:
         NonFiniteError: at the first loss or gradient that is not finite, naming epoch, step, term and batch.
@@ -72,7 +72,7 @@ def fit(
             logs.append(EpochLog(place.epoch, place.epochs, lr, train, val))
             board.epoch(place.epoch * plan.steps, logs[-1])
             left = (time.monotonic() - start) / (len(logs) - len(history)) * (plan.epochs - len(logs))
-            advance(0, text=(f"all in {clock(left)}  " if left else "") + _line(logs[-1], watch.epoch_waiting))
+            advance(0, text=(f"run ends in {clock(left)}  " if left else "") + _line(logs[-1], watch.epoch_waiting))
         on_epoch(logs)
     return logs, watch.speed
 
@@ -105,7 +105,7 @@ def _validate(plan: EpochPlan, place: Place, eval_step: Step, score: Callable[[]
 
 
 def _line(log: EpochLog, waiting: float) -> str:
-    """What matters most stands first: a narrow terminal cuts the end off."""
+    """The line of an epoch, the most important first: a narrow terminal cuts the end off."""
     scored = f"mAP {log.val['mAP']:.3f}  " if "mAP" in log.val else ""
     val = f"val {log.val['total_loss']:.3g}  " if log.val else ""
     return f"{scored}{val}{_text(log.train, log.lr, waiting)}"

@@ -1,7 +1,7 @@
-"""Training on several machines: who they are, what they must agree on, and what is said when one is lost.
+"""Training on several machines: ``TF_CONFIG``, a common start, the error when one is lost.
 
 ``TF_CONFIG`` names the machines and which of them this is.  All do the same steps on their rows of the same batches;
-the first one, the chief, writes everything there is to write, and the others take its word for where to begin.
+the first one, the chief, writes all files, and the others start from its weights and history.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class MachineGroup:
 
     @property
     def chief(self) -> bool:
-        """Does this one write?"""
+        """True for the machine that writes the results."""
         return self.index == 0
 
 
@@ -71,13 +71,14 @@ def machine_group(environment: Mapping[str, str]) -> MachineGroup | None:
         known = False
     if not known:
         raise UsageError(
-            f"TF_CONFIG must list workers and say which one this is, got {text!r}", hint=f"TF_CONFIG='{EXAMPLE}'"
+            f"TF_CONFIG: expected a list of workers and the index of this one, got {text!r}",
+            hint=f"for example: TF_CONFIG='{EXAMPLE}'",
         )
     return MachineGroup(index, addresses) if len(addresses) > 1 else None
 
 
 def agreed(arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-    """The chief's arrays, on every machine; each gives arrays of the same shapes and types.
+    """The chief's arrays, on every machine; each machine passes arrays of the same shapes and types.
 
     Called in the scope of the strategy, by all machines alike: it waits for them.  Numbers travel as float64, which
     holds every float32 and every whole number up to 2 to the 53rd exactly, in pieces of one size.
@@ -94,7 +95,7 @@ def agreed(arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
 
 
 def _exchange() -> Any:
-    """From a piece to the chief's, under the strategy of now."""
+    """A compiled function from each machine's piece to the chief's, under the current strategy."""
     import tensorflow as tf
 
     strategy = tf.distribute.get_strategy()
@@ -112,11 +113,11 @@ def _exchange() -> Any:
 
 
 def share_start(variables: Mapping[str, Sequence[Any]], history: Sequence[EpochLog]) -> list[EpochLog]:
-    """Begin where the chief does: set all variables to its values.
+    """Set all variables to the chief's values.
 
     Args:
         variables: by group, all that training changes.
-        history: the chief's counts; what the others give is not looked at.
+        history: used on the chief, ignored on the others.
 
     Returns:
         The chief's history.
@@ -133,7 +134,7 @@ def share_start(variables: Mapping[str, Sequence[Any]], history: Sequence[EpochL
 
 
 def chief_only(score: Callable[[], float], group: MachineGroup | None) -> Callable[[], float]:
-    """A score that the chief alone measures: the others hear it, so that all stop at the same epoch."""
+    """A score that the chief measures and sends to the others, so that all stop at the same epoch."""
     if group is None:
         return score
 
@@ -145,7 +146,7 @@ def chief_only(score: Callable[[], float], group: MachineGroup | None) -> Callab
 
 
 class _SilentBoard:
-    """Logs nothing: the chief does."""
+    """Logs nothing, since the chief does."""
 
     def step(self, number: int, values: Mapping[str, float]) -> None:
         """One step."""
@@ -155,15 +156,15 @@ class _SilentBoard:
 
 
 def run_worker(plan: EpochPlan, trainer: Trainer, group: MachineGroup) -> tuple[list[EpochLog], Speed]:
-    """What a machine does that is not the chief: the same steps, and no file.
+    """Train on a machine that is not the chief: the same steps, no file written.
 
     Args:
         plan: the same on all machines.
         trainer: built from the same params.
-        group: of which this one is not the chief.
+        group: this machine is not its chief.
 
     Returns:
-        The history, and how fast it went.
+        The history, and the speed.
 
     Raises:
         YolopipeError: a loss is not finite, or another machine is lost.
@@ -206,7 +207,7 @@ def report_lost_worker(group: MachineGroup | None, epochs_done: Callable[[], int
         done = epochs_done()
         raise YolopipeError(
             f"another machine of TF_CONFIG ({others}) was lost or does not answer ({type(error).__name__}: {first})",
-            hint=f"the same command on every machine: training goes on after epoch {done}"
+            hint=f"run the same command on every machine: training goes on after epoch {done}"
             if done
-            else "the same command on every machine; no epoch was finished yet",
+            else "run the same command on every machine; no epoch was finished yet",
         ) from None

@@ -1,4 +1,4 @@
-"""The report of the first non-finite loss or gradient: its batch, images and term, and what to type next."""
+"""The error for a non-finite loss or gradient: its step, term, batch and images, and what to type next."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_SHOWN = 4
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a run something happens.
+    """A position in a run, for messages.
 
     Args:
         epoch: from 1.
@@ -46,7 +46,7 @@ class NonFiniteError(YolopipeError):
     """A loss term, or the norm of the gradient, is NaN or infinite.
 
     Args:
-        place: where.
+        place: epoch and split.
         step: number of the step in the run, of the batch in validation; from 1.
         term: name of the first value that is not finite.
         values: everything the step returned, by name.
@@ -56,7 +56,7 @@ class NonFiniteError(YolopipeError):
     def __init__(self, place: Place, step: int, term: str, values: Mapping[str, float], rows: Sequence[int]) -> None:
         super().__init__(
             f"training stopped in {place}, step {step}: {term} is {values[term]}",
-            hint="a lower train.lr_init or a longer train.warmup_epochs in params.yaml",
+            hint="set a lower train.lr_init or a longer train.warmup_epochs in params.yaml",
         )
         self.place, self.step, self.term = place, step, term
         self.values, self.rows = dict(values), [int(row) for row in rows]
@@ -78,11 +78,11 @@ def bad_term(values: Mapping[str, float]) -> str | None:
 def images_of(
     directory: str | Path, manifest: Manifest, split: str, rows: Sequence[int], *, copy: int | None
 ) -> list[dict[str, Any]]:
-    """The samples behind row numbers, read back from the shards: batches carry no names, so no step pays for them.
+    """The samples behind row numbers, read from the shards, since batches hold no names.
 
     Args:
         directory: the folder of shards.
-        manifest: theirs.
+        manifest: of these shards.
         split: ``train`` or ``val``.
         rows: numbers in shard order, as batches hold them under ``row``.
         copy: the augmented copy the batches were of; None for all.
@@ -101,14 +101,14 @@ def images_of(
 def explained(
     error: NonFiniteError, images: Sequence[Mapping[str, Any]], report: Path, *, lr_init: float, clip_norm: float
 ) -> YolopipeError:
-    """Write all that is known about ``error`` to ``report``, and make the error that the user sees.
+    """Write all facts about ``error`` to ``report``, and return the error that the user sees.
 
     Args:
-        error: what stopped the run.
+        error: from the training loop.
         images: of the batch, from :func:`images_of`.
         report: the JSON file to write.
-        lr_init: the rate in force, for the advice.
-        clip_norm: the clipping in force; 0 for none.
+        lr_init: the present rate, for the hint.
+        clip_norm: the present clipping, for the hint; 0 for none.
 
     Returns:
         The error to raise.
@@ -132,8 +132,8 @@ def explained(
     look = f"yolopipe inspect-labels --split {place.split} --image {image} --copy {copy}"
     clip = "train.clip_norm: 10" if not clip_norm else f"a train.clip_norm below {clip_norm:g}"
     return YolopipeError(
-        f"{error.message}\n  the batch: {shown}{more}\n  all about it: {report}",
-        hint=f"train.lr_init below {lr_init:g}, or {clip}, in params.yaml; labels of the first image: {look}",
+        f"{error.message}\n  the batch: {shown}{more}\n  details: {report}",
+        hint=f"set train.lr_init below {lr_init:g}, or {clip}, in params.yaml; labels of the first image: {look}",
     )
 
 

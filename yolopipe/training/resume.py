@@ -1,8 +1,8 @@
-"""A training run that goes on where an earlier one of the same params and shards was stopped.
+"""Resuming a training run of the same params and shards.
 
-What a checkpoint holds is all that the next epoch depends on: weights with batch normalisation's statistics, the
+A checkpoint holds all that the next epoch depends on: weights with batch normalisation's statistics, the
 optimizer's slots and step, the averaged weights, the history.  The order of the data is a function of seed and epoch,
-best-so-far and early stopping are functions of the history; nothing of them is stored.
+best epoch and early stopping are functions of the history; none of them is stored.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from yolopipe.training.epoch_plan import EpochLog
 __all__ = ["Resumable", "run_key"]
 
 FORMAT = 1
-"""Of the files and of what they hold; part of the key, so that another format never meets these."""
+"""Version of the checkpoint files; part of the key, so that files of another version are never read."""
 
 BEST = "best"
 
 
 def run_key(config: Config, inputs: Mapping[str, str]) -> str:
-    """A name for everything that decides the result but the number of epochs.
+    """A hash of everything that decides the result, except the number of epochs.
 
     Args:
         config: ``seed``, ``model`` and ``train`` count.
-        inputs: SHA-256 of what is read, by name: the manifest, which holds that of every shard.
+        inputs: SHA-256 of the files that are read, by name; the manifest holds that of every shard.
 
     Returns:
         16 hex digits.
@@ -56,7 +56,7 @@ def run_key(config: Config, inputs: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Resumable:
-    """The state of a run, and its folder.
+    """The state of a run, saved to and restored from its folder.
 
     Args:
         folder: of this run, locked.
@@ -74,11 +74,11 @@ class Resumable:
 
     @staticmethod
     def folder_name(key: str, epochs: int) -> str:
-        """Runs that differ in their number of epochs alone differ in the end of the name alone."""
+        """The key and the number of epochs, so that a longer run finds the folder of a shorter one."""
         return f"{key}-{epochs}"
 
     def save(self, history: Sequence[EpochLog]) -> None:
-        """Write the checkpoint of the last epoch; a disk that takes none costs the run only its safety."""
+        """Write the checkpoint of the last epoch; warn and go on if that fails."""
         arrays = {
             f"{group}/{number}": np.asarray(variable)
             for group, variables in self.variables.items()
@@ -95,10 +95,10 @@ class Resumable:
             )
 
     def restore(self) -> list[EpochLog]:
-        """Set all variables, and the file of best weights, to the youngest checkpoint that can be read.
+        """Set all variables, and the file of best weights, to the latest checkpoint that can be read.
 
         Returns:
-            The history up to there; empty when there is nothing to go on from.
+            The history up to there; empty without a usable checkpoint.
         """
         candidates = self._candidates()
         for path in candidates:
@@ -114,7 +114,7 @@ class Resumable:
         return []
 
     def _candidates(self) -> list[Path]:
-        """Of this run; if it has none, of the longest one that has fewer epochs and is the same otherwise."""
+        """Checkpoints of this run, then of otherwise equal runs with fewer epochs; the latest epoch first."""
         own = [path for _, path in self.folder.unfinished()]
         shorter = [
             (epoch, path)
@@ -131,7 +131,7 @@ class Resumable:
             for group, variables in self.variables.items()
             for number, variable in enumerate(variables)
         ]
-        for variable, array in pairs:  # all are looked at before the first is changed
+        for variable, array in pairs:  # all are checked before the first is changed
             if array is None or tuple(array.shape) != tuple(variable.shape):
                 raise ValueError(f"it holds no {variable.path} of shape {tuple(variable.shape)}")
         for variable, array in pairs:

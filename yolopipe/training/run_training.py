@@ -1,4 +1,4 @@
-"""A run with all that goes on beside its steps: weights, checkpoints, numbers, pictures, logs, the other machines."""
+"""A whole run: its steps, and the weights, checkpoints, metrics, pictures and logs written after each epoch."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def run_epochs(
     pictures_every: int,
     group: MachineGroup | None,
 ) -> tuple[list[EpochLog], Speed]:
-    """Train all epochs that are left, and leave everything on the way that a run leaves.
+    """Train the epochs that are left; write weights, checkpoints, metrics, pictures and logs after each.
 
     Args:
         manifest: of the shards.
         plan: length, input and rules.
         trainer: networks and steps.
-        state: where checkpoints go and come from.
-        device: what works, for the first line.
+        state: saves and restores checkpoints.
+        device: its name, for the first line.
         pictures_every: epochs between two sheets of predictions, 0 for none.
         group: the machines that train together, this one being their chief; None for this one alone.
 
@@ -91,7 +91,7 @@ def _save_weights(trainer: Trainer, path: Path) -> None:
 
 
 def _saver(trainer: Trainer, plan: EpochPlan, state: Resumable) -> Callable[[list[EpochLog]], None]:
-    """After each epoch: the last weights, the best whenever the epoch is the best so far, numbers, a checkpoint."""
+    """After each epoch: the last weights, the best ones if this epoch is the best so far, metrics, a checkpoint."""
 
     def on_epoch(history: list[EpochLog]) -> None:
         _save_weights(trainer, paths.LAST_WEIGHTS)
@@ -126,5 +126,5 @@ def write_numbers(history: list[EpochLog], best_by: str) -> None:
 
 
 def _log_name() -> str:
-    """What this run is called in the logs beside it: no output, so it may hold the time."""
+    """The name of this run in the logs, which are not outputs, so it may hold the time."""
     return os.environ.get("DVC_EXP_NAME") or datetime.now().strftime("%Y-%m-%d-%H%M%S")

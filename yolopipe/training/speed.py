@@ -1,4 +1,4 @@
-"""How fast training goes, and what share of the time it waits for its input."""
+"""Training speed, and the share of the time spent waiting for input."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Batches = Iterable[Mapping[str, Any]]
 
 
 class Speed(NamedTuple):
-    """How fast training went, without validation.
+    """The speed of a run, without validation.
 
     Args:
         images_per_second: without the first step of the run, which traces.
         seconds: how long the epochs took, validation and saving included.
         waiting: share of the time in which the loop waited for the next batch, 0 to 1; the first batch of each epoch
-            counts.  Steps run behind the loop on a GPU, so this is what the device lacked only where it lasts.
+            counts.  Steps run behind the loop on a GPU, so the device idles only if this persists.
     """
 
     images_per_second: float
@@ -59,7 +59,7 @@ class Stopwatch:
 
     @property
     def speed(self) -> Speed:
-        """Of all that was timed."""
+        """The speed over all that was timed."""
         rate = self.images / self.seconds if self.images else 0.0
         waiting = self.waited / self.lasted if self.lasted else 0.0
         return Speed(rate, waiting, time.monotonic() - self._begun)

@@ -1,4 +1,4 @@
-"""The file that ``train.weights`` names, looked at before anything else is done, without TensorFlow."""
+"""The file that ``train.weights`` names, checked before anything else, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ class StartFile:
     watched: bool
 
     def rows(self, outcome: object) -> dict[str, object]:
-        """The lines of the summary, given what came out of the file."""
+        """Rows of the summary; ``outcome`` says what was loaded."""
         rows = {"started from": f"{self.path} (SHA-256 {self.sha256[:12]}...)", "loaded": outcome}
         if self.watched:
             return rows
-        return {**rows, "not watched": f"add {self.path} to the deps of train in dvc.yaml: DVC overlooks its changes"}
+        return {
+            **rows,
+            "not watched": f"DVC does not notice changes: add {self.path} to the deps of train in dvc.yaml",
+        }
 
 
 def start_file(path: str) -> StartFile:
@@ -50,19 +53,19 @@ def start_file(path: str) -> StartFile:
     outputs = [output.resolve() for output in (paths.BEST_WEIGHTS, paths.LAST_WEIGHTS)]
     if Path(path).resolve() in outputs:
         raise DataError(
-            f"train.weights: {path} is what train itself writes; DVC deletes it before it runs the stage",
-            hint=f"keep a copy: mkdir start && cp {path} start/, and name that",
+            f"train.weights: {path} is an output of train, and DVC deletes outputs before it runs a stage",
+            hint=f"name a copy instead: mkdir start && cp {path} start/",
         )
     if not Path(path).is_file():
         raise DataError(
-            f"train.weights: no file {path} (looked from {Path.cwd()})",
+            f"train.weights: no file {path} (relative to {Path.cwd()})",
             hint='name a file, or set train.weights: "" to start from random weights',
         )
     return StartFile(path, sha256_file(path), _is_watched(path))
 
 
 def _is_watched(path: str, pipeline: Path = Path("dvc.yaml")) -> bool:
-    """Is the file among the deps of ``train``?  Without a pipeline nobody expects to be told of changes."""
+    """True if the file is among the deps of ``train``, or if there is no pipeline to watch it."""
     try:
         stage: Any = YAML(typ="safe").load(pipeline.read_text(encoding="utf-8"))["stages"]["train"]
         return bool({path, "${train.weights}"} & {str(dep) for dep in stage.get("deps", ())})

@@ -26,7 +26,7 @@ __all__ = [
 LOSS_NAMES = ("total_loss", "giou_loss", "conf_loss", "prob_loss")
 
 STEP_NAMES = (*LOSS_NAMES, "lr", "gradient_norm")
-"""What a compiled training step returns, in order."""
+"""Values of a compiled training step, in order."""
 
 Batch = Mapping[str, tf.Tensor]
 Losses = dict[str, tf.Tensor]
@@ -53,8 +53,8 @@ def _pixels(batch: Batch) -> tf.Tensor:
 def _part_of_replica(batch: Batch) -> tuple[Batch, tf.Tensor]:
     """The rows of a batch that this replica works on, and the weight of their mean in the mean of the batch.
 
-    Parts differ by one row at most.  A batch with fewer rows than there are replicas is given whole to each, which
-    makes the same mean and the same statistics as one replica would, where an empty part would make none.
+    Parts differ by one row at most.  A batch with fewer rows than replicas goes to each replica whole: mean and
+    statistics are those of one replica, whereas an empty part would have none.
     """
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync
@@ -77,7 +77,7 @@ def _summed(values: Any) -> Any:
 
 
 def _loss_scale(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | None:
-    """What the loss was multiplied by, so that float16 gradients do not vanish; None elsewhere."""
+    """The factor on the loss that keeps float16 gradients from vanishing; None under other policies."""
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     return tf.cast(optimizer.dynamic_scale, tf.float32) if scaled else None
 
@@ -91,10 +91,10 @@ def _clipped(gradients: list[tf.Tensor], norm: tf.Tensor, clip_norm: float) -> l
 
 
 def _reported(norm: tf.Tensor, scale: tf.Tensor | None) -> tf.Tensor:
-    """The norm as the log sees it.
+    """The norm for the log.
 
-    Under float16 a gradient that is not finite is part of the method: the update is left out and the scale halved.
-    It counts as 0 then, until the scale has come down to 1 and cannot be the reason any more.
+    Under float16 non-finite gradients are expected: the update is skipped and the scale halved.  The norm is logged
+    as 0 then, until the scale is down to 1 and cannot be the cause any more.
     """
     return norm if scale is None else tf.where(tf.math.is_finite(norm) | (scale <= 1.0), norm, 0.0)
 
@@ -140,8 +140,8 @@ def train_step(
             class_weights=class_weights,
         )
         losses = {name: loss * weight for name, loss in losses.items()}
-        scaled = optimizer.scale_loss(losses["total_loss"])  # does something under float16 only
-    # Summed here, and not by the optimizer: the norm is of the whole, and so is the answer whether all is finite.
+        scaled = optimizer.scale_loss(losses["total_loss"])  # changes the loss under float16 only
+    # Summed here and not by the optimizer: the norm, and whether all is finite, concern the whole batch.
     gradients = _summed(tape.gradient(scaled, model.trainable_variables))
     scale = _loss_scale(optimizer)
     norm = tf.linalg.global_norm(gradients) / (1.0 if scale is None else scale)
@@ -209,7 +209,7 @@ def _under_strategy(
             after()
         return result
 
-    # No Python control flow depends on a tensor: converting it would take a fifth of the tracing and change nothing.
+    # No Python control flow depends on a tensor, so autograph would only make tracing slower.
     return tf.function(run, input_signature=[batch_signature(input_size)], autograph=False)
 
 

@@ -28,13 +28,13 @@ class Trainer:
     """A network in training.
 
     Args:
-        card: what its outputs mean.
-        model: the network that the optimizer moves.
+        card: of the network.
+        model: the network that the optimizer updates.
         result: the network that is validated and saved: ``model``, or the one with its averaged weights.
         optimizer: built.
         train_step: from a batch to the values of ``STEP_NAMES``; is entered for each epoch.
         eval_step: from a batch to the losses of ``result``.
-        outcome: what came out of the file that ``train.weights`` names; None without one.
+        outcome: what was loaded from the file that ``train.weights`` names; None without one.
     """
 
     card: ModelCard
@@ -47,7 +47,7 @@ class Trainer:
 
     @property
     def variables(self) -> Mapping[str, Sequence[Any]]:
-        """All that training changes, by group."""
+        """All variables that training changes, by group."""
         averaged = {} if self.result is self.model else {"averaged": self.result.weights}
         return {"model": self.model.weights, "optimizer": self.optimizer.variables, **averaged}
 
@@ -113,7 +113,7 @@ def make_trainer(config: Config, manifest: Manifest, *, steps: int, start: Start
 
 
 def share_statistics(model: keras.Model) -> None:
-    """Batch normalisation over the whole batch, not over each device's part of it: the loss of one device."""
+    """Make batch normalisation use the statistics of the whole batch, so that the loss equals that of one device."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
