@@ -260,6 +260,7 @@ NAMES = st.lists(st.text(LETTERS, min_size=1, max_size=20), unique=True, min_siz
 @example([" a", ".b", "c.xml", "\\d", "e\\f", "%41 1"], ["x<&>\"'", "\u2028y", "1"], ".jpg", "voc")
 @example([" a", ".b", "c.xml", "\\d", "e\\f", "%41 1"], ["x<&>\"'", "\u2028y", "1"], ".jpg", "cvat")
 @example([" a", ".b", "c.xml", "\\d", "e\\f", "%41 1"], ["x<&>\"'", "\u2028y", "1"], ".jpg", "label-studio")
+@example(["ß", "ss", "Ss", "a.jpg", "a", "é", "e\u0301"], ["1"], ".jpg", "voc")
 @example(["0f1e2d3c-a", "a", "a?d=b", "s3://x&d=1"], ["\t a"], ".jpg", "label-studio")
 def test_nasty_names(
     tmp_path_factory: pytest.TempPathFactory, stems: list[str], names: list[str], suffix: str, kind: str

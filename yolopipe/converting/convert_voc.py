@@ -51,12 +51,13 @@ def write(splits: Mapping[str, TextSplit], names: Sequence[str], partial: Path, 
 
 
 def _plain_name(path: str) -> str:
-    """A file name that readers of VOC find: visible, without blanks at its ends, with a suffix of images."""
+    """A file name that readers of VOC find: visible, without blanks at its ends, with one suffix of images."""
     stem, suffix = os.path.splitext(os.path.basename(path))
     if suffix.lower() not in _SUFFIXES:
         stem, suffix = f"{stem}{suffix}", ".jpg"
-    stem = without_controls(stem).strip()
-    return f"{'_' if stem[:1] in ('', '.') else ''}{stem}{suffix}"
+    stem = without_controls(stem).replace("\\", "_").strip()
+    end = "_" if os.path.splitext(stem)[1].lower() in _SUFFIXES else ""
+    return f"{'_' if stem[:1] in ('', '.') else ''}{stem}{end}{suffix}"
 
 
 def _document(picture: str, image: ImageBoxes, names: Sequence[str]) -> str:

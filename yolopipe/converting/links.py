@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ __all__ = ["link_image", "unique_stems"]
 
 
 def unique_stems(image_paths: Sequence[str]) -> list[str]:
-    """File names without suffix, made distinct, also where a file system ignores case.
+    """File names without suffix, made distinct, also where a file system ignores case and Unicode form.
 
     >>> unique_stems(["x/a.jpg", "y/A.jpg", "b.png"])
     ['a', 'A_2', 'b']
@@ -22,12 +23,17 @@ def unique_stems(image_paths: Sequence[str]) -> list[str]:
     stems = []
     for path in image_paths:
         base = stem = os.path.splitext(os.path.basename(path))[0]
-        while stem.lower() in taken:
-            last[base.lower()] = last.get(base.lower(), 1) + 1
-            stem = f"{base}_{last[base.lower()]}"
-        taken.add(stem.lower())
+        key = _folded(base)
+        while _folded(stem) in taken:
+            last[key] = last.get(key, 1) + 1
+            stem = f"{base}_{last[key]}"
+        taken.add(_folded(stem))
         stems.append(stem)
     return stems
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def link_image(path: str, link: Path, final_folder: str) -> None:
