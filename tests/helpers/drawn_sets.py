@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,29 @@ def tf_csv(folder: Path) -> None:
     (folder / "_annotations.csv").write_text(text, encoding="utf-8")
 
 
+def parquet(folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [(NAME, BOXES), ("b.png", {})]
+    draw_pictures(folder / "tmp")
+    content = [(folder / "tmp" / name).read_bytes() for name, _ in rows]
+    shutil.rmtree(folder / "tmp")
+    boxes = [[[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in of.values()] for _, of in rows]
+    features = {"objects": {"feature": {"category": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+    table = pa.table(
+        {
+            "image": pa.array([{"bytes": one, "path": name} for one, (name, _) in zip(content, rows, strict=True)]),
+            "objects": pa.array(
+                [{"bbox": of, "category": [1, 0][: len(of)]} for of in boxes],
+                pa.struct({"bbox": pa.list_(pa.list_(pa.float32())), "category": pa.list_(pa.int64())}),
+            ),
+        },
+        metadata={"huggingface": json.dumps({"info": {"features": features}})},
+    )
+    pq.write_table(table, folder / "data-00000-of-00001.parquet")
+
+
 DRAWN: dict[str, Callable[[Path], None]] = {
     "voc": voc,
     "coco": coco,
@@ -135,6 +159,7 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "label-studio": label_studio,
     "open-images": open_images,
     "tf-csv": tf_csv,
+    "parquet": parquet,
 }
 
 

@@ -149,9 +149,11 @@ def _row(file: str, number: int, record: dict[str, Any], float32: bool) -> Parqu
 
 def _objects(row: ParquetRow, file: str, objects: Any) -> list[tuple[Any, Any, Any]]:
     """Box, category and crowd of each object, whether they are lists in an object or objects in a list."""
+    keys = _BOX_KEYS, _CATEGORY_KEYS, _CROWD_KEYS
     if isinstance(objects, list):
-        return [tuple(_value(one or {}, keys) for keys in (_BOX_KEYS, _CATEGORY_KEYS, _CROWD_KEYS)) for one in objects]  # type: ignore[misc]
-    boxes, categories, crowds = (_value(objects or {}, keys) for keys in (_BOX_KEYS, _CATEGORY_KEYS, _CROWD_KEYS))
+        boxes, categories, crowds = ([_value(one or {}, names) for one in objects] for names in keys)
+    else:
+        boxes, categories, crowds = (_value(objects or {}, names) for names in keys)
     boxes, categories = boxes or [], categories or []
     crowds = crowds or [False] * len(boxes)
     if not len(boxes) == len(categories) == len(crowds):

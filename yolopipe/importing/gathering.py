@@ -125,6 +125,11 @@ class Gathering:
         for name in names:
             self._numbers.setdefault(name, len(self._numbers))
 
+    @property
+    def names(self) -> list[str]:
+        """All class names so far."""
+        return list(self._numbers)
+
     def finish(self, names: Sequence[str] | None = None) -> Reading:
         """The reading.
 

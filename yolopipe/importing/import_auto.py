@@ -64,7 +64,9 @@ def recognise(path: Path) -> tuple[str, str]:
     reasons = {kind: "; ".join(_reason(reason, found) for reason, found in of.items()) for kind, of in signs.items()}
     if not reasons:
         counts = Counter(file.suffix.lower() for file in files)
-        seen = ", ".join(f"{number:,} {suffix}" for suffix, number in counts.most_common()) or "nothing that holds boxes"
+        seen = (
+            ", ".join(f"{number:,} {suffix}" for suffix, number in counts.most_common()) or "nothing that holds boxes"
+        )
         hint = f"name the format: yolopipe import {'|'.join(list(IMPORTERS)[:3])}|... {path} --out DIR"
         raise DataError(f"no format is recognised in {path}; found {seen}", hint=hint)
     if len(reasons) > 1:
@@ -131,8 +133,10 @@ def _parquet(file: Path) -> Iterator[tuple[str, str]]:
 
 def _yaml(file: Path) -> Iterator[tuple[str, str]]:
     start = _start(file)
-    if re.search(rb"^names\s*:", start, re.MULTILINE) and re.search(rb"^(train|val|valid|test)\s*:", start, re.MULTILINE):
-        yield "yolo", "has names: and the splits"
+    if re.search(rb"^names\s*:", start, re.MULTILINE) and re.search(
+        rb"^(train|val|valid|test)\s*:", start, re.MULTILINE
+    ):
+        yield "yolo", "has the keys of a data.yaml"
 
 
 def _data(file: Path) -> Iterator[tuple[str, str]]:

@@ -78,10 +78,15 @@ def import_data(
         images=None if images is None else Path(images),
         annotations=None if annotations is None else Path(annotations),
         crowds=crowds,
+        out=Path(out),
     )
     reading = read(request)
-    if lists:
-        divide_by_lists(reading, lists, [*(splits or []), *json_files])
-    read_sizes(reading)
-    apply_class_order(reading, classes, others)
-    return finish(reading, out, on_bad)
+    try:
+        if lists:
+            divide_by_lists(reading, lists, [*(splits or []), *json_files])
+        read_sizes(reading)
+        apply_class_order(reading, classes, others)
+        return finish(reading, out, on_bad)
+    except BaseException:
+        reading.discard()
+        raise

@@ -69,5 +69,17 @@ IMPORTERS = {
         help="Import TF Object Detection CSV: filename,class,xmin ...",
         source="a CSV file, or the folder with CSV files and images.",
     ),
+    "parquet": ImportFormat(
+        module="import_parquet",
+        help="Import Hugging Face's Parquet; pictures are written to DIR/images.",
+        source="a Parquet file, or the folder with train-00000-of-00002.parquet ...",
+    ),
+    "auto": ImportFormat(
+        module="import_auto",
+        help="Import as the format that is recognised; the reason is printed.",
+        source="a file or folder of any of these formats.",
+        crowds=True,
+        json_splits=True,
+    ),
 }
 """Format name to format, in the order of the help."""

@@ -58,7 +58,8 @@ def read(request: ImportRequest) -> Reading:
     except BaseException:
         reading.discard()
         raise
-    return gathering.finish(names or sorted(gathering.names, key=lambda name: (len(name), name)))
+    others = sorted(set(gathering.names) - set(names), key=lambda name: (len(name), name))  # numbers in their order
+    return gathering.finish([*names, *others])
 
 
 def is_parquet_set(file: Path) -> bool:
@@ -69,7 +70,7 @@ def is_parquet_set(file: Path) -> bool:
 def _read_file(gathering: Gathering, pictures: _Pictures, file: Path, names: Sequence[str]) -> None:
     split = split_of_file(gathering.request, file)
     gathering.split(split)
-    with console.progress(f"import parquet {file.name}", 0, unit="images") as advance:
+    with console.progress(f"import parquet {file.name}", None, unit="images") as advance:
         for row in read_parquet(file):
             gathering.reading.problems += row.problems
             at = -1
@@ -118,7 +119,7 @@ class _Pictures:
         if suffix.lower() not in IMAGE_SUFFIXES:
             kind = kind_of((row.content or b"")[:16])
             stem, suffix = name, _SUFFIX_OF.get(kind or "", ".jpg")
-        stem = stem[:80].strip() or f"{len(self.taken):08d}"
+        stem = stem[:60].strip() or f"{len(self.taken):08d}"
         stem = f"_{stem}" if stem.startswith(".") else stem
         key = folded(f"{split}/{stem}")
         if key in self.taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ class ImportRequest:
     images: Path | None = None
     annotations: Path | None = None
     crowds: Literal["skip", "keep"] = "skip"
+    out: Path = Path()
 
 
 class SourceImage(NamedTuple):
@@ -174,6 +176,7 @@ class Reading:
         rows: lines for the summary.
         origins: what a class is called in the source, e.g. ``category 18``.
         fractions: boxes are fractions of the upright image, made pixels once the image sizes are known.
+        written: pictures that were written, which go again if the import fails.
     """
 
     kind: str
@@ -188,6 +191,15 @@ class Reading:
     rows: dict[str, object] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     fractions: bool = False
+    written: list[Path] = field(default_factory=list)
+
+    def discard(self) -> None:
+        """Remove the pictures that were written, and their folders where these are empty then."""
+        for file in self.written:
+            file.unlink(missing_ok=True)
+        for folder in sorted({parent for file in self.written for parent in list(file.parents)[:3]}, reverse=True):
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
 
 
 def choose_splits(found: Sequence[str], wanted: Sequence[str] | None, missing: str) -> list[str]:
