@@ -105,7 +105,7 @@ def test_tf_csv_splits_and_pictures_without_a_row() -> None:
     assert str(result.rows["left out"]).startswith("2 ")  # of neither split
     Path("set/test_labels.csv").unlink()
     result = import_data("tf-csv", "set", "one", images="set/images")
-    assert result.report["splits"]["train"]["unnamed_pictures"] == 3
+    assert result.report["splits"]["train"]["unnamed_images"] == 3
     assert text_of("one/train.txt") == ["a 1.png 1,2,3,4,0", "b.png", "c.png", "d.png"]
 
 

@@ -68,7 +68,7 @@ def test_pictures_without_json_are_left_out_or_taken_from_the_named_folder() -> 
     assert text_of("out/all.txt") == ["a.png 1,2,3,4,0"]
     report = import_data("labelme", "set", "out", images="set").report
     assert text_of("out/all.txt") == ["a.png 1,2,3,4,0", "b.png"]
-    assert report["splits"]["all"]["unnamed_pictures"] == 1
+    assert report["splits"]["all"]["unnamed_images"] == 1
 
 
 def test_folders_are_splits() -> None:

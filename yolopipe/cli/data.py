@@ -103,7 +103,7 @@ def _add_import(name: str, form: ImportFormat) -> None:
     ) -> None:
         command(source, out, classes, others, images, annotations, split, train, val, on_bad, as_json, crowds)
 
-    add = import_app.command(name, help=f"{form.help}\n\nImages are referenced, not copied.  SOURCE: {form.source}")
+    add = import_app.command(name, help=f"{form.help}\n\n{form.images}  SOURCE: {form.source}")
     add(command_with_crowds if form.crowds else command)
 
 

@@ -180,11 +180,11 @@ class Gathering:
                 left += 1
             else:
                 self.add_picture(split, path, file, 0)
-                self.count(split, "unnamed_pictures")
+                self.count(split, "unnamed_images")
         if left:
             folder = self.finder.folder
             way = "; --images DIR takes those of a folder as images without objects"
-            self.reading.rows["left out"] = f"{left:,} pictures in {folder} that no record names{way}"
+            self.reading.rows["left out"] = f"{left:,} images in {folder} that no record names{way}"
 
 
 def _may_be_the_same(name: str, other: str) -> bool:

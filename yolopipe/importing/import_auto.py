@@ -133,9 +133,7 @@ def _parquet(file: Path) -> Iterator[tuple[str, str]]:
 
 def _yaml(file: Path) -> Iterator[tuple[str, str]]:
     start = _start(file)
-    if re.search(rb"^names\s*:", start, re.MULTILINE) and re.search(
-        rb"^(train|val|valid|test)\s*:", start, re.MULTILINE
-    ):
+    if all(re.search(rb"^(%s)\s*:" % keys, start, re.MULTILINE) for keys in (b"names|nc", b"train|val|valid|test")):
         yield "yolo", "has the keys of a data.yaml"
 
 

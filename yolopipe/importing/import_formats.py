@@ -15,6 +15,7 @@ class ImportFormat:
         module: below ``yolopipe.importing``, with ``read(request: ImportRequest) -> Reading``; imported when used.
         help: what ``yolopipe import --help`` says of it.
         source: what the argument SOURCE may be.
+        images: what happens to the images, for the help of the command.
         crowds: the command has ``--crowds``.
         json_splits: a split is a JSON file, which ``--split NAME=FILE`` may name.
     """
@@ -22,6 +23,7 @@ class ImportFormat:
     module: str
     help: str
     source: str
+    images: str = "Images are referenced, not copied."
     crowds: bool = False
     json_splits: bool = False
 
@@ -71,12 +73,13 @@ IMPORTERS = {
     ),
     "parquet": ImportFormat(
         module="import_parquet",
-        help="Import Hugging Face's Parquet; pictures are written to DIR/images.",
+        help="Import Hugging Face's Parquet; its images are written.",
+        images="Images are inside the files and are written to DIR/images.",
         source="a Parquet file, or the folder with train-00000-of-00002.parquet ...",
     ),
     "auto": ImportFormat(
         module="import_auto",
-        help="Import as the format that is recognised; the reason is printed.",
+        help="Import as the format that is recognised, and say why.",
         source="a file or folder of any of these formats.",
         crowds=True,
         json_splits=True,

@@ -20,7 +20,7 @@ __all__ = ["read"]
 WORDS = {
     "shapes_made_boxes": "polygons, circles and rotated shapes made boxes",
     "points_and_lines_left_out": "points and lines left out",
-    "unnamed_pictures": "pictures without a JSON file, taken as images without objects",
+    "unnamed_images": "images without a JSON file, taken as images without objects",
 }
 
 

@@ -22,7 +22,7 @@ COLUMNS = {name: [name.lower()] for name in ("ImageID", "LabelName", "XMin", "YM
 
 WORDS = {
     "group_boxes_left_out": "boxes of groups (IsGroupOf) left out",
-    "unnamed_pictures": "pictures without a row, taken as images without objects",
+    "unnamed_images": "images without a row, taken as images without objects",
 }
 
 _SLACK = 0.01

@@ -27,7 +27,7 @@ _CORNERS = slice(2, 6)
 
 WORDS = {
     "rows_without_box": "rows without a box, taken as images without objects",
-    "unnamed_pictures": "pictures without a row, taken as images without objects",
+    "unnamed_images": "images without a row, taken as images without objects",
 }
 
 

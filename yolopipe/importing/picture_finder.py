@@ -59,7 +59,7 @@ class PictureFinder:
             found = self.index.find(text) or self.index.of_stem(_SUFFIX.sub("", last))
             if len(found) > 1:
                 listed = ", ".join(map(str, found[:3])) + (", ..." if len(found) > 3 else "")
-                raise AmbiguousPicture(f"{len(found)} pictures fit {name!r}: {listed}")
+                raise AmbiguousPicture(f"{len(found)} images fit {name!r}: {listed}")
             if found:
                 return found[0]
         return None
