@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from yolopipe.cli.application import DATA, add_group
-from yolopipe.cli.options import Json, Params, show
+from yolopipe.cli.options import Annotations, Images, ImportClasses, Json, OnBad, Others, Params, show
 from yolopipe.converting.convert_formats import CONVERTERS, ConvertFormat
 from yolopipe.errors import UsageError
 from yolopipe.importing.import_formats import IMPORTERS, ImportFormat
@@ -18,20 +18,6 @@ convert_app = add_group("convert", "Convert annotation text to other formats.", 
 
 Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="The data set.", show_default=False)]
 ImportOut = Annotated[Path, typer.Option("--out", help="Folder for SPLIT.txt and classes.names.", metavar="DIR")]
-ImportClasses = Annotated[
-    Path | None,
-    typer.Option("--classes", help="Names file with the class order to use.", metavar="FILE", show_default=False),
-]
-Others = Annotated[
-    Literal["fail", "drop"], typer.Option("--others", help="Boxes of classes that are not in --classes.")
-]
-Images = Annotated[
-    Path | None, typer.Option("--images", help="Where the images are; default: searched in SOURCE.", metavar="DIR")
-]
-Annotations = Annotated[
-    Path | None,
-    typer.Option("--annotations", help="Where the labels are; default: searched in SOURCE.", metavar="PATH"),
-]
 ImportSplit = Annotated[
     list[str] | None,
     typer.Option(
@@ -39,10 +25,6 @@ ImportSplit = Annotated[
         help="A split to import, or the list of its images (COCO: or its JSON file); repeatable.",
         metavar="NAME[=LIST]",
     ),
-]
-OnBad = Annotated[
-    Literal["fail", "skip"],
-    typer.Option("--on-bad", help="fail: write nothing; skip: leave bad boxes and images out, and list them."),
 ]
 Crowds = Literal["skip", "keep"]
 CrowdsOption = Annotated[Crowds, typer.Option("--crowds", help="Crowd boxes: left out and counted, or kept.")]

@@ -11,7 +11,19 @@ import typer
 from yolopipe import console
 from yolopipe.result import CommandResult
 
-__all__ = ["FailOn", "Json", "Params", "Scheduler", "Workers", "show"]
+__all__ = [
+    "Annotations",
+    "FailOn",
+    "Images",
+    "ImportClasses",
+    "Json",
+    "OnBad",
+    "Others",
+    "Params",
+    "Scheduler",
+    "Workers",
+    "show",
+]
 
 FailOn = Annotated[
     Literal["error", "warning", "never"],
@@ -31,6 +43,24 @@ Scheduler = Annotated[
         metavar="ADDRESS",
         show_default=False,
     ),
+]
+ImportClasses = Annotated[
+    Path | None,
+    typer.Option("--classes", help="Names file with the class order to use.", metavar="FILE", show_default=False),
+]
+Others = Annotated[
+    Literal["fail", "drop"], typer.Option("--others", help="Boxes of classes that are not in --classes.")
+]
+Images = Annotated[
+    Path | None, typer.Option("--images", help="Where the images are; default: searched in SOURCE.", metavar="DIR")
+]
+Annotations = Annotated[
+    Path | None,
+    typer.Option("--annotations", help="Where the labels are; default: searched in SOURCE.", metavar="PATH"),
+]
+OnBad = Annotated[
+    Literal["fail", "skip"],
+    typer.Option("--on-bad", help="fail: write nothing; skip: leave bad boxes and images out, and list them."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else on standard output.")]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from yolopipe.cli.application import PROJECT, app
-from yolopipe.cli.options import FailOn, Json, Params, show
+from yolopipe.cli.options import Annotations, FailOn, Images, ImportClasses, Json, OnBad, Others, Params, show
 from yolopipe.config.params_file import load_config
 from yolopipe.importing.import_formats import IMPORTERS
 
@@ -26,6 +26,11 @@ def _init(
             "--from", metavar="FORMAT PATH", help=f"Import data: {', '.join(IMPORTERS)}.", show_default=False
         ),
     ] = None,
+    classes: ImportClasses = None,
+    others: Others = "fail",
+    images: Images = None,
+    annotations: Annotations = None,
+    on_bad: OnBad = "fail",
     demo: Annotated[bool, typer.Option("--demo", help="Use the embedded data.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -35,7 +40,8 @@ def _init(
     """
     from yolopipe.project import scaffold
 
-    show(scaffold.run(directory, source=source, demo=demo), as_json)
+    options = {"classes": classes, "others": others, "images": images, "annotations": annotations, "on_bad": on_bad}
+    show(scaffold.run(directory, source=source, demo=demo, options=options), as_json)
 
 
 @app.command("check", rich_help_panel=PROJECT)

@@ -6,7 +6,7 @@ import math
 import re
 from typing import NamedTuple
 
-__all__ = ["BLANKS", "Line", "is_comment", "number_text", "split_line", "why_not_a_box"]
+__all__ = ["BLANKS", "Line", "is_comment", "number_text", "split_line", "why_no_such_image", "why_not_a_box"]
 
 # Possessive quantifiers: a long wrong number costs one pass, not its square.
 _NUMBER = r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?"
@@ -16,6 +16,7 @@ _BOX = re.compile(_BOX_TEXT, re.ASCII)
 _FIRST_BOX = re.compile(rf"(?<=[ \t]){_BOX_TEXT}(?=[ \t]|$)", re.ASCII)
 _TOKEN = re.compile(r"[^ \t]+")
 _IMAGE_END = re.compile(r"\.(?:jpe?g|png|bmp|webp|tiff?|gif|jfif|heic|avif)$", re.IGNORECASE)
+_JOINED = re.compile(r"\.(?:jpe?g|png|bmp|webp|tiff?|gif|jfif|heic|avif)([,;:|])[+-]?\d", re.IGNORECASE | re.ASCII)
 BLANKS = " \t\v\f"
 
 
@@ -68,6 +69,21 @@ def _split_path(text: str) -> tuple[str, list[tuple[int, str]]]:
 def _looks_like_box(token: str) -> bool:
     separators = token.count(",") + token.count(";")
     return separators >= 2 and "/" not in token and "\\" not in token
+
+
+def why_no_such_image(path: str) -> str:
+    """A guess why a path names no image: a box that is joined to it, not separated by a space; empty for no guess.
+
+    >>> why_no_such_image("a.jpg,1,2,30,40,0")
+    "; a box seems to follow 'a.jpg' after ',': expected a space between the path and its boxes"
+    >>> why_no_such_image("a,b.jpg")
+    ''
+    """
+    match = _JOINED.search(path)
+    if match is None:
+        return ""
+    image = path[: match.start(1)]
+    return f"; a box seems to follow {image!r} after {match[1]!r}: expected a space between the path and its boxes"
 
 
 def is_comment(line: str) -> bool:

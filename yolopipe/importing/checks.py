@@ -1,25 +1,27 @@
 """Checks of a data set that can be imported: image headers, and notes on what ``parse`` will report.
 
 Notes name the place in the source; the data are written unchanged.  The rules on boxes are those of ``parse``
-(:class:`~yolopipe.parsing.box_rules.BoxChecker`) at the default input size, for there may be
-no project yet.
+(:class:`~yolopipe.parsing.box_rules.BoxChecker`), with the settings of ``params.yaml`` here, or else the defaults.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 import numpy as np
 
-from yolopipe.config.params import Parse, Precompute
-from yolopipe.errors import Problem
+from yolopipe.config.params import Config, Data
+from yolopipe.config.params_file import load_config
+from yolopipe.errors import ConfigError, Problem
 from yolopipe.formats.yolo import to_pixels
 from yolopipe.imaging.headers import read_headers
 from yolopipe.importing.reading import Counted, Reading, SourceImage, SourceSplit
 from yolopipe.parsing.box_rules import BoxChecker
+from yolopipe.parsing.policy import Scope
 
-__all__ = ["find_notes", "read_sizes"]
+__all__ = ["find_notes", "project_config", "read_sizes", "scope_of_rule"]
 
 
 def read_sizes(reading: Reading) -> None:
@@ -43,6 +45,20 @@ def read_sizes(reading: Reading) -> None:
             sizes_wh = split.size_wh[split.box_image].astype(np.float64)
             split.boxes_xyxy, on_edge = to_pixels(split.boxes_xyxy, sizes_wh)
             split.counted.append(Counted("put_on_edge", on_edge, "boxes a rounding error past an edge, put on it"))
+
+
+def project_config() -> Config:
+    """That of ``params.yaml`` in this folder; the defaults where there is none that is right."""
+    with suppress(ConfigError):
+        return load_config()
+    return Config(data=Data(train="-", val="-", classes="-", images="-"))
+
+
+def scope_of_rule(rule: str) -> Scope:
+    """What ``parse`` takes for bad where a rule of :func:`find_notes` is broken."""
+    if rule in ("duplicate-image", "train-val-leak"):
+        return "image"
+    return "box" if rule in ("no-area", "outside-image", "tiny", "duplicate-box") else "note"
 
 
 def find_notes(reading: Reading) -> list[Problem]:
@@ -109,7 +125,9 @@ def _place(image: SourceImage) -> str:
 
 def _box_notes(split: SourceSplit) -> Iterator[Problem]:
     size = np.where(split.size_wh > 0, split.size_wh, np.nan).astype(np.float64)
-    checker = BoxChecker(int(split.labels.max(initial=0)) + 1, Precompute().smallest_size, Parse().min_box_px)
+    config = project_config()
+    limits = config.precompute.smallest_size, config.parse.min_box_px
+    checker = BoxChecker(int(split.labels.max(initial=0)) + 1, *limits)
     faults = checker.check(split.boxes_xyxy, split.labels, split.box_image, size)
     for rule, mask in faults.masks.items():
         for box in np.flatnonzero(mask).tolist():

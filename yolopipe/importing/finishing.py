@@ -16,10 +16,11 @@ from yolopipe.errors import DataError, Problem, ProblemsError, UsageError
 from yolopipe.files import atomic_file
 from yolopipe.formats.annotation_text import format_annotation
 from yolopipe.formats.class_names import write_class_names
-from yolopipe.importing.checks import find_notes
+from yolopipe.importing.checks import find_notes, project_config, scope_of_rule
 from yolopipe.importing.leaving_out import IMPORT_PROBLEMS, OnBad, check_share, leave_out, lost_report, lost_rows
 from yolopipe.importing.reading import Counted, Reading, SourceSplit
 from yolopipe.importing.source_files import IMAGE_SUFFIXES
+from yolopipe.parsing.policy import action_of
 from yolopipe.problems import MOST_SHOWN, write_problems
 from yolopipe.result import CommandResult
 
@@ -141,13 +142,16 @@ def _result(reading: Reading, out: Path) -> CommandResult:
     rows: dict[str, object] = {
         name: _split_row(split, splits[name]["backgrounds"]) for name, split in reading.splits.items()
     }
+    policy = project_config().parse.on_bad
     for rule, count in sorted(notes.items()):
-        rows[f"noted {rule}"] = f"{count:,} ({IMPORT_PROBLEMS})"
+        action = action_of(scope_of_rule(rule), rule, policy)
+        what = "" if action == "noted" else f"; parse.on_bad {policy}: {action}"
+        rows[f"noted {rule}"] = f"{count:,} ({IMPORT_PROBLEMS}){what}"
     warnings = [note.message for note in reading.notes if note.rule in WARNINGS]
     if warnings:
         rows["warning"] = "; ".join(warnings)
-    if notes:
-        rows["notes"] = "boxes are written as in the source; parse.on_bad decides how bad ones are handled"
+    if any(scope_of_rule(rule) != "note" for rule in notes):
+        rows["notes"] = "boxes are written as in the source; parse.on_bad in params.yaml decides about them"
     rows |= lost_rows(reading) | _taken(reading) | reading.rows
     rows["class order"] = f"{reading.order}; change it with --classes FILE"
     rows |= {f"class {index} {name}": _class_row(reading, splits, name) for index, name in enumerate(reading.names)}

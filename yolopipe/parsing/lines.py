@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from yolopipe.formats.annotation_line import why_no_such_image
 from yolopipe.formats.annotation_text import LineFault, read_annotation_lines
 from yolopipe.imaging.headers import check_headers
 from yolopipe.parsing.box_rules import BoxChecker
@@ -71,7 +72,8 @@ def check_lines(task: LinesTask) -> tuple[str, CheckedChunk]:
     chunk.findings += [finding_of(fault) for fault in text.faults]
     for image, header in enumerate(headers):
         if header.rule:
-            chunk.add(image, header.rule, header.message)
+            why = why_no_such_image(text.image_paths[image]) if header.rule == "missing-image" else ""
+            chunk.add(image, header.rule, header.message + why)
     find_box_faults(chunk, task.checker, task.policy)
     return task.split, chunk
 

@@ -32,6 +32,7 @@ __all__ = [
     "Kept",
     "Policy",
     "Scope",
+    "action_of",
     "apply_policy",
     "blocking_problems",
     "count_by_rule",
@@ -146,12 +147,26 @@ def _box_problem(
     return Problem(text.file, line, column, rule, message, text.image_paths[image])
 
 
+def action_of(scope: Scope, rule: str, policy: Policy) -> str:
+    """What ``parse`` does about a finding: the action of its problem.
+
+    >>> action_of("box", "class-range", "drop-box"), action_of("image", "missing-image", "drop-box")
+    ('dropped-box', 'failed')
+    >>> action_of("box", "outside-image", "clip"), action_of("note", "outside-images-folder", "fail")
+    ('clipped', 'noted')
+    """
+    if scope == "note":
+        return "noted"
+    if policy == "fail" or (scope == "image" and policy != "drop-image"):
+        return "failed"
+    return "clipped" if policy == "clip" and rule == "outside-image" else _ACTIONS[policy]
+
+
 def blocking_problems(findings: Iterable[Finding], policy: Policy) -> list[Problem]:
     """The problems that stop the run under ``policy``, in the order of the text."""
-    if policy == "drop-image":
-        return []
-    scopes = ("image", "box") if policy == "fail" else ("image",)
-    return _ordered(finding.problem for finding in findings if finding.scope in scopes)
+    return _ordered(
+        finding.problem for finding in findings if action_of(finding.scope, finding.problem.rule, policy) == "failed"
+    )
 
 
 def apply_policy(chunk: CheckedChunk, policy: Policy) -> Kept:

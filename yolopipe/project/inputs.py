@@ -1,30 +1,34 @@
 """Checks of the inputs that ``params.yaml`` names under ``data``.
 
-Only the first lines and images are read; ``parse`` reads all.
+Only the first lines and images are read, by the rules of ``parse``, which reads all: what ``parse`` would fail on is
+an error, what it would drop or clip (``parse.on_bad``) a warning.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from yolopipe import paths
-from yolopipe.config.params import Data
+from yolopipe.config.params import Data, Parse, Precompute
 from yolopipe.config.params_file import ParamsFile
-from yolopipe.errors import DataError, ImageError
+from yolopipe.errors import DataError
 from yolopipe.formats.annotation_line import BLANKS, is_comment
-from yolopipe.formats.annotation_text import Annotation, parse_annotation
-from yolopipe.formats.class_names import read_class_names, undefined_class
+from yolopipe.formats.class_names import read_class_names
 from yolopipe.formats.text_lines import read_lines
-from yolopipe.imaging.images import read_header
+from yolopipe.parsing.box_rules import BoxChecker
+from yolopipe.parsing.cross_checks import with_cross_checks
+from yolopipe.parsing.lines import LinesTask, check_lines
+from yolopipe.parsing.policy import CheckedChunk, Finding, Policy, action_of
+from yolopipe.parsing.summary import SPLITS
 from yolopipe.project.check_rows import CheckRow, class_list, ok
 
 __all__ = ["check_inputs", "uses_sample"]
 
-FIRST_LINES, FIRST_IMAGES = 200, 10
+FIRST_LINES = 200
 MOST_NAMED = 3
 """Mistakes listed for one file; ``parse`` lists all."""
 
@@ -49,8 +53,7 @@ def check_inputs(params: ParamsFile, data: Data) -> list[CheckRow]:
     inputs = _Inputs(params, data, uses_sample(data) and (paths.SAMPLE / "dvc.yaml").is_file())
     names, rows = inputs.class_names()
     rows += inputs.images()
-    for split in ("train", "val"):
-        rows += inputs.annotations(split, len(names))
+    rows += inputs.annotations(len(names))
     if os.path.abspath(data.train) == os.path.abspath(data.val):
         advice = "list images that are not trained on: scores on training images are meaningless"
         rows.append(inputs.row("val", "data.train and data.val are the same file", advice))
@@ -91,74 +94,64 @@ class _Inputs:
         folder = self.data.images
         return self.missing("images", Path.is_dir, "folder") or [ok("data.images", f"{folder} is a folder")]
 
-    def annotations(self, split: str, classes: int) -> list[CheckRow]:
-        missing = self.missing(split, Path.is_file, "file")
-        if missing:
-            return missing
-        name, file = f"data.{split}", getattr(self.data, split)
-        try:
-            found = list(itertools.islice(_first_lines(file), FIRST_LINES))
-        except DataError as error:
-            return [CheckRow(name, error.message, "error", error.hint or "annotation text is UTF-8 text")]
-        if not found:
-            return [self.row(split, f"{file} lists no image", "one image a line: path x1,y1,x2,y2,class ...")]
-        lines = [(place, line) for place, line in found if isinstance(line, Annotation)]
-        wrong = [f"{place}: {line}" for place, line in found if isinstance(line, str)]
-        wrong += _class_mistakes(lines, classes) if classes else []
-        wrong += _image_mistakes(lines[:FIRST_IMAGES])
-        rows = [*_named(name, wrong), *self._outside(name, lines)]
-        looked_at = f"first {len(lines)} lines and {min(len(lines), FIRST_IMAGES)} images"
-        return rows or [ok(name, f"{file}: {looked_at} are readable")]
-
-    def _outside(self, name: str, lines: Iterable[tuple[str, Annotation]]) -> list[CheckRow]:
-        folder = self.data.images
-        roots = tuple(os.path.join(root, "") for root in {os.path.abspath(folder), os.path.realpath(folder)})
-        outside = [(at, line) for at, line in lines if not os.path.abspath(line.image_path).startswith(roots)]
-        if not outside:
-            return []
-        place, line = outside[0]
-        advice = "under data.images, enter the folder that contains all images"
-        result = (
-            f"{place}: {line.image_path} is not below data.images ({folder}): DVC would not notice when it changes"
-        )
-        return [CheckRow(name, result, "warning", advice)]
-
-
-def _named(name: str, wrong: list[str]) -> Iterator[CheckRow]:
-    for text in wrong[:MOST_NAMED]:
-        yield CheckRow(name, text, "error", "fix it; yolopipe parse lists all mistakes")
-    if len(wrong) > MOST_NAMED:
-        yield CheckRow(
-            name, f"and {len(wrong) - MOST_NAMED} more in the first {FIRST_LINES} lines", "error", "yolopipe parse"
-        )
-
-
-def _first_lines(file: str) -> Iterator[tuple[str, Annotation | str]]:
-    """Place and content of each line except comments; for a bad line its mistake instead."""
-    for number, line in enumerate(read_lines(file), start=1):
-        if line is None:
-            yield f"{file}:{number}", "the line is not UTF-8 text"
-        elif line.strip(BLANKS) and not is_comment(line):
+    def annotations(self, classes: int) -> list[CheckRow]:
+        """Rows of ``data.train`` and ``data.val``; without class names, class numbers are not checked."""
+        rows: list[CheckRow] = []
+        policy, checker = self._rules(classes)
+        chunks: list[tuple[str, CheckedChunk]] = []
+        for split in SPLITS:
+            name, file = f"data.{split}", getattr(self.data, split)
+            missing = self.missing(split, Path.is_file, "file")
             try:
-                yield f"{file}:{number}", parse_annotation(line)
+                lines = [] if missing else list(itertools.islice(read_lines(file), FIRST_LINES))
             except DataError as error:
-                yield f"{file}:{number}", error.message
+                missing = [CheckRow(name, error.message, "error", error.hint or "annotation text is UTF-8 text")]
+            if not missing and not any(map(_is_filled, lines)):
+                advice = "one image a line: path x1,y1,x2,y2,class ..."
+                missing = [self.row(split, f"{file} lists no image", advice)]
+            rows += missing
+            if not missing:
+                chunks.append(check_lines(LinesTask(split, file, 1, lines, Path.cwd(), checker, policy)))
+        for split, chunk in with_cross_checks(chunks, images=self.data.images, train=self.data.train):
+            found = [finding for finding in chunk.findings if classes or finding.problem.rule != "class-range"]
+            looked_at = f"first {len(chunk.text.image_paths)} lines and their images are readable"
+            rows += list(_rows_of(f"data.{split}", found, policy)) or [
+                ok(f"data.{split}", f"{chunk.text.file}: {looked_at}")
+            ]
+        return rows
+
+    def _rules(self, classes: int) -> tuple[Policy, BoxChecker]:
+        """Those of the params; the defaults where another section of the params is wrong."""
+        config = self.params.config
+        parse = config.parse if config else Parse()
+        precompute = config.precompute if config else Precompute()
+        return parse.on_bad, BoxChecker(classes, precompute.smallest_size, parse.min_box_px)
 
 
-def _class_mistakes(lines: Iterable[tuple[str, Annotation]], classes: int) -> list[str]:
-    return [
-        f"{place}: {undefined_class(int(box[4]), classes)}"
-        for place, line in lines
-        for box in line.bboxes
-        if not 0 <= box[4] < classes
-    ]
+def _is_filled(line: str | None) -> bool:
+    return line is None or bool(line.strip(BLANKS) and not is_comment(line))
 
 
-def _image_mistakes(lines: Iterable[tuple[str, Annotation]]) -> list[str]:
-    wrong = []
-    for place, line in lines:
-        try:
-            read_header(line.image_path, folder=Path.cwd())
-        except ImageError as error:
-            wrong.append(f"{place}: {error.message}")
-    return wrong
+def _rows_of(name: str, findings: Sequence[Finding], policy: Policy) -> Iterator[CheckRow]:
+    """A row for each of the first findings that ``parse`` fails on, and of those it drops, clips or notes."""
+    actions = [action_of(finding.scope, finding.problem.rule, policy) for finding in findings]
+    for severity in ("error", "warning"):
+        found = [
+            (finding.problem, action)
+            for finding, action in zip(findings, actions, strict=True)
+            if (action == "failed") == (severity == "error")
+        ]
+        for problem, action in found[:MOST_NAMED]:
+            place = f"{problem.file}:{problem.line}"
+            yield CheckRow(name, f"{place}: {problem.message}", severity, _advice(problem.rule, action, policy))
+        if len(found) > MOST_NAMED:
+            more = f"and {len(found) - MOST_NAMED} more in the first {FIRST_LINES} lines"
+            yield CheckRow(name, more, severity, "yolopipe parse")
+
+
+def _advice(rule: str, action: str, policy: Policy) -> str:
+    if rule == "outside-images-folder":
+        return "under data.images, enter the folder that contains all images"
+    if action == "failed":
+        return "fix it; yolopipe parse lists all mistakes"
+    return f"parse.on_bad is {policy}: yolopipe parse lists it as {action}"

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from yolopipe.errors import UsageError
 from yolopipe.files import atomic_directory, atomic_file
@@ -34,7 +35,13 @@ PLACEHOLDERS = {
 }
 
 
-def run(directory: str | Path = ".", *, source: tuple[str, Path] | None = None, demo: bool = False) -> CommandResult:
+def run(
+    directory: str | Path = ".",
+    *,
+    source: tuple[str, Path] | None = None,
+    demo: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> CommandResult:
     """Write ``params.yaml``, ``dvc.yaml``, ``.gitignore`` and ``.dvcignore`` into a folder.
 
     An existing file is never overwritten; missing lines are appended to the two ignore files.
@@ -43,6 +50,7 @@ def run(directory: str | Path = ".", *, source: tuple[str, Path] | None = None, 
         directory: the project folder; created if missing.
         source: format and path of data to import into ``data/annotations``.
         demo: use the embedded sample.
+        options: of the import; see :func:`~yolopipe.importing.import_data.import_data`.
 
     Returns:
         What was written, and the commands to run next.
@@ -54,12 +62,15 @@ def run(directory: str | Path = ".", *, source: tuple[str, Path] | None = None, 
     folder = Path(directory)
     if demo and source is not None:
         raise UsageError("--demo and --from exclude each other: the embedded data or yours")
+    if source is None and any(value not in (None, "fail") for value in (options or {}).values()):
+        raise UsageError("options of the import need --from FORMAT PATH")
+    options = {key: _absolute(value) for key, value in (options or {}).items()}
     if source is not None:
         source = _checked_source(*source, folder)
     with ExitStack() as undo:
         _make_folder(folder, undo)
         with contextlib.chdir(folder):
-            result = _scaffold(folder, source, demo, undo)
+            result = _scaffold(folder, source, options, demo, undo)
         undo.pop_all()
     return result
 
@@ -71,6 +82,11 @@ def _checked_source(form: str, path: Path, folder: Path) -> tuple[str, Path]:
         raise UsageError(f"--from {form}: no file or folder {path}")
     here = os.path.abspath(folder) == os.getcwd()
     return form, path if here else Path(os.path.abspath(path))
+
+
+def _absolute(value: Any) -> Any:
+    """A path that holds in another folder, too; other values as they are."""
+    return value.absolute() if isinstance(value, Path) else value
 
 
 def _make_folder(folder: Path, undo: ExitStack) -> None:
@@ -85,12 +101,14 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _scaffold(folder: Path, source: tuple[str, Path] | None, demo: bool, undo: ExitStack) -> CommandResult:
+def _scaffold(
+    folder: Path, source: tuple[str, Path] | None, options: Mapping[str, Any], demo: bool, undo: ExitStack
+) -> CommandResult:
     _refuse_to_overwrite(_files(PLACEHOLDERS, demo), has_source=source is not None)
     chosen = None
     rows: dict[str, object] = {}
     if source is not None:
-        chosen, rows = _import(*source, undo)
+        chosen, rows = _import(*source, options, undo)
     files = _files(chosen.data if chosen else PLACEHOLDERS, demo)
     ignores = {Path(f".{name}"): _lines(name, demo) for name in ("gitignore", "dvcignore")}
     appended = {path: _appended(path, lines) for path, lines in ignores.items()}
@@ -159,11 +177,13 @@ def _appended(path: Path, lines: Sequence[str]) -> bytes:
     return before + gap + "".join(f"{line}\n" for line in ("# yolopipe", *missing)).encode()
 
 
-def _import(form: str, path: Path, undo: ExitStack) -> tuple[ChosenData, dict[str, object]]:
+def _import(
+    form: str, path: Path, options: Mapping[str, Any], undo: ExitStack
+) -> tuple[ChosenData, dict[str, object]]:
     _make_folder(ANNOTATIONS.parent, undo)
     undo.callback(shutil.rmtree, ANNOTATIONS.absolute(), ignore_errors=True)
     with atomic_directory(ANNOTATIONS) as partial:
-        found = import_data(form, path, partial)
+        found = import_data(form, path, partial, **options)
         chosen = choose_data(partial, ANNOTATIONS)
     rows = {name: value for name, value in found.rows.items() if not name.startswith(("written", "class"))}
     return chosen, {f"import {form}": found.title.partition(": ")[2], **rows}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
@@ -18,13 +17,12 @@ from yolopipe.config.params import Config
 from yolopipe.errors import DataError, ProblemsError
 from yolopipe.files import atomic_directory, atomic_file, write_json
 from yolopipe.formats.annotation_line import BLANKS, is_comment
-from yolopipe.formats.annotation_text import images_listed_twice
 from yolopipe.formats.class_names import read_class_names
-from yolopipe.formats.path_register import PathRegister
 from yolopipe.formats.text_lines import read_lines
 from yolopipe.imaging.headers import FEW_IMAGES
 from yolopipe.parsing.box_rules import BoxChecker, guess_format
-from yolopipe.parsing.lines import LinesTask, check_lines, finding_of, in_chunks
+from yolopipe.parsing.cross_checks import with_cross_checks
+from yolopipe.parsing.lines import LinesTask, check_lines, in_chunks
 from yolopipe.parsing.policy import CheckedChunk, Policy, apply_policy, blocking_problems
 from yolopipe.parsing.summary import SPLITS, Counts, ParsedChunk, add_counts, counts_of, split_counts, summary_of
 from yolopipe.problems import ProblemList, problem_list
@@ -74,9 +72,8 @@ def run(config: Config, *, workers: Workers = 1) -> CommandResult:
                 for name in SPLITS
             }
             output = _Output(policy, names, listed, write)
-            for name, chunk in _with_cross_checks(
-                _checked(config, len(names), sum(images.values()), workers), config
-            ):
+            chunks = _checked(config, len(names), sum(images.values()), workers)
+            for name, chunk in with_cross_checks(chunks, images=config.data.images, train=config.data.train):
                 output.add(name, chunk)
         if output.blocked:
             raise _blocked(output, folder / "problems.csv", policy)
@@ -132,27 +129,6 @@ def _checked(config: Config, classes: int, images: int, workers: Workers) -> Ite
         for split, chunk in found:
             advance(len(chunk.text.image_paths))
             yield split, chunk
-
-
-def _with_cross_checks(
-    chunks: Iterable[tuple[str, CheckedChunk]], config: Config
-) -> Iterator[tuple[str, CheckedChunk]]:
-    """The same chunks, with findings that need more than one: images listed twice, in train and val, or elsewhere."""
-    seen = {name: PathRegister() for name in SPLITS}
-    folder = config.data.images
-    roots = tuple(os.path.join(root, "") for root in {os.path.abspath(folder), os.path.realpath(folder)})
-    for name, chunk in chunks:
-        named = chunk.text.image_paths
-        chunk.findings += [finding_of(fault) for fault in images_listed_twice(chunk.text, seen[name])]
-        in_train = seen["train"].lines(named) if name == "val" else np.zeros(len(named), np.int32)
-        for image, path in enumerate(named):
-            if not os.path.abspath(path).startswith(roots):
-                message = f"not under data.images ({folder}): DVC would not notice when this image changes"
-                chunk.add(image, "outside-images-folder", message, scope="note")
-            if in_train[image]:  # scores on an image that is trained on are meaningless
-                message = f"image {path} is also in train ({config.data.train}:{in_train[image]})"
-                chunk.add(image, "train-val-leak", message)
-        yield name, chunk
 
 
 class _Output:
