@@ -1,4 +1,4 @@
-"""Starting from Darknet's files and from our own, also with other classes."""
+"""Starting from Darknet's files and from yolopipe's own, also with other classes."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_backbone_alone(darknet, tmp_path: Path) -> None:
         (("a", "b", "c"), "2 classes there, 3 here", False),
     ],
 )
-def test_from_another_model_of_ours(tmp_path: Path, names_here: tuple[str, ...], remark: str, heads: bool) -> None:
+def test_from_a_model_of_yolopipe(tmp_path: Path, names_here: tuple[str, ...], remark: str, heads: bool) -> None:
     path, other = saved(tmp_path / "alte läufe", card("a", "b"))
     model = build(1, card(*names_here))
     fresh = parts(model)
@@ -116,7 +116,7 @@ def refused(path: Path, fact: str) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"width": 0.25}, {"depth": 0.33}])
-def test_another_width_or_depth_fits_nowhere(tmp_path: Path, changed: dict[str, float]) -> None:
+def test_another_width_or_depth_is_refused(tmp_path: Path, changed: dict[str, float]) -> None:
     refused(saved(tmp_path / "there", card("a", "b", **changed))[0], r"\b0\.125\b.*\b0\.1\b")
 
 

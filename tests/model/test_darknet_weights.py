@@ -99,7 +99,7 @@ def test_written_and_read_is_the_same_file(darknet, small, tmp_path: Path) -> No
 def test_steadied_and_read_is_the_same_network(
     darknet, small, tmp_path: Path, least_variance: float, training: bool, tolerance: float
 ) -> None:
-    """Also for who trains on: only the epsilon beside the batch's own variance then differs a little."""
+    """Also in further training: only the epsilon beside the batch's own variance then differs a little."""
     arrays = darknet.random_weights(darknet.small_cfg(), least_variance=least_variance)
     load_darknet(darknet.write(tmp_path, darknet.small_cfg(), arrays)[1], small)
     write_darknet(tmp_path / "steady.weights", small, steadied=True)
@@ -146,7 +146,7 @@ def test_our_cfg_of_the_true_network_is_yolov3_cfg(darknet, true_size) -> None:
 
 
 def test_the_sizes_of_known_files(true_size) -> None:
-    """Bytes of the files that are on the net: yolov3.weights, darknet53.conv.74."""
+    """Bytes of the files that are published: yolov3.weights, darknet53.conv.74."""
     layout = Layout.of(true_size)
     assert layout.fit((248_007_048 - 20) // 4) == FileFit(75, 80)
     assert layout.fit((162_482_580 - 20) // 4) == FileFit(52, None)

@@ -57,7 +57,7 @@ def test_images_need_not_be_square(small: keras.Model) -> None:
     assert [out.shape[1:3] for out in outputs] == [(8, 16), (4, 8), (2, 4)]
 
 
-def test_an_untrained_network_sees_nothing_and_says_so(small: keras.Model) -> None:
+def test_an_untrained_network_predicts_no_object(small: keras.Model) -> None:
     images = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
     for output in small(images, training=True):
         raw = keras.ops.convert_to_numpy(output).reshape(-1, 8)

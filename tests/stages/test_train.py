@@ -149,7 +149,7 @@ def test_metrics_curves_and_summary_agree(two_runs: Any) -> None:
     assert "CPU" in str(result.rows["device"]) or "GPU" in str(result.rows["device"])
 
 
-def test_the_saved_model_is_the_one_that_was_measured(two_runs: Any) -> None:
+def test_the_saved_model_has_the_validation_loss_of_the_metrics(two_runs: Any) -> None:
     """The best weights, loaded by the card, have the validation loss that the metrics say."""
     import tensorflow as tf
 
@@ -185,7 +185,7 @@ def test_map_while_training_is_what_evaluate_measures(
     assert "by validation mAP" in str(trained.rows["best epoch"])
 
 
-def test_events_lie_beside_the_project_not_in_an_output(two_runs: Any) -> None:
+def test_tensorboard_events_are_in_no_output(two_runs: Any) -> None:
     folder = two_runs[0]
     events = list((folder / ".yolopipe/tensorboard").rglob("events.*"))
     assert events
@@ -210,7 +210,7 @@ def test_a_loss_that_is_not_finite_stops_the_stage(
     assert report["values"][report["term"]] in ("nan", "inf", "-inf")
 
 
-def test_a_poisoned_image_is_named(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_with_nan_boxes_is_named(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One image in one copy has NaN for boxes: whatever the order of the data, its batch is named."""
     poisoned, shown = "images/train7.png", 4
     shutil.copytree(project, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("models", ".yolopipe"))

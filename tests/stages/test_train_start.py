@@ -99,7 +99,7 @@ def test_the_summary_warns_if_dvc_does_not_watch_the_file(project: Path, deps: s
 
 
 @pytest.mark.parametrize("content", ["", "[", "stages: 1", "\x00"])
-def test_a_pipeline_that_cannot_be_read_watches_nothing(project: Path, content: str) -> None:
+def test_with_an_unreadable_pipeline_the_file_is_not_watched(project: Path, content: str) -> None:
     Path("dvc.yaml").write_text(content)
     assert not start_file("start weights/yolov3.weights").watched
 
@@ -134,7 +134,7 @@ def test_a_file_that_does_not_fit_leaves_no_output(project: Path) -> None:
     assert not paths.LAST_WEIGHTS.exists()
 
 
-def test_freezing_for_no_epochs_is_a_mistake(tmp_path: Path) -> None:
+def test_freezing_for_no_epochs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(f"data: {DATA}\ntrain: {{freeze: backbone}}\n")
     with pytest.raises(ConfigError, match=r"params\.yaml:2:1: .*freeze_epochs"):
         load_config(tmp_path / "params.yaml")

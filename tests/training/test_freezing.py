@@ -1,4 +1,4 @@
-"""Frozen parts stand still to the last bit, and join without a jump."""
+"""Frozen parts keep every bit of their weights, and later train without a jump."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ def moved(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> tuple[
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("freeze", "compiled"), [("backbone", True), ("all-but-heads", False)])
-def test_frozen_parts_stand_still_to_the_bit_and_move_afterwards(
-    freeze: str, compiled: bool, squares, anchors_px
-) -> None:
+def test_frozen_parts_keep_every_bit_and_train_afterwards(freeze: str, compiled: bool, squares, anchors_px) -> None:
     run, batches = Run(freeze, 2, anchors_px, compiled=compiled), squares(4, 2)
     start = run.numbers()
     for epoch in (0, 1):
@@ -87,7 +85,7 @@ def test_frozen_normalisation_uses_its_running_statistics(squares, anchors_px) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("freeze", "epochs"), [("none", 5), ("backbone", 0)])
-def test_what_is_not_frozen_trains_as_ever(freeze: str, epochs: int, squares, anchors_px) -> None:
+def test_parts_that_are_not_frozen_train_as_without_freezing(freeze: str, epochs: int, squares, anchors_px) -> None:
     plain, run = Run("none", 0, anchors_px, keras.optimizers.Adam(RATE)), Run(freeze, epochs, anchors_px)
     for each in (plain, run):
         each.epoch(0, squares(4, 2))
@@ -97,7 +95,7 @@ def test_what_is_not_frozen_trains_as_ever(freeze: str, epochs: int, squares, an
 
 
 @pytest.mark.slow
-def test_a_run_taken_up_after_the_frozen_epochs_is_not_frozen(squares, anchors_px) -> None:
+def test_a_run_resumed_after_the_frozen_epochs_is_not_frozen(squares, anchors_px) -> None:
     run = Run("backbone", 2, anchors_px)
     before = run.numbers()
     run.epoch(2, squares(2, 2))
@@ -108,7 +106,7 @@ def test_a_run_taken_up_after_the_frozen_epochs_is_not_frozen(squares, anchors_p
 
 
 @pytest.mark.slow
-def test_nobody_joins_with_a_jump(squares, anchors_px) -> None:
+def test_late_parts_start_without_a_jump(squares, anchors_px) -> None:
     """After 5,000 steps the first update of a late weight is at most the rate, as in any first step of Adam."""
     largest = {}
     for late in (True, False):
@@ -120,7 +118,7 @@ def test_nobody_joins_with_a_jump(squares, anchors_px) -> None:
         backbone = [v.path for v in run.model.trainable_variables if v.path.startswith("backbone")]
         largest[late] = max(np.abs(after[path] - before[path]).max() for path in backbone)
     assert 0.9 * RATE < largest[True] < 1.001 * RATE
-    assert largest[False] > 3 * RATE  # what plain Adam makes of it
+    assert largest[False] > 3 * RATE  # plain Adam
 
 
 def by_hand(gradients: list[float], rates: list[float], value: float) -> float:
@@ -147,7 +145,7 @@ def test_a_late_variable_is_updated_as_by_an_adam_of_its_own() -> None:
     assert float(early) == pytest.approx(by_hand(gradients[:, 0].tolist(), schedule, 1.0), abs=1e-4)
     assert float(late) == pytest.approx(by_hand(gradients[30:, 1].tolist(), schedule[30:], 2.0), abs=1e-4)
     as_if_full = by_hand([0.0] * 30 + gradients[30:, 1].tolist(), schedule, 2.0)
-    assert abs(float(late) - as_if_full) > 0.05  # what plain Adam would have made of it
+    assert abs(float(late) - as_if_full) > 0.05  # plain Adam
 
 
 def test_the_optimizer_survives_its_configuration() -> None:

@@ -45,7 +45,7 @@ def test_without_dvc_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.slow
 def test_each_epoch_is_logged_once_and_no_other_file_changes(in_dvc: Path) -> None:
-    """A run that goes on logs the epochs of the one before it first."""
+    """A resumed run logs the earlier epochs first."""
     logs = history(4)
     live = LiveLog(in_dvc / ".yolopipe/live")
     live.epochs(logs[:2])

@@ -42,7 +42,7 @@ def test_reads_late_but_everything_in_order() -> None:
 
 
 class NotAFloatYet:
-    """Reading the youngest results would stall a GPU: they must not be touched."""
+    """Results too new to be read without stalling a GPU."""
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         raise AssertionError("read too early")
@@ -183,14 +183,14 @@ def test_stops_when_the_best_epoch_is_long_ago(
     assert again.fit(history=history[:-1], val=val) == history, "a resumed run stops at the same epoch"
 
 
-def test_stops_by_map_where_that_is_the_measure(tmp_path: Path) -> None:
+def test_stops_early_by_map(tmp_path: Path) -> None:
     scores = iter([0.1, 0.3, 0.2, 0.1, 0.9])
     run = Run(tmp_path, epochs=5, early_stop_epochs=2, best_by="mAP")
     assert len(run.fit(val=[9, 8, 7, 6, 5], score=lambda: next(scores))) == 4
 
 
 class Clock:
-    """Time that passes only where the test says so."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0

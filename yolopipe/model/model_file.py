@@ -92,7 +92,7 @@ def load_model(path: str | Path) -> tuple[keras.Model, ModelCard]:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
             f"{path}: the weights do not fit the network that its model card describes "
-            f"({len(card.class_names)} classes, width {card.width:g}, depth {card.depth:g}): {reason}",
+            f"(classes: {len(card.class_names)}, width: {card.width:g}, depth: {card.depth:g}): {reason}",
             hint=f"weights and card must come from one training run; {AGAIN}",
         ) from None
     return model, card
@@ -126,7 +126,8 @@ def _unreadable(path: Path, error: Exception) -> DataError:
         return DataError(
             f"{path} is truncated: its header says {promised:,} bytes, the file has {here:,}", hint=AGAIN
         )
-    return DataError(f"{path} is damaged: {str(error).splitlines()[0]}", hint=AGAIN)
+    reason = (str(error).strip("'") or type(error).__name__).splitlines()[0]  # KeyError quotes its text
+    return DataError(f"{path} is damaged: {reason}", hint=AGAIN)
 
 
 def _card_beside(path: Path) -> Path:

@@ -52,7 +52,7 @@ def best_epoch(history: Sequence[EpochLog], by: str = "loss") -> EpochLog | None
 
 
 def epochs_since_best(history: Sequence[EpochLog], by: str = "loss") -> int:
-    """How many epochs have passed since the best one; 0 where none was validated yet."""
+    """Epochs since the best one; 0 where none was validated yet."""
     best = best_epoch(history, by)
     return len(history) - best.epoch if best else 0
 

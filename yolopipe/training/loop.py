@@ -22,8 +22,8 @@ __all__ = ["Board", "LossReader", "fit"]
 Step = Callable[[Mapping[str, Any]], Any]
 
 READ_BEHIND = 8
-"""How many steps the reader of losses stays behind the device.  Reading a value waits until it is computed; one that
-is eight steps old is, so the device never waits for the display."""
+"""Steps by which the reader of losses stays behind the device.  Reading a value waits until it is computed; after
+eight steps it has been, so the device never waits for the display."""
 
 
 class Board(Protocol):
