@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.drawn_sets import DRAWN, NAME
+from tests.helpers.drawn_sets import DRAWN, NAME, faults_of, text_of
 from yolopipe.errors import DataError
 from yolopipe.importing.import_data import import_data
 from yolopipe.importing.import_formats import IMPORTERS
@@ -44,3 +45,72 @@ def test_an_empty_folder(kind: str) -> None:
     with pytest.raises(DataError):
         import_data(kind, "set", "out")
     assert not Path("out").exists()
+
+
+WITH_PICTURES = [kind for kind in DRAWN if kind != "parquet"]  # whose pictures are inside
+WITH_BACKGROUNDS = [kind for kind in WITH_PICTURES if kind != "open-images"]
+
+
+@pytest.mark.parametrize("kind", WITH_BACKGROUNDS)
+@pytest.mark.parametrize(("bad", "rule"), [("cut", "truncated-image"), ("text", "not-an-image")])
+def test_a_bad_picture_is_a_problem_or_left_out(kind: str, bad: str, rule: str) -> None:
+    DRAWN[kind](Path("set"))
+    [picture] = Path("set").rglob("b.png")
+    picture.write_bytes(picture.read_bytes()[:-9] if bad == "cut" else b"not a picture")
+    [fault] = faults_of(kind, "set", "out")
+    assert fault[2:] == (rule, "image")
+    report = import_data(kind, "set", "out", on_bad="skip").report
+    assert (report["lost"]["images"], report["lost"]["boxes"], report["lost"]["rules"]) == (1, 0, {rule: 1})
+    [text] = Path("out").glob("*.txt")
+    assert text_of(text) == [f"{NAME} 10,20,60,60,1 0,0,50,40,0"]
+
+
+@pytest.mark.parametrize("kind", WITH_PICTURES)
+def test_more_than_half_lost_is_an_error(kind: str) -> None:
+    DRAWN[kind](Path("set"))
+    [picture] = Path("set").rglob(NAME)
+    picture.write_bytes(b"not a picture")
+    for on_bad in ("fail", "skip"):
+        assert {fault[2] for fault in faults_of(kind, "set", "out", on_bad=on_bad)} == {"not-an-image"}
+
+
+@pytest.mark.parametrize("kind", WITH_PICTURES)
+@pytest.mark.parametrize("change", ["suffix", "case", "unicode", "link"])
+def test_names_differ_in_case_or_form(kind: str, change: str) -> None:
+    DRAWN[kind](Path("set"))
+    [picture] = Path("set").rglob(NAME)
+    other = {
+        "suffix": f"{Path(NAME).stem}.PNG",
+        "case": NAME.replace("g", "G"),
+        "unicode": unicodedata.normalize("NFD", NAME),
+        "link": NAME,
+    }[change]
+    moved = picture.with_name(other)
+    picture.rename(moved)
+    if change == "link":
+        moved.rename("elsewhere.png")
+        moved.symlink_to(Path("elsewhere.png").absolute())
+    import_data(kind, "set", "out")
+    [text] = Path("out").glob("*.txt")
+    assert f"{other} 10,20,60,60,1 0,0,50,40,0" in text_of(text)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in WITH_PICTURES if kind != "yolo"])  # its labels lie by its images
+def test_pictures_may_lie_in_another_folder(kind: str) -> None:
+    DRAWN[kind](Path("set"))
+    Path("pictures/deep").mkdir(parents=True)
+    for picture in list(Path("set").rglob("*.png")):
+        picture.rename(Path("pictures/deep", picture.name))
+    import_data(kind, "set", "out", images="pictures")
+    [text] = Path("out").glob("*.txt")
+    assert f"pictures/deep/{NAME} 10,20,60,60,1 0,0,50,40,0" in text.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("kind", WITH_BACKGROUNDS)
+def test_lists_make_splits(kind: str) -> None:
+    DRAWN[kind](Path("set"))
+    Path("one.txt").write_text(f"{NAME}\n", encoding="utf-8")
+    Path("two.txt").write_text("b.png\n")
+    import_data(kind, "set", "out", files={"train": "one.txt", "val": "two.txt"})
+    assert text_of("out/train.txt") == [f"{NAME} 10,20,60,60,1 0,0,50,40,0"]
+    assert text_of("out/val.txt") == ["b.png"]
