@@ -23,6 +23,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
+from tests.helpers.small_network import SmallYOLO, install
 from yolopipe import paths
 from yolopipe.cli import app
 from yolopipe.cli.guard import guarded
@@ -54,17 +55,15 @@ def pictures(count: int, seed: int) -> np.ndarray:
     return images
 
 
-@pytest.fixture(scope="module")
-def project(shards, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards of noise and a network that sees things in it, in a folder with a blank and an umlaut."""
-    folder = tmp_path_factory.mktemp("ein Bär")
+def make_project(folder: Path, shards: Any, network: Any) -> Path:
+    """Shards of noise and a network that detects things in it."""
     rows = [
         shards.build_row(f"{n}.png", [[10, 10, 40, 40]], [n % 3], size=SIZE, pixels=image)
         for n, image in enumerate(pictures(6, 1))
     ]
     shards.build_shards(folder / paths.SHARDS, {"train": rows, "val": rows[:4]}, size=SIZE, class_names=NAMES)
     keras.utils.set_random_seed(3)
-    model = YOLOv3(3, width=0.125, depth=0.1)
+    model = network(3, width=0.125, depth=0.1)
     rng = np.random.default_rng(5)
     for layer in model.layers:
         if layer.name.startswith("head_"):
@@ -78,6 +77,25 @@ def project(shards, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "models").mkdir()
     save_model(folder / paths.LAST_WEIGHTS, model, card)
     return folder
+
+
+@pytest.fixture(scope="module")
+def project(shards, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In a folder with a blank and an umlaut."""
+    return make_project(tmp_path_factory.mktemp("ein Bär"), shards, YOLOv3)
+
+
+@pytest.fixture(scope="module")
+def small_project(shards, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For what is about the export and not about the network: converting takes a tenth of the time."""
+    return make_project(tmp_path_factory.mktemp("small"), shards, SmallYOLO)
+
+
+@pytest.fixture
+def at_small(small_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    install(monkeypatch)
+    monkeypatch.chdir(small_project)
+    return small_project
 
 
 @pytest.fixture
@@ -198,11 +216,11 @@ def test_sparing_memory_copies_no_weights_and_changes_no_byte(at: Path, tmp_path
     assert (tmp_path / "plain.onnx").read_bytes() == (tmp_path / "lean.onnx").read_bytes()
 
 
-def test_one_image_in_val_is_enough_to_check(shards, at: Path, tmp_path: Path, monkeypatch) -> None:
+def test_one_image_in_val_is_enough_to_check(shards, at_small: Path, tmp_path: Path, monkeypatch) -> None:
     row = shards.build_row("one.png", [[10, 10, 40, 40]], [0], size=SIZE)
     shards.build_shards(tmp_path / paths.SHARDS, {"train": [row], "val": [row]}, size=SIZE, class_names=NAMES)
     monkeypatch.chdir(tmp_path)
-    assert yolopipe("export", "onnx", "--model", at / paths.LAST_WEIGHTS, "--out", "deep/er/m.onnx") == 0
+    assert yolopipe("export", "onnx", "--model", at_small / paths.LAST_WEIGHTS, "--out", "deep/er/m.onnx") == 0
     assert (tmp_path / "deep/er/m.onnx").is_file()
 
 
@@ -224,7 +242,7 @@ def test_a_difference_in_half_floats_is_measured_on_detections_too(exported) -> 
     assert 0 < report["largest_difference"]["scores"] < 0.05
 
 
-def test_too_small_a_tolerance_leaves_nothing(at: Path, tmp_path: Path, capsys) -> None:
+def test_too_small_a_tolerance_leaves_nothing(at_small: Path, tmp_path: Path, capsys) -> None:
     assert yolopipe("export", "saved-model", "--out", tmp_path / "m", "--tolerance", "0") == 1
     said = capsys.readouterr().err
     assert "head_8" in said
@@ -232,7 +250,7 @@ def test_too_small_a_tolerance_leaves_nothing(at: Path, tmp_path: Path, capsys) 
     assert not list(tmp_path.iterdir())
 
 
-def test_what_answers_otherwise_gets_no_name(at: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_what_answers_otherwise_gets_no_name(at_small: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     original = onnx_file.load
 
     def damaged(path: Path) -> Any:
@@ -245,19 +263,18 @@ def test_what_answers_otherwise_gets_no_name(at: Path, tmp_path: Path, capsys, m
     assert not list(tmp_path.iterdir())
 
 
-def test_wrong_weights_inside_are_found_and_the_old_file_stays(
-    at: Path, network, tmp_path: Path, monkeypatch
-) -> None:
+def test_wrong_weights_inside_are_found_and_the_old_file_stays(at_small: Path, tmp_path: Path, monkeypatch) -> None:
     """The file itself is wrong: another network of the same kind was written."""
     out = tmp_path / "m.onnx"
     out.write_bytes(b"older")
     original = onnx_file.write
 
     def other(path: Path, serving, card: str, **options: object) -> None:
+        before = serving.network.get_weights()
         keras.utils.set_random_seed(8)
-        serving.network.set_weights(YOLOv3(3, width=0.125, depth=0.1).get_weights())
+        serving.network.set_weights(SmallYOLO(3).get_weights())
         original(path, serving, card, **options)
-        serving.network.set_weights(network[0].get_weights())
+        serving.network.set_weights(before)
 
     monkeypatch.setattr(onnx_file, "write", other)
     assert yolopipe("export", "onnx", "--out", out, *POST) == 1
@@ -289,11 +306,11 @@ def test_the_card_travels(exported, tmp_path: Path, form: str, capsys, shards) -
         )
 
 
-def test_commit_and_scores_go_along_when_they_belong(project: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_commit_and_scores_go_along_when_they_belong(at_small: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     import hashlib
 
     folder = tmp_path / "p"
-    shutil.copytree(project, folder)
+    shutil.copytree(at_small, folder)
     monkeypatch.chdir(folder)
     git = ["git", "-c", "user.name=n", "-c", "user.email=e@e"]
     (folder / ".gitignore").write_text("*.onnx\n")
