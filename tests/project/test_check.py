@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from yolopipe.cli import app, guarded
+from yolopipe.errors import DataError
 from yolopipe.project import check, environment
 from yolopipe.project.scaffold import run as init
 
@@ -263,6 +264,44 @@ def test_further_mistakes_are_counted(project):
     rows = [row for row in bad_rows() if row.name == "data.train"]
     assert len(rows) == 4
     assert " 3 " in rows[-1].result
+
+
+@pytest.mark.parametrize(
+    ("policy", "severities"),
+    [
+        ("fail", {"class-range": "error", "outside": "error", "image": "error"}),
+        ("clip", {"class-range": "warning", "outside": "warning", "image": "error"}),
+        ("drop-box", {"class-range": "warning", "outside": "warning", "image": "error"}),
+        ("drop-image", {"class-range": "warning", "outside": "warning", "image": "warning"}),
+    ],
+)
+def test_severities_are_those_of_parse(project, policy, severities):
+    """An error is what ``parse`` fails on; what it drops or clips is a warning."""
+    from yolopipe.config.params_file import load_config
+    from yolopipe.stages import parse
+
+    text = Path("data/annotations/train.txt")
+    good = text.read_text().splitlines()
+    edit("params.yaml", "on_bad: fail", f"on_bad: {policy}")
+    faults = {
+        "class-range": f"{good[0]} 1,2,30,40,7",
+        "outside": f"{good[0]} 1,2,300,40,0",
+        "image": "voc data/JPEGImages/nobody.jpg",
+    }
+    for name, line in faults.items():
+        text.write_text("\n".join([line, *good[1:]]) + "\n")
+        assert [(row.name, row.severity) for row in bad_rows()] == [("data.train", severities[name])]
+        if severities[name] == "error":
+            with pytest.raises(DataError):
+                parse.run(load_config())
+        else:
+            parse.run(load_config())
+
+
+def test_train_and_val_share_an_image(project):
+    with open("data/annotations/val.txt", "a") as stream:
+        stream.write(Path("data/annotations/train.txt").read_text().splitlines()[0] + "\n")
+    assert [(row.name, row.severity) for row in bad_rows()] == [("data.val", "error")]
 
 
 def test_an_output_that_git_tracks(project, git):

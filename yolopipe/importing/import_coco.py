@@ -235,16 +235,15 @@ def _split(reading: Reading, coco: CocoFile, finder: _PictureFinder) -> SourceSp
     name_of: dict[str, str] = {}
     for key, entry in coco.images.items():
         path, line = shown_path(finder.find(entry.file_name)), entry.place.line
-        rule = "duplicate-id" if key in coco.unclear else ""
-        if name_of.setdefault(path, entry.file_name) != entry.file_name:
-            rule = "ambiguous-image"
-        if rule == "ambiguous-image":
-            message = f"{entry.file_name} and {name_of[path]} would both be {path}; name the folder: --images DIR"
-            path = entry.file_name
-        else:
-            message = f"another image has the id {key}, so that its boxes are unknown"
-        if rule:
-            reading.problems.append(Problem(coco.file, *entry.place, rule, message, path, scope="image"))
+        other = name_of.setdefault(path, entry.file_name)
+        if other != entry.file_name:
+            message = f"{other} and {entry.file_name} are both found as {path}; name their folder: --images DIR"
+            problem = Problem(coco.file, *entry.place, "ambiguous-image", message, path, scope="image")
+            reading.problems.append(problem)
+        if key in coco.unclear:
+            message = f"another image has the id {key}, so that the boxes of both are unclear"
+            problem = Problem(coco.file, *entry.place, "duplicate-id", message, path, scope="image")
+            reading.problems.append(problem)
         sources.append(SourceImage(path, coco.file, line, entry.size_wh))
     split = SourceSplit(
         sources,
