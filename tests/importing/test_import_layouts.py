@@ -178,6 +178,16 @@ def test_voc_what_macos_leaves() -> None:
     assert texts() == {"all": ["V/JPEGImages/a.jpg 1,2,30,40,0"]}
 
 
+def test_xml_of_another_kind_is_noted() -> None:
+    draw("V/a.jpg", "V/b.jpg")
+    xml("V/a.xml")
+    put("V/pom.xml", "<project/>")
+    import_data("voc", "V", "out")
+    assert noted() == [("V/pom.xml", 0, "other-xml")]
+    put("V/b.xml", "<project/>")
+    assert faults_of("voc", "V", "new") == [("V/b.xml", 1, "bad-xml", "image")]
+
+
 def test_links_are_followed_and_end() -> None:
     draw("disk/a.jpg")
     xml("V/Annotations/a.xml")
@@ -370,6 +380,15 @@ def test_yolo_case_of_folders() -> None:
     put("D/data.yaml", "train: images/train\nnames: [cat]\n")
     import_data("yolo", "D", "out")
     assert texts() == {"train": ["D/Images/train/a.jpg 288,216,352,264,0"]}
+
+
+@pytest.mark.parametrize("folders", [("JPEGImages", "labels"), ("img", "Labels"), ("images", "annotations")])
+def test_yolo_other_names_of_folders(folders: tuple[str, str]) -> None:
+    draw(f"D/{folders[0]}/a.jpg")
+    put(f"D/{folders[1]}/a.txt", LABEL)
+    put("D/classes.txt", "cat\n")
+    assert import_data("yolo", "D", "out").report["notes"] == {}
+    assert texts() == {"all": [f"D/{folders[0]}/a.jpg 288,216,352,264,0"]}
 
 
 def test_yolo_split_without_labels() -> None:

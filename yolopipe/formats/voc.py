@@ -25,8 +25,6 @@ __all__ = ["VocImage", "VocObject", "is_class_list", "read_voc_list", "read_voc_
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 ROTATED = ("cx", "cy", "w", "h", "angle")
 _SHAPES = {"bndbox": CORNERS, "robndbox": ROTATED}
-_OBJECT = ("annotation", "object")
-_TOP = {("annotation", "filename"), ("annotation", "size", "width"), ("annotation", "size", "height")}
 _POINT = re.compile(r"[xy]\d*")
 _DECLARED = re.compile(rb"""\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _BY_EXPAT = {"utf-8", "utf-16", "iso-8859-1", "us-ascii"}
@@ -63,16 +61,22 @@ class VocImage:
         objects: in the order of the file.
         problems: objects that cannot be used, one problem each; or the file as a whole.
         size_wh: size of the image, as stated; 0 where there is no usable statement.
+        is_voc: False for XML of another kind.
     """
 
     filename: str
     objects: list[VocObject]
     problems: list[Problem]
     size_wh: tuple[int, int] = (0, 0)
+    is_voc: bool = True
 
 
 class _NotVoc(Exception):
     """A file that is refused, with the reason."""
+
+
+class _OtherXml(_NotVoc):
+    """XML of another kind."""
 
 
 class _Place(NamedTuple):
@@ -98,7 +102,7 @@ class _Handler:
     def __init__(self, parser: xml.parsers.expat.XMLParserType) -> None:
         self.parser = parser
         self.path: list[str] = []
-        self.starts: list[_Place] = []
+        self.places: list[_Place] = []
         self.text: list[str] = []
         self.filename = ""
         self.size = {"width": 0, "height": 0}
@@ -113,38 +117,42 @@ class _Handler:
         raise _NotVoc("declares a document type (DTD), which VOC files never do; refused")
 
     def start(self, tag: str, _: dict[str, str]) -> None:
-        if not self.path and tag != "annotation":
-            raise _NotVoc(f"expected <annotation> at the top, found <{tag}>")
-        self.path.append(tag)
-        self.starts.append(_Place(self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1))
+        path = self.path
+        if not path and tag != "annotation":
+            raise _OtherXml(f"expected <annotation> at the top, found <{tag}>")
+        path.append(tag)
         self.text.clear()
-        if self.path == ["annotation", "object"]:
-            self.objects.append(_Element(self.starts[-1]))
-        elif len(self.path) == 3 and tag in (*_SHAPES, "polygon") and self.path[1] == "object":
-            self.objects[-1].shapes.append((tag, self.starts[-1]))
+        if len(path) > 1 and path[1] == "object":
+            place = _Place(self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1)
+            self.places.append(place)
+            if len(path) == 2:
+                self.objects.append(_Element(place))
+            elif len(path) == 3 and (tag in _SHAPES or tag == "polygon"):
+                self.objects[-1].shapes.append((tag, place))
 
     def end(self, tag: str) -> None:
-        text = "".join(self.text).strip()
-        if tuple(self.path) in _TOP:
-            if tag == "filename":
-                self.filename = text
-            else:
-                self.size[tag] = int(text) if text.isdecimal() and len(text) < 10 else 0
-        elif len(self.path) > 2 and self.path[:2] == ["annotation", "object"]:
-            self._object_text(self.objects[-1], self.path[2:], text)
-        self.path.pop()
-        self.starts.pop()
+        path = self.path
+        if len(path) > 1 and path[1] == "object":
+            place = self.places.pop()
+            if len(path) > 2:
+                self._object_text(self.objects[-1], path, place)
+        elif len(path) == 2 and tag == "filename":
+            self.filename = "".join(self.text).strip()
+        elif len(path) == 3 and path[1] == "size" and tag in self.size:
+            text = "".join(self.text).strip()
+            self.size[tag] = int(text) if text.isdecimal() and len(text) < 10 else 0
+        path.pop()
         self.text.clear()
 
-    def _object_text(self, element: _Element, path: Sequence[str], text: str) -> None:
-        tag = path[-1]
-        if path in (["name"], ["difficult"]) or (len(path) == 2 and tag in _SHAPES.get(path[0], ())):
-            element.texts.setdefault(tag, text)
-            element.places.setdefault(tag, self.starts[-1])
-        elif path[0] == "polygon" and len(path) > 1 and _POINT.fullmatch(tag):
-            element.points.append(text)
-        elif path[:2] == ["attributes", "attribute"] and len(path) == 3:
-            element.attributes.append(text)
+    def _object_text(self, element: _Element, path: Sequence[str], place: _Place) -> None:
+        depth, child, tag = len(path), path[2], path[-1]
+        if (depth == 3 and tag in ("name", "difficult")) or (depth == 4 and tag in _SHAPES.get(child, ())):
+            element.texts.setdefault(tag, "".join(self.text).strip())
+            element.places.setdefault(tag, place)
+        elif child == "polygon" and depth > 3 and _POINT.fullmatch(tag):
+            element.points.append("".join(self.text).strip())
+        elif child == "attributes" and depth == 5 and path[3] == "attribute":
+            element.attributes.append("".join(self.text).strip())
 
 
 def read_voc_xml(path: str | Path) -> VocImage:
@@ -172,7 +180,7 @@ def read_voc_xml(path: str | Path) -> VocImage:
         content = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
-    place, reason = _Place(1, 0), ""
+    place, reason, is_voc = _Place(1, 0), "", True
     try:
         content, encoding = _in_known_encoding(content)
         parser = xml.parsers.expat.ParserCreate(encoding)
@@ -183,10 +191,11 @@ def read_voc_xml(path: str | Path) -> VocImage:
         reason = f"not well-formed XML: {xml.parsers.expat.ErrorString(error.code)}"
     except _NotVoc as error:
         place, reason = _Place(parser.CurrentLineNumber, 0), str(error)
+        is_voc = not isinstance(error, _OtherXml)
     except (LookupError, ValueError) as error:  # of the codec
         reason = f"cannot be decoded: {error}"
     if reason:
-        return VocImage("", [], [Problem(str(path), *place, "bad-xml", reason, scope="image")])
+        return VocImage("", [], [Problem(str(path), *place, "bad-xml", reason, scope="image")], is_voc=is_voc)
     return _collect(str(path), handler)
 
 

@@ -172,7 +172,8 @@ def _taken(reading: Reading) -> dict[str, object]:
     if len(files) > MOST_PLACES_SHOWN:
         files = {os.path.join(os.path.dirname(file), f"*{os.path.splitext(file)[1]}") for file in files}
     folders = {os.path.dirname(image.path) or "." for image in images}
-    return {"annotations": _some(files), "pictures": _some(folders)}
+    rows = {"annotations": _some(files), "pictures": _some(folders)}
+    return {name: row for name, row in rows.items() if row}
 
 
 def _some(places: Iterable[str]) -> str:

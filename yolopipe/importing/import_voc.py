@@ -87,6 +87,10 @@ class _Voc:
         items = []
         for file in self.xml.files:
             picture = self._picture(file, self.images[file].filename)
+            if picture is None and not self.images[file].is_voc:
+                message = "not Pascal VOC, and no image has its name: passed over"
+                self.reading.notes.append(Problem(str(file), 0, 0, "other-xml", message))
+                continue
             items.append(_Item(file, picture))
             name = file.stem if picture is None else shown_path(picture)
             self.reading.problems += [dataclasses.replace(p, image=name) for p in self.images[file].problems]

@@ -7,6 +7,7 @@ empty label file, or without one, is a background.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def _split(reading: Reading, layout: YoloLayout, name: str) -> SourceSplit:
         Counted("polygons", polygons, "polygons made boxes"),
     )
     if without and without == len(listed):
-        looked = " and ".join(map(shown_path, label_candidates(listed[0].picture, layout.request.annotations)))
+        candidates = label_candidates(listed[0].picture, layout.request.annotations)
+        looked = " and ".join(map(shown_path, candidates[:2]))
         built.no_boxes = f"no label file found, such as {looked}; --annotations DIR names their folder"
     return built
 
@@ -91,16 +93,24 @@ def _objects(reading: Reading, file: str) -> list[YoloObject]:
 def _labels_without_image(reading: Reading, layout: YoloLayout) -> Iterator[Problem]:
     """Notes on label files that have no image, in the data set and wherever labels were read."""
     used = {os.path.abspath(file) for file in reading.inputs}
-    pictures = [entry.picture for listed in layout.splits.values() for entry in listed]
-    labels = layout.request.annotations
-    known = {
-        folded(file) for picture in (*pictures, *layout.pictures.files) for file in label_candidates(picture, labels)
-    }
-    folders = {str(layout.root), *(os.path.dirname(file) for file in used)}
+    pictures = defaultdict(list)
+    for picture in (
+        *(entry.picture for listed in layout.splits.values() for entry in listed),
+        *layout.pictures.files,
+    ):
+        pictures[folded(picture.stem)].append(picture)
+    folders = {str(layout.root), *map(os.path.dirname, used)}
     found = {file for folder in folders if os.path.isdir(folder) for file in walk_files(folder, (".txt",))}
     for file in sorted(found):
         path = os.path.abspath(file)
-        if path not in used and folded(path) not in known and not is_names_file(file) and _looks_like_labels(file):
+        if path in used or is_names_file(file) or not _looks_like_labels(file):
+            continue
+        candidates = (
+            folded(candidate)
+            for picture in pictures[folded(file.stem)]
+            for candidate in label_candidates(picture, layout.request.annotations)
+        )
+        if folded(path) not in candidates:
             message = f"no image {file.stem}.jpg (nor .png, ...) for it: its boxes are not imported"
             yield Problem(shown_path(file), 0, 0, "label-without-image", message)
 

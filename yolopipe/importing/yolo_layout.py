@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ from yolopipe.importing.source_files import SPLIT_NAMES, FileIndex, PathFinder, 
 __all__ = ["ListedImage", "YoloLayout", "find_layout", "is_names_file", "label_candidates"]
 
 _IMAGES = re.compile("/images/", re.IGNORECASE)
+_PICTURES = re.compile("/(?:images?|jpegimages|imgs?|pictures|photos)/", re.IGNORECASE)
 _DATA_YAML = re.compile(r"names\s*:|(nc|train|val)\s*:\s*[^\s#]")
 
 
@@ -346,20 +348,25 @@ def _folder_splits(layout: YoloLayout, folders: Sequence[Path]) -> Iterator[tupl
     yield "all", _listed(folders[0])
 
 
-def label_candidates(picture: Path, labels: Path | None = None) -> Iterator[str]:
-    """Where the label file of an image may be.
+def label_candidates(picture: Path, labels: Path | None = None) -> list[str]:
+    """Where the label file of an image may be, the likeliest first.
 
-    Its last ``/images/`` replaced by ``/labels/``, else beside it; in the folder of labels, if one is named.
+    In the folder of labels, if one is named; else its last ``/images/`` replaced by ``/labels/``, then beside it,
+    then the same for other names of these two folders.
 
-    >>> list(label_candidates(Path("/set/images/train/a.jpg")))
-    ['/set/labels/train/a.txt', '/set/images/train/a.txt']
+    >>> label_candidates(Path("/set/images/train/a.jpg"))
+    ['/set/labels/train/a.txt', '/set/images/train/a.txt', '/set/annotations/train/a.txt']
     """
     stem = os.path.splitext(os.path.abspath(picture))[0]
     if labels is not None:
         parts = stem.split("/")
-        yield from (f"{os.path.abspath(labels)}/{'/'.join(parts[-count:])}.txt" for count in (3, 2, 1))
-        return
-    folders = list(_IMAGES.finditer(stem))
-    if folders:
-        yield f"{stem[: folders[-1].start()]}/labels/{stem[folders[-1].end() :]}.txt"
-    yield f"{stem}.txt"
+        return [f"{os.path.abspath(labels)}/{'/'.join(parts[-count:])}.txt" for count in (3, 2, 1)]
+    found = [_replaced(_IMAGES, stem, "labels"), stem]
+    found += [_replaced(_PICTURES, stem, name) for name in ("labels", "annotations")]
+    return [f"{one}.txt" for one in dict.fromkeys(found) if one]
+
+
+def _replaced(folder: re.Pattern[str], path: str, name: str) -> str:
+    """The path with the last such folder renamed; empty where there is none."""
+    last = deque(folder.finditer(path), 1)
+    return f"{path[: last[0].start()]}/{name}/{path[last[0].end() :]}" if last else ""
