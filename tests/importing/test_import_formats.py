@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.helpers.drawn_sets import DRAWN, NAME, faults_of, text_of
-from yolopipe.errors import DataError
+from yolopipe.errors import DataError, YolopipeError
+from yolopipe.importing.import_auto import recognise
 from yolopipe.importing.import_data import import_data
 from yolopipe.importing.import_formats import IMPORTERS
 
@@ -114,3 +118,31 @@ def test_lists_make_splits(kind: str) -> None:
     import_data(kind, "set", "out", files={"train": "one.txt", "val": "two.txt"})
     assert text_of("out/train.txt") == [f"{NAME} 10,20,60,60,1 0,0,50,40,0"]
     assert text_of("out/val.txt") == ["b.png"]
+
+
+@settings(
+    max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(st.data())
+@pytest.mark.parametrize("kind", ["labelme", "cvat", "label-studio", "open-images", "tf-csv", "parquet"])
+def test_damaged_files_give_errors_for_users(kind: str, tmp_path: Path, data: st.DataObject) -> None:
+    """A byte changed, a piece lost, repeated or replaced: an import, or an error that names what is wrong."""
+    folder = tmp_path / str(len(list(tmp_path.iterdir())))
+    folder.mkdir()
+    with contextlib.chdir(folder):
+        DRAWN[kind](Path("set"))
+        files = [
+            file for file in sorted(Path("set").rglob("*")) if file.suffix in (".json", ".xml", ".csv", ".parquet")
+        ]
+        file = data.draw(st.sampled_from(files))
+        content = file.read_bytes()
+        at = data.draw(st.integers(0, len(content)))
+        end = min(len(content), at + data.draw(st.integers(0, 20)))
+        piece = data.draw(
+            st.sampled_from([b"", b"\xff", b"\0", b'"', b"[", b"{}", b"null", b"-1e400", b"<", content[at:end] * 2])
+        )
+        file.write_bytes(content[:at] + piece + content[end:])
+        with contextlib.suppress(YolopipeError):
+            import_data(kind, "set", "out", on_bad=data.draw(st.sampled_from(["fail", "skip"])))
+        with contextlib.suppress(YolopipeError):
+            recognise(Path("set"))

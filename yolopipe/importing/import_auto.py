@@ -12,6 +12,7 @@ from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 
+from yolopipe import console
 from yolopipe.errors import DataError, UsageError
 from yolopipe.importing.import_cvat import is_cvat
 from yolopipe.importing.import_formats import IMPORTERS
@@ -42,9 +43,8 @@ def read(request: ImportRequest) -> Reading:
     path = request.annotations or request.root
     kind, reason = recognise(path)
     reader: Callable[[ImportRequest], Reading] = import_module(f"yolopipe.importing.{IMPORTERS[kind].module}").read
-    reading = reader(request)
-    reading.rows["recognised"] = f"{kind}: {reason}"
-    return reading
+    console.note(f"recognised as {kind}: {reason}")
+    return reader(request)
 
 
 def recognise(path: Path) -> tuple[str, str]:
@@ -86,7 +86,7 @@ def _place(file: Path) -> tuple[str, str]:
 
 
 def _reason(reason: str, files: list[Path]) -> str:
-    more = f" and {len(files) - 1} more that were looked at" if len(files) > 1 else ""
+    more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
     return f"{files[0]}{more} {reason}"
 
 
