@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.drawn_sets import DRAWN
 from yolopipe.cli import app, guarded
 from yolopipe.config.params_file import load_config
 from yolopipe.errors import DataError, ProblemsError, UsageError
@@ -216,6 +217,23 @@ def test_a_failed_import_leaves_nothing(voc):
     with pytest.raises(ProblemsError):
         run("deep/project", source=("voc", source))
     assert list(Path().iterdir()) == []
+
+
+def test_images_inside_the_source_are_written_to_the_project():
+    DRAWN["parquet"](Path("set"))
+    run("project", source=("parquet", Path("set")))
+    assert load_config("project/params.yaml").data.images == "data/images/all"
+    texts = [file.read_text() for file in Path("project/data/annotations").glob("*.txt")]
+    assert "data/images/all/b.png\n" in texts
+    assert Path("project/data/images/all/b.png").is_file()
+
+
+def test_images_that_were_written_go_if_the_import_fails():
+    DRAWN["parquet"](Path("set"))
+    Path("set/data-00000-of-00001.parquet").rename("set/train.parquet")  # no val
+    with pytest.raises(DataError):
+        run("project", source=("parquet", Path("set")), options={"splits": ["train"], "classes": Path("no.names")})
+    assert [path.name for path in Path().iterdir()] == ["set"]
 
 
 @pytest.mark.parametrize("failing", [".gitignore", ".dvcignore", "dvc.yaml", "params.yaml"])

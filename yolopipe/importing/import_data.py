@@ -38,6 +38,7 @@ def import_data(
     annotations: str | Path | None = None,
     on_bad: OnBad = "fail",
     crowds: Literal["skip", "keep"] = "skip",
+    pictures: str | Path | None = None,
 ) -> CommandResult:
     """Import a data set.
 
@@ -53,6 +54,7 @@ def import_data(
         annotations: file or folder of the annotations, instead of searching ``source``.
         on_bad: ``fail`` writes nothing if there is a problem; ``skip`` leaves the bad box, image or record out.
         crowds: whether crowd boxes are kept (COCO).
+        pictures: folder for images that are inside the files of the source (Parquet); by default ``out/images``.
 
     Returns:
         The summary.
@@ -78,7 +80,7 @@ def import_data(
         images=None if images is None else Path(images),
         annotations=None if annotations is None else Path(annotations),
         crowds=crowds,
-        out=Path(out),
+        pictures=Path(out) / "images" if pictures is None else Path(pictures),
     )
     reading = read(request)
     try:

@@ -101,7 +101,7 @@ class _Pictures:
         if row.content is None:
             folder = self.request.images or file.parent
             return shown_path(folder / (row.name or f"row {row.number}"))  # a missing one is found by its header
-        target = self.request.out / "images" / split / self._name(split, row)
+        target = self.request.pictures / split / self._name(split, row)
         if target.exists():
             if target.read_bytes() != row.content:
                 message = f"{target} exists with other content and is not overwritten; choose another --out"

@@ -36,7 +36,7 @@ class ImportRequest:
     images: Path | None = None
     annotations: Path | None = None
     crowds: Literal["skip", "keep"] = "skip"
-    out: Path = Path()
+    pictures: Path = Path("images")
 
 
 class SourceImage(NamedTuple):

@@ -29,6 +29,9 @@ __all__ = ["ANNOTATIONS", "run"]
 ANNOTATIONS = Path("data/annotations")
 """Folder of imported annotation text: the user's from then on, and not an output of a stage."""
 
+PICTURES = Path("data/images")
+"""Folder of images that were inside the imported files (Parquet)."""
+
 PLACEHOLDERS = {
     **{"train": f"{ANNOTATIONS}/train.txt", "val": f"{ANNOTATIONS}/val.txt"},
     **{"classes": f"{ANNOTATIONS}/classes.names", "images": "data/images"},
@@ -182,8 +185,10 @@ def _import(
 ) -> tuple[ChosenData, dict[str, object]]:
     _make_folder(ANNOTATIONS.parent, undo)
     undo.callback(shutil.rmtree, ANNOTATIONS.absolute(), ignore_errors=True)
+    if not PICTURES.exists():
+        undo.callback(shutil.rmtree, PICTURES.absolute(), ignore_errors=True)
     with atomic_directory(ANNOTATIONS) as partial:
-        found = import_data(form, path, partial, **options)
+        found = import_data(form, path, partial, pictures=PICTURES, **options)
         chosen = choose_data(partial, ANNOTATIONS)
     rows = {name: value for name, value in found.rows.items() if not name.startswith(("written", "class"))}
     return chosen, {f"import {form}": found.title.partition(": ")[2], **rows}
