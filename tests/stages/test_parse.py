@@ -352,3 +352,13 @@ def test_a_text_read_in_parts_gives_the_same_rows_and_problems(project: Run, mon
     assert [row["image"] for row in found[0][1]] == ["images/b.jpg", "images/e.jpg"]
     assert [row["image"] for row in found[0][2]] == ["images/d.jpg", "images/f.jpg"]
     assert found[1:] == found[:1] * 3
+
+
+@pytest.mark.parametrize("mark", [",", ";", ":"])
+def test_a_box_joined_to_the_path_is_named_as_the_cause(project: Run, mark: str) -> None:
+    with pytest.raises(ProblemsError) as caught:
+        project(f"images/a.jpg{mark}1,2,30,39,0\nimages/e,1.jpg\n")
+    joined, missing = caught.value.problems
+    assert {(p.line, p.rule) for p in (joined, missing)} == {(1, "missing-image"), (2, "missing-image")}
+    assert f"'images/a.jpg' after '{mark}'" in joined.message
+    assert mark not in missing.message.partition("e,1.jpg")[2]
