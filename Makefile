@@ -2,6 +2,7 @@
 # make test       set up, then run all tests
 # make test-fast  set up, then run those that are not marked slow, for work in progress
 # make check      linters and types
+# make messages   regenerate tests/messages.txt, the list of all messages
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -10,7 +11,7 @@ STAMP := $(VENV)/.installed
 # DVC starts the stages through PATH, so the environment must come first there.
 export PATH := $(BIN):$(PATH)
 
-.PHONY: setup demo test test-fast check clean
+.PHONY: setup demo test test-fast check messages clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -40,6 +41,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+messages: setup
+	$(BIN)/python tests/test_messages.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

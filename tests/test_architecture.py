@@ -167,3 +167,9 @@ def test_packages_import_downwards(repo):
 
 def test_strides_of_columns():
     assert STRIDES == (8, 16, 32)
+
+
+def test_no_two_modules_share_a_name(repo):
+    """In a traceback or an editor's tab a name alone says which file it is."""
+    names = [path.name for path in (repo / "yolopipe").rglob("*.py") if path.name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))

@@ -146,3 +146,11 @@ def test_the_number_of_checks_is_that_of_the_rules(repo, document):
 
     said = re.findall(r"(\d+) (?:checks|rules)\b", (repo / document).read_text())
     assert {int(number) for number in said} <= {len(RULES)}
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_make_targets_exist(repo, document):
+    targets = set(re.findall(r"^([a-z-]+):", (repo / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"(?:^    |`)make ([a-z-]+)", (repo / document).read_text(), re.MULTILINE)
+    assert named
+    assert set(named) <= targets

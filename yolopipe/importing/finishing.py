@@ -121,7 +121,7 @@ def _rare_rules_first(notes: Iterable[Problem]) -> list[Problem]:
 
 
 def _list_problems(reading: Reading) -> None:
-    """Print the first few of what was left out and of the notes; write all of them to a file."""
+    """Print the first few of what was left out and what was noted; write all of them to a file."""
     for problem in reading.lost.problems[:MOST_NOTES_SHOWN]:
         console.note(f"{problem.action}: {problem}")
     for note in reading.notes[:MOST_NOTES_SHOWN]:
