@@ -17,6 +17,7 @@ from tests.helpers import tiny as tiny_module
 settings.register_profile("new-examples", deadline=None, max_examples=50)
 settings.register_profile("same-examples", deadline=None, max_examples=25, derandomize=True, database=None)
 settings.register_profile("thorough", deadline=None, max_examples=500)
+settings.register_profile("fast", deadline=None, max_examples=10)  # make test-fast
 settings.load_profile("same-examples" if os.environ.get("YOLOPIPE_SAME_EXAMPLES") else "new-examples")
 
 
