@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,10 @@ settings.register_profile("same-examples", deadline=None, max_examples=25, deran
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.register_profile("fast", deadline=None, max_examples=10)  # make test-fast
 settings.load_profile("same-examples" if os.environ.get("YOLOPIPE_SAME_EXAMPLES") else "new-examples")
+
+# A shell starts background jobs with Ctrl-C ignored; they and all they start would then wait where it is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
