@@ -33,7 +33,7 @@ BANNED = {
     r"invented": "false positive",
     r"punish\w*": "penalize",
     r"wish(es|ed)?": "option, request",
-    r"the notes|notes [0-9]\.[0-9]|notes['’](?= )": "cite the section of docs/formulas.md; or: the reference formulas",
+    r"the notes|notes [0-9]\.[0-9]|notes['’](?= )": "a section of docs/formulas.md; the reference formulas",
 }
 """Words that are not the terms of the field, or that a reader in another country looks up; and what to write."""
 
