@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.arrays import Floats, Ints
+from yolopipe.detection.pairs import equal_pairs, pair_iou
 from yolopipe.labelsets.label_set import LabelSet
 
 __all__ = ["MIN_IOU", "Changes", "compare"]
@@ -78,8 +79,10 @@ def compare(old: LabelSet, new: LabelSet, *, min_iou: float = MIN_IOU) -> Change
     cut = len(old.classes)
     for key in (_rank_pairs(place, np.concatenate([old_class, new_class])), place):
         pairs.append(_equal_keys(key[:cut], key[cut:], old_left, new_left))
-    first, second = _candidates(old, new, new_image, old_left, new_left)
-    iou = _iou(old.boxes_xyxy[first], new.boxes_xyxy[second])
+    old_rows, new_rows = np.flatnonzero(old_left), np.flatnonzero(new_left)
+    at_old, at_new = equal_pairs(old.box_image[old_rows], new_image[new_rows])
+    first, second = old_rows[at_old], new_rows[at_new]
+    iou = pair_iou(old.boxes_xyxy[first], new.boxes_xyxy[second])
     near = iou >= min_iou
     first, second, iou = first[near], second[near], iou[near]
     for with_class in (True, False):
@@ -139,29 +142,6 @@ def _number_within(keys: Ints) -> Ints:
     number = np.empty(len(keys), np.int64)
     number[order] = np.arange(len(keys)) - run
     return number
-
-
-def _candidates(
-    old: LabelSet, new: LabelSet, new_image: Ints, old_left: npt.NDArray[np.bool_], new_left: npt.NDArray[np.bool_]
-) -> tuple[Ints, Ints]:
-    """All pairs of boxes left in the same image."""
-    old_rows, new_rows = np.flatnonzero(old_left), np.flatnonzero(new_left)
-    order = np.argsort(new_image[new_rows], kind="stable")
-    new_rows = new_rows[order]
-    image = new_image[new_rows]
-    start, stop = (np.searchsorted(image, old.box_image[old_rows], side=side) for side in ("left", "right"))
-    count = stop - start
-    first = np.repeat(old_rows, count)
-    offset = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
-    return first, new_rows[np.repeat(start, count) + offset]
-
-
-def _iou(one: Floats, two: Floats) -> Floats:
-    wh = np.minimum(one[:, 2:], two[:, 2:]) - np.maximum(one[:, :2], two[:, :2])
-    shared = np.maximum(wh, 0.0).prod(axis=1)
-    union = (one[:, 2:] - one[:, :2]).prod(axis=1) + (two[:, 2:] - two[:, :2]).prod(axis=1) - shared
-    iou: Floats = np.divide(shared, union, out=np.zeros(len(union)), where=union > 0)
-    return iou
 
 
 def _greedy(
