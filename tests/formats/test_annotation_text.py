@@ -18,7 +18,8 @@ from yolopipe.formats.annotation_text import (
 )
 
 COORDINATE = st.floats(-1e6, 1e6, allow_nan=False)
-BOXES = st.lists(st.tuples(COORDINATE, COORDINATE, COORDINATE, COORDINATE, st.integers(0, 999)), max_size=5)
+BOX = (COORDINATE, COORDINATE, COORDINATE, COORDINATE, st.integers(-1, 999))
+BOXES = st.one_of(st.lists(st.tuples(*BOX), max_size=5), st.lists(st.tuples(*BOX, st.booleans()), max_size=5))
 LETTERS = st.characters(exclude_categories=("Cc", "Cs"))
 PATHS = st.text(LETTERS, min_size=1, max_size=20).map(lambda text: f"dir/{text.strip()}x.jpg")
 
@@ -39,6 +40,18 @@ def test_the_line_of_the_reference() -> None:
     assert path == "some/directory/hash.jpg"
     assert boxes.dtype == np.float64
     np.testing.assert_array_equal(boxes, [[79, 537, 107, 574, 0], [297, 547, 318, 575, 0]])
+
+
+def test_a_sixth_value_marks_boxes_to_be_ignored(tmp_path: Path) -> None:
+    line = "a b.jpg 1,2,3,4,-1,1 5,6,7,8,2 5,6,7,8,3,0 9,9,10,10,4,ignore"
+    ignore = [True, False, False, True]
+    text = read(tmp_path, line + "\n")
+    assert (text.image_paths, text.classes.tolist(), text.ignore.tolist()) == (["a b.jpg"], [-1, 2, 3, 4], ignore)
+    assert not text.faults
+    assert parse_annotation(line).bboxes.shape == (4, 6)
+    assert parse_annotation(line).bboxes[:, 5].tolist() == ignore
+    assert format_annotation(*parse_annotation(line)) == "a b.jpg 1,2,3,4,-1,1 5,6,7,8,2 5,6,7,8,3 9,9,10,10,4,1"
+    assert parse_annotation("a b.jpg 5,6,7,8,3,0").bboxes.shape == (1, 5)
 
 
 def test_background_has_no_boxes() -> None:
@@ -74,7 +87,11 @@ def test_paths_with_any_characters(path: str, tmp_path: Path) -> None:
     [
         ("12,13,abc,4,0", "'abc'"),
         ("1,2,3,4", "4 values"),
-        ("1,2,3,4,0,9", "6 values"),
+        ("1,2,3,4,0,9", "sixth value"),
+        ("1,2,3,4,0,-1", "sixth value"),
+        ("1,2,3,4,0,", "sixth value"),
+        ("1,2,3,4,0,ignored", "sixth value"),
+        ("1,2,3,4,0,1,1", "7 values"),
         ("1;2;3;4;0", "semicolons"),
         ("1,2,3,4,0.5", "class 0.5"),
         ("1,2,3,4,1e1", "class 1e1"),
@@ -131,10 +148,13 @@ def test_written_lines_read_back(path: str, boxes: list[tuple[float, ...]]) -> N
     line = format_annotation(path, boxes)
     image_path, bboxes = parse_annotation(line)
     assert image_path == path
-    np.testing.assert_array_equal(bboxes, np.array(boxes, float).reshape(-1, 5))
+    ignored = [len(box) == 6 and bool(box[5]) for box in boxes]
+    np.testing.assert_array_equal(bboxes[:, :5], np.array([box[:5] for box in boxes], float).reshape(-1, 5))
+    np.testing.assert_array_equal(bboxes[:, 5:], np.array(ignored)[:, np.newaxis] if any(ignored) else bboxes[:, :0])
     # An independent reading: the boxes are the last tokens, by str.split alone.
     tokens = line.split(" ")[len(path.split(" ")) :]
-    assert [tuple(map(float, token.split(","))) for token in tokens] == [tuple(map(float, box)) for box in boxes]
+    read = [tuple(map(float, token.split(","))) for token in tokens]
+    assert read == [(*map(float, box[:5]), *[1.0] * mark) for box, mark in zip(boxes, ignored, strict=True)]
 
 
 @pytest.mark.parametrize("path", ["", " a.jpg", "a.jpg ", "a\nb.jpg", "#a.jpg", "d 1,2,3,4,0 e.jpg", "a.jpg b"])

@@ -10,7 +10,8 @@ __all__ = ["BLANKS", "Line", "is_comment", "number_text", "split_line", "why_no_
 
 # Possessive quantifiers: a long wrong number costs one pass, not its square.
 _NUMBER = r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?"
-_BOX_TEXT = rf"({_NUMBER}),({_NUMBER}),({_NUMBER}),({_NUMBER}),([+-]?\d{{1,9}}(?:\.0*+)?)"
+_CLASS = r"[+-]?\d{1,9}(?:\.0*+)?"
+_BOX_TEXT = rf"({_NUMBER}),({_NUMBER}),({_NUMBER}),({_NUMBER}),({_CLASS})(?:,(0|1|ignore))?"
 _BOX = re.compile(_BOX_TEXT, re.ASCII)
 # ASCII blanks only: file names of screenshots contain U+202F, which str.split treats as a blank.
 _FIRST_BOX = re.compile(rf"(?<=[ \t]){_BOX_TEXT}(?=[ \t]|$)", re.ASCII)
@@ -25,7 +26,7 @@ class Line(NamedTuple):
 
     Args:
         path: as written, without blanks around it; empty where the line starts with a box.
-        boxes: 0-based column and five number texts of each well-formed box.
+        boxes: 0-based column and six number texts of each well-formed box; the last is "1" for one to be ignored.
         bad: 0-based column and text of each malformed token.
     """
 
@@ -38,7 +39,7 @@ def split_line(line: str) -> Line:
     """Split a line; every token is in path, boxes or bad.
 
     >>> split_line("my dir/a.jpg 1,2,3,4,0 5,6")
-    Line(path='my dir/a.jpg', boxes=[(13, ('1', '2', '3', '4', '0'))], bad=[(23, '5,6')])
+    Line(path='my dir/a.jpg', boxes=[(13, ('1', '2', '3', '4', '0', '0'))], bad=[(23, '5,6')])
     """
     first = _FIRST_BOX.search(line)
     start = first.start() if first else len(line)
@@ -52,7 +53,8 @@ def split_line(line: str) -> Line:
         if box is None:
             bad.append((token.start(), token[0]))
         else:
-            boxes.append((token.start(), box.groups()))
+            *numbers, ignore = box.groups()
+            boxes.append((token.start(), (*numbers, "0" if ignore in (None, "0") else "1")))
     return Line(path, boxes, bad)
 
 
@@ -115,14 +117,18 @@ def why_not_a_box(token: str) -> str:
 
     >>> why_not_a_box("12,13,abc,4,0")
     "box 12,13,abc,4,0: 'abc' is not a number; expected x1,y1,x2,y2,class"
+    >>> why_not_a_box("12,13,30,40,0,2")
+    'box 12,13,30,40,0,2: the sixth value, ignore, is 2 instead of 0 or 1; expected x1,y1,x2,y2,class'
     """
     fields = token.split(",")
     if ";" in token:
         reason = "numbers are separated by commas, not semicolons"
-    elif len(fields) != 5:
+    elif len(fields) not in (5, 6):
         reason = f"{len(fields)} value{'s' if len(fields) > 1 else ''} instead of 5"
+    elif why := next(filter(None, map(_why_not_a_number, fields[:5])), "") or _why_not_a_class(fields[4]):
+        reason = why
     else:
-        reason = next(filter(None, map(_why_not_a_number, fields)), "") or _why_not_a_class(fields[4])
+        reason = f"the sixth value, ignore, is {fields[5] or 'missing'} instead of 0 or 1"
     shown = token if len(token) <= 60 else token[:57] + "..."
     return f"box {shown}: {reason}; expected x1,y1,x2,y2,class"
 
@@ -136,6 +142,8 @@ def _why_not_a_number(field: str) -> str:
 
 
 def _why_not_a_class(field: str) -> str:
+    if re.fullmatch(_CLASS, field, re.ASCII):
+        return ""
     if len(field.strip("+-")) > 9 and field.strip("+-").isdigit():
         return f"class {field} is too large"
     return f"class {field} is not an integer"

@@ -3,8 +3,10 @@
     some/directory/hash.jpg 79,537,107,574,0 297,547,318,575,0
 
 A box is ``x1,y1,x2,y2,class``: corners in pixels of the upright image (EXIF applied), integers or not, and the class
-number.  The path is everything left of the boxes, so it may contain spaces, commas and any letters.  A line with a
-path alone is an image without objects.  Blank lines and lines that start with ``#`` are skipped.
+number.  A sixth number marks a box to be ignored, ``x1,y1,x2,y2,class,1``: it is neither learned, nor background, nor
+counted in a score; its class may be -1, which stands for any.  The path is everything left of the boxes, so it may
+contain spaces, commas and any letters.  A line with a path alone is an image without objects.  Blank lines and lines
+that start with ``#`` are skipped.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class Annotation(NamedTuple):
 
     Args:
         image_path: as written.
-        bboxes: (N, 5) float64; x1, y1, x2, y2 in pixels and the class.
+        bboxes: (N, 5) float64; x1, y1, x2, y2 in pixels and the class.  Where a box of the line is to be ignored it is
+            (N, 6), and the last column is 1 for such boxes, else 0.
     """
 
     image_path: str
@@ -68,7 +71,8 @@ class AnnotationText:
         image_paths: M paths as written.
         lines: (M,) int32; 1-based line of each image.
         boxes_xyxy: (N, 4) float64 pixels.
-        classes: (N,) int64.
+        classes: (N,) int64; -1 is any class, of boxes to be ignored.
+        ignore: (N,) bool; boxes to be ignored.
         box_image: (N,) int64; the row of the image each box belongs to, ascending.
         box_column: (N,) int32; 1-based column where each box starts, in characters.
         faults: mistakes; their boxes are not in the arrays, their images are.
@@ -79,6 +83,7 @@ class AnnotationText:
     lines: npt.NDArray[np.int32]
     boxes_xyxy: npt.NDArray[np.float64]
     classes: npt.NDArray[np.int64]
+    ignore: npt.NDArray[np.bool_]
     box_image: npt.NDArray[np.int64]
     box_column: npt.NDArray[np.int32]
     faults: list[LineFault]
@@ -91,7 +96,7 @@ def parse_annotation(line: str) -> Annotation:
         line: ``path x1,y1,x2,y2,class ...``; a path alone is an image without boxes.
 
     Returns:
-        Path and (N, 5) float64 boxes.
+        Path and (N, 5) float64 boxes, (N, 6) where one is to be ignored.
 
     Raises:
         DataError: a bad token, with its column.
@@ -99,6 +104,8 @@ def parse_annotation(line: str) -> Annotation:
     >>> image_path, bboxes = parse_annotation("some/directory/hash.jpg 79,537,107,574,0 297,547,318,575,0")
     >>> image_path, bboxes.tolist()
     ('some/directory/hash.jpg', [[79.0, 537.0, 107.0, 574.0, 0.0], [297.0, 547.0, 318.0, 575.0, 0.0]])
+    >>> parse_annotation("a.jpg 1,2,3,4,0 5,6,7,8,-1,1").bboxes.tolist()
+    [[1.0, 2.0, 3.0, 4.0, 0.0, 0.0], [5.0, 6.0, 7.0, 8.0, -1.0, 1.0]]
     """
     line = line.rstrip("\r\n").removeprefix("\ufeff")
     path, boxes, bad = split_line(line)
@@ -109,7 +116,8 @@ def parse_annotation(line: str) -> Annotation:
     if bad:
         column, token = min(bad)
         raise DataError(f"column {column + 1}: {why_not_a_box(token)}")
-    return Annotation(path, np.array(values, np.float64).reshape(-1, 5))
+    bboxes = np.array(values, np.float64).reshape(-1, 6)
+    return Annotation(path, bboxes if bboxes[:, 5].any() else bboxes[:, :5])
 
 
 def format_annotation(image_path: str, bboxes: npt.ArrayLike) -> str:
@@ -117,7 +125,8 @@ def format_annotation(image_path: str, bboxes: npt.ArrayLike) -> str:
 
     Args:
         image_path: path to write.
-        bboxes: (N, 5) x1, y1, x2, y2 in pixels and the class.
+        bboxes: (N, 5) x1, y1, x2, y2 in pixels and the class; (N, 6) with a last column that is not 0 for boxes to be
+            ignored.
 
     Returns:
         The line, without line break; integers without a point, others with as many digits as they need.
@@ -128,8 +137,9 @@ def format_annotation(image_path: str, bboxes: npt.ArrayLike) -> str:
     >>> format_annotation("my dir/a.jpg", [[1, 2.5, 30, 40, 0]])
     'my dir/a.jpg 1,2.5,30,40,0'
     """
-    boxes = np.asarray(bboxes, np.float64).reshape(-1, 5).tolist()
-    tokens = [",".join(map(number_text, box)) for box in boxes]
+    boxes = np.asarray(bboxes, np.float64)
+    boxes = boxes.reshape(-1, boxes.shape[-1] if boxes.size else 5).tolist()
+    tokens = [",".join(map(number_text, box[:5])) + ",1" * any(box[5:]) for box in boxes]
     line = " ".join([image_path, *tokens])
     split = split_line(line)
     one_line = image_path and not any(c in image_path for c in "\r\n") and not is_comment(line)
@@ -234,13 +244,13 @@ class _Reader:
 
     def finish(self) -> AnnotationText:
         """The text."""
-        values = np.array(self.values, np.float64).reshape(-1, 5)
+        values = np.array(self.values, np.float64).reshape(-1, 6)
         box_image = np.array(self.box_image, np.int64)
         box_column = np.array(self.box_column, np.int32)
         finite = np.isfinite(values).all(axis=1)  # all but 1e999 and the like
         for box in np.flatnonzero(~finite):
             image, column = int(box_image[box]), int(box_column[box])
-            message = why_not_a_box(",".join(map(_text_of_large, values[box].tolist())))
+            message = why_not_a_box(",".join(map(_text_of_large, values[box, :5].tolist())))
             self._fault(image, self.lines[image], column, "bad-box-text", message)
         return AnnotationText(
             file=self.file,
@@ -248,6 +258,7 @@ class _Reader:
             lines=np.array(self.lines, np.int32),
             boxes_xyxy=values[finite, :4],
             classes=values[finite, 4].astype(np.int64),
+            ignore=values[finite, 5] > 0,
             box_image=box_image[finite],
             box_column=box_column[finite],
             faults=_in_text_order(self.faults),
