@@ -33,7 +33,7 @@ REFERENCE_BATCHES = 12
 def reference_samples() -> list[tuple[str, np.ndarray]]:
     """Path and boxes (N, 5) of each training image."""
     table, _ = read_table(paths.PARSED / "train.parquet", made_by="parse")
-    boxes, classes, offsets = split_boxes(table)
+    boxes, classes, _, offsets = split_boxes(table)
     both = np.concatenate([boxes, classes[:, None]], axis=1).astype(np.float64)
     return list(zip(table["image"].to_pylist(), np.split(both, offsets[1:-1]), strict=True))
 

@@ -4,7 +4,8 @@
 
 - ``image`` path as in the annotation text, ``line`` of that text;
 - ``width``, ``height`` in pixels after EXIF ``orientation`` (1 to 8) is applied;
-- ``boxes_xyxy`` float32 source pixels, ``classes``.
+- ``boxes_xyxy`` float32 source pixels, ``classes``, ``ignore`` and ``origin``, in the order of the text, but those to
+  be ignored last.
 
 ``data/augmented/SPLIT.parquet``, one row a sample:
 
@@ -12,7 +13,10 @@
 - ``matrix`` six float64: source pixels to frame pixels, row by row, corner coordinates;
 - ``frame_width``, ``frame_height`` of the variant; ``visible_xyxy`` the part of it that shows the image;
 - ``operations`` drawn; ``hue`` shift, ``saturation`` and ``value`` gains;
-- ``boxes_xyxy`` frame pixels, ``classes``.
+- ``boxes_xyxy`` frame pixels, ``classes``, ``ignore`` and ``origin`` as above.
+
+``classes`` is -1 for any class, which only boxes to be ignored may have.  ``origin`` is the place at which the
+annotation text of the split names the box, 1-based line and column: what problems print as ``train.txt:15:32``.
 
 The class names are in the file's metadata.  Nothing of machine or time is written: equal rows give equal bytes.
 """
@@ -23,7 +27,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +39,11 @@ from yolopipe.files import atomic_file
 
 __all__ = [
     "AUGMENTED_SCHEMA",
+    "BOX_COLUMNS",
     "PARSED_SCHEMA",
+    "Boxes",
     "TableReader",
-    "box_column",
+    "box_columns",
     "list_column",
     "read_table",
     "split_boxes",
@@ -45,10 +51,15 @@ __all__ = [
     "write_table",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-_BOXES = pa.list_(pa.list_(pa.float32(), 4))
-_CLASSES = pa.list_(pa.int32())
+BOX_COLUMNS: dict[str, pa.DataType] = {
+    "boxes_xyxy": pa.list_(pa.list_(pa.float32(), 4)),
+    "classes": pa.list_(pa.int32()),
+    "ignore": pa.list_(pa.bool_()),
+    "origin": pa.list_(pa.list_(pa.int32(), 2)),
+}
+"""The columns that hold the boxes of a row, in both tables and in Parquet shards."""
 
 PARSED_SCHEMA = pa.schema(
     [
@@ -57,8 +68,7 @@ PARSED_SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("orientation", pa.int32()),
-        ("boxes_xyxy", _BOXES),
-        ("classes", _CLASSES),
+        *BOX_COLUMNS.items(),
     ]
 )
 
@@ -77,8 +87,7 @@ AUGMENTED_SCHEMA = pa.schema(
         ("hue", pa.float64()),
         ("saturation", pa.float64()),
         ("value", pa.float64()),
-        ("boxes_xyxy", _BOXES),
-        ("classes", _CLASSES),
+        *BOX_COLUMNS.items(),
     ]
 )
 
@@ -86,38 +95,81 @@ AUGMENTED_SCHEMA = pa.schema(
 def list_column(values: npt.NDArray[Any], lengths: npt.ArrayLike, kind: pa.DataType) -> pa.Array:
     """A list column from flat values and the length of each row's list.
 
+    Args:
+        values: (M,), or (M, K) for a column of lists of K numbers each.
+        lengths: (rows,) how many of the M values each row has.
+        kind: type of a value.
+
     >>> list_column(np.array([1, 2, 3]), [2, 0, 1], pa.int32()).to_pylist()
     [[1, 2], [], [3]]
     """
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32)
+    if pa.types.is_fixed_size_list(kind):
+        flat = pa.array(values.reshape(-1), kind.value_type)
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.FixedSizeListArray.from_arrays(flat, kind.list_size))
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, kind))
 
 
-def box_column(boxes_xyxy: npt.ArrayLike, lengths: npt.ArrayLike) -> pa.Array:
-    """A column of box lists from all boxes in order and the number of boxes of each row.
+class Boxes(NamedTuple):
+    """The boxes of all rows of a table.
 
-    >>> box_column([[0, 0, 2, 2], [1, 1, 3, 3]], [0, 2]).to_pylist()
-    [[], [[0.0, 0.0, 2.0, 2.0], [1.0, 1.0, 3.0, 3.0]]]
+    Args:
+        boxes_xyxy: (M, 4) float32 pixels.
+        classes: (M,) int32; -1 for any class, of boxes to be ignored.
+        origins: (M, 2) int32 line and column of the annotation text.
+        offsets: (rows + 1,) int64; row r has boxes ``offsets[r]:offsets[r + 1]``.
     """
-    flat = pa.array(np.asarray(boxes_xyxy, np.float32).reshape(-1))
-    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.FixedSizeListArray.from_arrays(flat, 4))
+
+    boxes_xyxy: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int32]
+    origins: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """(M,) the row of each box."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> Boxes:
+        """The boxes for which ``keep`` (M,) is true."""
+        if keep.all():
+            return self
+        before = np.concatenate([[0], np.cumsum(keep)])
+        return Boxes(self.boxes_xyxy[keep], self.classes[keep], self.origins[keep], before[self.offsets])
 
 
-def split_boxes(
-    table: pa.Table,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+def box_columns(boxes: Boxes, ignored: Boxes | None = None) -> dict[str, pa.Array]:
+    """The columns :data:`BOX_COLUMNS` of a table from the boxes of its rows, those to be ignored last.
+
+    >>> offsets = np.array([0, 1, 2])
+    >>> two = Boxes(np.ones((2, 4), np.float32), np.zeros(2, np.int32), np.ones((2, 2), np.int32), offsets)
+    >>> box_columns(two, two.where(np.array([False, True])))["ignore"].to_pylist()
+    [[False], [False, True]]
+    """
+    ignored = boxes.where(np.zeros(len(boxes.classes), bool)) if ignored is None else ignored
+    order = np.argsort(np.concatenate([boxes.rows, ignored.rows]), kind="stable")
+    ignore = np.repeat([False, True], [len(boxes.classes), len(ignored.classes)])[order]
+    boxes_xyxy, classes, origins = (np.concatenate(pair)[order] for pair in zip(boxes[:3], ignored[:3], strict=True))
+    lengths = np.diff(boxes.offsets + ignored.offsets)
+    columns = zip(BOX_COLUMNS.items(), (boxes_xyxy, classes, ignore, origins), strict=True)
+    return {name: list_column(values, lengths, kind.value_type) for (name, kind), values in columns}
+
+
+def split_boxes(table: pa.Table, *, ignored: bool = False) -> Boxes:
     """All boxes of a table at once.
 
-    Returns:
-        Boxes (M, 4) float32, classes (M,) int32, and offsets (rows + 1,): row r has boxes offsets[r]:offsets[r+1].
+    Args:
+        table: with the columns of :data:`BOX_COLUMNS`.
+        ignored: those to be ignored; by default the others.
     """
-    boxes = table["boxes_xyxy"].combine_chunks()
-    classes = table["classes"].combine_chunks()
-    lengths = boxes.value_lengths().to_numpy(zero_copy_only=False)
+    columns = [table[name].combine_chunks() for name in BOX_COLUMNS]
+    lengths = columns[0].value_lengths().to_numpy(zero_copy_only=False)
+    flat = [column.flatten() for column in columns]
+    flat = [values.flatten() if pa.types.is_fixed_size_list(values.type) else values for values in flat]
+    boxes_xyxy, classes, ignore, origins = (values.to_numpy(zero_copy_only=False) for values in flat)
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    boxes_xyxy = boxes.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
-    return boxes_xyxy, classes.flatten().to_numpy(zero_copy_only=False), offsets
+    every = Boxes(boxes_xyxy.reshape(-1, 4), classes, origins.reshape(-1, 2), offsets)
+    return every.where(ignore.astype(bool) == ignored)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from yolopipe.labels.assign import assign
 from yolopipe.labels.sparse import encode_sparse
 from yolopipe.shards.manifest import Manifest, ShardInfo, SplitInfo, write_manifest
 from yolopipe.shards.reader import WRITERS
-from yolopipe.shards.schema import Row
+from yolopipe.shards.schema import Row, RowBoxes
 
 ANCHORS_PX = np.array(
     [[[6, 6], [10, 10], [14, 14]], [[20, 20], [28, 28], [36, 36]], [[48, 48], [64, 64], [90, 90]]], float
@@ -31,8 +31,10 @@ def build_row(
     list_length: int = 150,
     collisions: str = "notes",
     pixels: np.ndarray | None = None,
+    ignored: list[list[float]] | None = None,
+    ignored_classes: list[int] | None = None,
 ) -> Row:
-    """A row whose boxes are given in source pixels."""
+    """A row whose boxes are given in source pixels; those to be ignored have class -1 by default."""
     source_wh = source_wh or (size, size)
     matrix = letterbox_matrix(source_wh, size)
     boxes_xyxy = transform_boxes(matrix, np.reshape(boxes, (-1, 4))).astype(np.float32)
@@ -44,11 +46,17 @@ def build_row(
         max_bbox_per_scale=list_length,
         collisions=collisions,
     )
-    (labels,) = encode_sparse(found, np.zeros(len(boxes_xyxy), np.int64), 1)
+    regions = transform_boxes(matrix, np.reshape(ignored or [], (-1, 4))).astype(np.float32)
+    (labels,) = encode_sparse(found, np.zeros(len(boxes_xyxy), np.int64), 1, [len(regions)])
     image = np.full((size, size, 3), 90, np.uint8) if pixels is None else pixels
-    return Row(
-        path, copy, image.tobytes(), source_wh, matrix, boxes_xyxy, np.array(classes, np.uint16), tuple(labels)
-    )
+    found_boxes = _row_boxes(boxes_xyxy, classes)
+    ignored_boxes = _row_boxes(regions, ignored_classes or [-1] * len(regions))
+    return Row(path, copy, image.tobytes(), source_wh, matrix, found_boxes, tuple(labels), ignored_boxes)
+
+
+def _row_boxes(boxes_xyxy: np.ndarray, classes: list[int]) -> RowBoxes:
+    origins = np.column_stack([np.ones(len(classes)), np.arange(len(classes))])
+    return RowBoxes(boxes_xyxy, np.array(classes, np.int32), origins.astype(np.int32))
 
 
 def build_shards(
@@ -113,6 +121,7 @@ def _split(
         copies=len(copies),
         boxes=len(row_of_box),
         backgrounds=sum(len(row.classes) == 0 for row in rows),
+        ignored=sum(len(row.ignored.classes) for row in rows),
         boxes_per_class=tuple(
             np.bincount(np.concatenate([row.classes for row in rows]), minlength=num_classes).tolist()
         ),

@@ -40,6 +40,7 @@ def write_parsed(images, boxes_each, seed=0):
             {
                 **{"image": f"{index}.jpg", "line": index + 1, "width": width, "height": height, "orientation": 1},
                 **{"boxes_xyxy": boxes.tolist(), "classes": [0] * boxes_each},
+                **{"ignore": [False] * boxes_each, "origin": [[index + 1, 9]] * boxes_each},
             }
         )
     Path("data/parsed").mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,8 @@ def drawn_sample(width, height, boxes, augment, seed):
         "orientation": [1],
         "boxes_xyxy": [boxes],
         "classes": [[0] * len(boxes)],
+        "ignore": [[False] * len(boxes)],
+        "origin": [[[1, 9]] * len(boxes)],
     }
     arrays = [pa.array(columns[field.name], field.type) for field in PARSED_SCHEMA]
     return augment_table(pa.table(arrays, schema=PARSED_SCHEMA), augment, seed)

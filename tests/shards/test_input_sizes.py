@@ -66,11 +66,10 @@ def test_labels_of_each_size_are_those_of_the_scaled_boxes(project, form, size):
     options = {"anchors": manifest.anchors_in_strides, "num_classes": 3, "iou_threshold": 0.2, "collisions": RULE}
     positives = 0
     for row in rows_of(project / form):
-        boxes = (row.boxes_xyxy.astype(np.float64) * size / 160).astype(np.float32)
-        bboxes = np.concatenate([boxes, row.classes[:, None].astype(np.float32)], axis=1)
+        bboxes = helpers.bboxes_of(row, size / 160)
         dense = preprocess_true_boxes(bboxes, input_size=size, **options)
         for index, (label, stride) in enumerate(zip(row.labels_at(size), STRIDES, strict=True)):
-            ours, slots = encode_dense(label, boxes, row.classes, grid=size // stride, num_classes=3)
+            ours, slots = encode_dense(label, bboxes[:, :4], row.classes, grid=size // stride, num_classes=3)
             np.testing.assert_array_equal(ours, dense[index])
             np.testing.assert_array_equal(slots, dense[3 + index])
             positives += len(label.cell)
@@ -133,13 +132,15 @@ def test_batches_of_each_size_equal_rows(project, form, size):
         assert batch["image"].dtype == np.uint8
         assert set(batch) == {"image", "boxes_xyxy", "classes", "row", *(n for n in arrays_of([]) if n[-1].isdigit())}
         for i, number in enumerate(batch["row"].tolist()):
-            row, count = rows[number], len(rows[number].boxes_xyxy)
+            row, count = rows[number], len(rows[number].ignore)
             seen.append(number)
             stored = decode_pixels(row.image, encoding="jpeg", input_size=160)
             assert np.abs(batch["image"][i] - averaged(stored, side)).max() < (0.51 if side < 160 else 1e-9)
-            np.testing.assert_array_equal(batch["boxes_xyxy"][i, :count], boxes_at_size(row.boxes_xyxy, side, 160))
+            np.testing.assert_array_equal(
+                batch["boxes_xyxy"][i, :count], boxes_at_size(row.every_box.boxes_xyxy, side, 160)
+            )
             assert not batch["boxes_xyxy"][i, count:].any()
-            np.testing.assert_array_equal(batch["classes"][i, :count], row.classes)
+            np.testing.assert_array_equal(batch["classes"][i, :count], row.every_box.classes)
             for label, stride in zip(row.labels_at(side), STRIDES, strict=True):
                 for part, fill in (("cell", -1), ("box", 0), ("slots", -1)):
                     wanted, found = getattr(label, part), batch[f"{part}_{stride}"][i]
@@ -189,7 +190,7 @@ def test_columns_are_as_documented(project):
     shard = load_manifest(folder).splits["val"].shards[0].name
     names = list(pd.read_parquet(folder / shard).columns)
     labels = [f"{part}_{stride}" for stride in STRIDES for part in ("cell", "box", "slots")]
-    assert names[7:] == [*labels, *(f"{n}_64" for n in labels), *(f"{n}_128" for n in labels), "image"]
+    assert names[9:] == [*labels, *(f"{n}_64" for n in labels), *(f"{n}_128" for n in labels), "image"]
 
 
 @pytest.mark.parametrize("form", FORMATS)

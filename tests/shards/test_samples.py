@@ -25,6 +25,8 @@ def rows_of(first: int, count: int) -> pa.Table:
         "copy": [number % 3 for number in numbers],
         "boxes_xyxy": [[[number, 0, number + 1, 2]] * (number % 4) for number in numbers],
         "classes": [[number % 5] * (number % 4) for number in numbers],
+        "ignore": [[False] * (number % 4) for number in numbers],
+        "origin": [[[number, 3]] * (number % 4) for number in numbers],
     }
     columns = {field.name: values.get(field.name, _filled(field.type, numbers)) for field in AUGMENTED_SCHEMA}
     return pa.table(columns, schema=AUGMENTED_SCHEMA)

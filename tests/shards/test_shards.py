@@ -20,7 +20,7 @@ from yolopipe.shards.schema import ARRAYS, FEATURES, decode_pixels
 from yolopipe.shards.verify import verify_shards
 from yolopipe.stages import augment, precompute
 from yolopipe.stages.augment import augment_table
-from yolopipe.tables import PARSED_SCHEMA, box_column, list_column, read_table, split_boxes, write_table
+from yolopipe.tables import PARSED_SCHEMA, Boxes, box_columns, read_table, split_boxes, write_table
 
 DATA = {"train": "t", "val": "v", "classes": "c", "images": "images"}
 ANCHORS = ["8x8", "12x12", "10x20", "20x20", "30x20", "20x40", "50x50", "60x90", "120x100"]
@@ -52,15 +52,31 @@ def draw_project(folder, *, images=70, seed=3):
             "width": [w for w, _ in sizes],
             "height": [h for _, h in sizes],
             "orientation": [1] * count,
-            "boxes_xyxy": box_column(boxes, lengths),
-            "classes": list_column(
-                np.arange(len(boxes)) % 3, lengths, PARSED_SCHEMA.field("classes").type.value_type
+            **box_columns(
+                table_boxes(boxes, np.arange(len(boxes)) % 3, lengths),
+                table_boxes(*ignored_boxes(sizes), [index % 2 for index in range(count)]),
             ),
         }
         import pyarrow as pa
 
         arrays = [pa.array(columns[f.name], f.type) for f in PARSED_SCHEMA]
         write_table(folder / f"data/parsed/{split}.parquet", pa.table(arrays, schema=PARSED_SCHEMA), ["a", "b", "c"])
+
+
+def table_boxes(boxes_xyxy, classes, lengths):
+    origins = np.column_stack([np.repeat(np.arange(len(lengths)) + 1, lengths), np.arange(len(classes)) + 7])
+    return Boxes(
+        np.array(boxes_xyxy, np.float32).reshape(-1, 4),
+        np.array(classes, np.int32),
+        origins.astype(np.int32),
+        np.cumsum([0, *lengths]),
+    )
+
+
+def ignored_boxes(sizes_wh):
+    """A box of every second image, the left half of it, of any class or of class 1."""
+    chosen = sizes_wh[1::2]
+    return [(0, 0, width / 2, height) for width, height in chosen], [index % 3 - 1 for index in range(len(chosen))]
 
 
 def make_config(**precompute_params):
@@ -93,6 +109,12 @@ def all_rows(folder, split, copy=None):
     return list(read_rows(folder, load_manifest(folder), split, copy=copy))
 
 
+def bboxes_of(row, scale=1.0):
+    """(N, 6) all boxes of a row as ``parse_annotation`` returns them, at another size of the input."""
+    boxes_xyxy = (row.every_box.boxes_xyxy.astype(np.float64) * scale).astype(np.float32)
+    return np.column_stack([boxes_xyxy, row.every_box.classes, row.ignore]).astype(np.float32)
+
+
 def equal_rows(first, second):
     assert (first.path, first.copy, first.source_wh, first.image) == (
         second.path,
@@ -101,8 +123,8 @@ def equal_rows(first, second):
         second.image,
     )
     for a, b in zip(
-        (first.matrix, first.boxes_xyxy, first.classes, *(p for label in first.labels for p in label)),
-        (second.matrix, second.boxes_xyxy, second.classes, *(p for label in second.labels for p in label)),
+        (first.matrix, *first.every_box, first.ignore, *(p for label in first.labels for p in label)),
+        (second.matrix, *second.every_box, second.ignore, *(p for label in second.labels for p in label)),
         strict=True,
     ):
         assert a.dtype == b.dtype
@@ -133,10 +155,10 @@ def test_both_formats_hold_the_same_rows(project):
 def test_stored_labels_are_those_of_the_formulas(project):
     manifest = load_manifest(project / "tfrecord")
     for row in all_rows(project / "tfrecord", "train"):
-        bboxes = np.concatenate([row.boxes_xyxy, row.classes[:, None].astype(np.float32)], axis=1)
+        bboxes = bboxes_of(row)
         dense = preprocess_true_boxes(bboxes, input_size=96, anchors=manifest.anchors_in_strides, num_classes=3)
         for index, (label, stride) in enumerate(zip(row.labels, STRIDES, strict=True)):
-            ours, slots = encode_dense(label, row.boxes_xyxy, row.classes, grid=96 // stride, num_classes=3)
+            ours, slots = encode_dense(label, row.every_box.boxes_xyxy, row.classes, grid=96 // stride, num_classes=3)
             np.testing.assert_array_equal(ours, dense[index])
             np.testing.assert_array_equal(slots, dense[3 + index])
 
@@ -154,12 +176,12 @@ def test_stored_labels_follow_the_collision_rule(project, monkeypatch, rule):
     assert manifest.collisions == rule
     lost = 0
     for row in all_rows("data/shards", "train"):
-        bboxes = np.concatenate([row.boxes_xyxy, row.classes[:, None].astype(np.float32)], axis=1)
+        bboxes = bboxes_of(row)
         options = {"input_size": 96, "anchors": manifest.anchors_in_strides, "iou_threshold": 0.05}
         dense = preprocess_true_boxes(bboxes, num_classes=3, collisions=rule, **options)
         assigned = set()
         for index, (label, stride) in enumerate(zip(row.labels, STRIDES, strict=True)):
-            ours, slots = encode_dense(label, row.boxes_xyxy, row.classes, grid=96 // stride, num_classes=3)
+            ours, slots = encode_dense(label, row.every_box.boxes_xyxy, row.classes, grid=96 // stride, num_classes=3)
             np.testing.assert_array_equal(ours, dense[index])
             np.testing.assert_array_equal(slots, dense[3 + index])
             assigned |= set(label.box.tolist())
@@ -192,7 +214,7 @@ def test_matrix_maps_boxes_back_to_the_source(project):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
         table, _ = read_table("data/parsed/train.parquet", made_by="parse")
-    boxes, _, offsets = split_boxes(table)
+    boxes, _, _, offsets = split_boxes(table)
     wanted = {name: boxes[offsets[i] : offsets[i + 1]] for i, name in enumerate(table["image"].to_pylist())}
     for row in all_rows(project / "parquet", "train"):
         back = transform_boxes(invert_affine(row.matrix), row.boxes_xyxy)
@@ -261,7 +283,7 @@ def test_a_tfrecord_opens_with_plain_tensorflow(project):
         assert features["path"].numpy().decode() == row.path
         assert features["image"].numpy() == row.image
         boxes = tf.io.decode_raw(features["boxes_xyxy"], ARRAYS["boxes_xyxy"])
-        np.testing.assert_array_equal(tf.reshape(boxes, [-1, 4]), row.boxes_xyxy)
+        np.testing.assert_array_equal(tf.reshape(boxes, [-1, 4]), row.every_box.boxes_xyxy)
         np.testing.assert_array_equal(tf.io.decode_raw(features["cell_16"], tf.int32), row.labels[1].cell)
 
 
@@ -286,10 +308,10 @@ def test_batches_equal_rows(project, form):
             row = rows[number]
             seen.append(number)
             np.testing.assert_array_equal(batch["image"][i], decode_pixels(row.image, encoding="jpeg", input_size=96))
-            count = len(row.boxes_xyxy)
-            np.testing.assert_array_equal(batch["boxes_xyxy"][i, :count], row.boxes_xyxy)
+            count = len(row.ignore)
+            np.testing.assert_array_equal(batch["boxes_xyxy"][i, :count], row.every_box.boxes_xyxy)
             assert not batch["boxes_xyxy"][i, count:].any()
-            np.testing.assert_array_equal(batch["classes"][i, :count], row.classes)
+            np.testing.assert_array_equal(batch["classes"][i, :count], row.every_box.classes)
             for label, stride in zip(row.labels, STRIDES, strict=True):
                 for part, fill in (("cell", -1), ("box", 0), ("slots", -1)):
                     wanted, found = getattr(label, part), batch[f"{part}_{stride}"][i]

@@ -42,8 +42,8 @@ class Annotation(NamedTuple):
 
     Args:
         image_path: as written.
-        bboxes: (N, 5) float64; x1, y1, x2, y2 in pixels and the class.  Where a box of the line is to be ignored it is
-            (N, 6), and the last column is 1 for such boxes, else 0.
+        bboxes: (N, 5) float64; x1, y1, x2, y2 in pixels and the class.  Where a box of the line is to be ignored it
+            is (N, 6), and the last column is 1 for such boxes, else 0.
     """
 
     image_path: str
@@ -137,8 +137,8 @@ def format_annotation(image_path: str, bboxes: npt.ArrayLike) -> str:
     >>> format_annotation("my dir/a.jpg", [[1, 2.5, 30, 40, 0]])
     'my dir/a.jpg 1,2.5,30,40,0'
     """
-    boxes = np.asarray(bboxes, np.float64)
-    boxes = boxes.reshape(-1, boxes.shape[-1] if boxes.size else 5).tolist()
+    table = np.asarray(bboxes, np.float64)
+    boxes = table.tolist() if table.size else []
     tokens = [",".join(map(number_text, box[:5])) + ",1" * any(box[5:]) for box in boxes]
     line = " ".join([image_path, *tokens])
     split = split_line(line)

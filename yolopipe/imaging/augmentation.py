@@ -3,7 +3,7 @@
 The formulas are in docs/formulas.md, "Augmentation".  No image is read here: a variant is a row of a table.  Its
 random numbers depend on (seed, image, copy) alone, not on the order of images, the worker count or other images.
 Crop and translation never cut a box: they stay within the margin around all boxes of the image, or around its central
-half where it has none.
+half where it has none.  Boxes to be ignored do not hold them back, and are cut.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ __all__ = [
     "Variants",
     "apply_colour",
     "augment_variants",
+    "cut_boxes",
     "draw_numbers",
     "identity_variants",
     "move_boxes",
@@ -158,12 +159,35 @@ def move_boxes(variants: Variants, boxes_xyxy: npt.ArrayLike, offsets: Ints) -> 
     [[1.0, 2.0, 3.0, 4.0]]
     """
     image = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    inside: Floats = np.clip(_in_frames(variants, boxes_xyxy, image), 0.0, np.tile(variants.frame_wh, 2)[image])
+    return inside
+
+
+def cut_boxes(variants: Variants, boxes_xyxy: npt.ArrayLike, offsets: Ints) -> Floats:
+    """Boxes of all images in the frames of their variants, cut to the part that shows the image.
+
+    Args:
+        variants: of N images.
+        boxes_xyxy: (M, 4) source pixels.
+        offsets: (N + 1,) image n has boxes ``offsets[n]:offsets[n + 1]``.
+
+    Returns:
+        (M, 4) frame pixels; without area where nothing of the box is left.
+
+    >>> cut_boxes(identity_variants([(20, 10)]), [[15, 2, 30, 4]], np.array([0, 1])).tolist()
+    [[15.0, 2.0, 20.0, 4.0]]
+    """
+    image = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    low, high = np.split(variants.visible_xyxy[image], 2, axis=1)
+    cut: Floats = np.clip(_in_frames(variants, boxes_xyxy, image), np.tile(low, 2), np.tile(high, 2))
+    return cut
+
+
+def _in_frames(variants: Variants, boxes_xyxy: npt.ArrayLike, image: Ints) -> Floats:
     corners = np.asarray(boxes_xyxy, np.float64).reshape(-1, 2, 2)
     scale = variants.matrix[:, [0, 1], [0, 1]][image, np.newaxis]
     moved = corners * scale + variants.matrix[:, :, 2][image, np.newaxis]
-    boxes = np.hstack([moved.min(axis=1), moved.max(axis=1)])
-    inside: Floats = np.clip(boxes, 0.0, np.tile(variants.frame_wh, 2)[image])
-    return inside
+    return np.hstack([moved.min(axis=1), moved.max(axis=1)])
 
 
 def _cores(boxes_xyxy: Floats, offsets: Ints, size_wh: Floats) -> Floats:

@@ -18,7 +18,7 @@ from yolopipe.config.params import ANCHORS_PER_SCALE, STRIDES
 from yolopipe.labels.boxes import xyxy_to_xywh
 from yolopipe.labels.collisions import COLLISION_RULES, best_of_key, first_come_pairs, last_of_key, near
 
-__all__ = ["Assignment", "Candidates", "assign"]
+__all__ = ["Assignment", "Candidates", "Places", "assign"]
 
 
 @dataclass(frozen=True)

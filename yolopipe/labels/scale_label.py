@@ -16,7 +16,8 @@ class ScaleLabel(NamedTuple):
     Args:
         cell: (P,) int32, ascending; ``(y * grid + x) * 3 + anchor``.
         box: (P,) uint16; the box assigned to that cell and anchor.
-        slots: (T,) uint16; the boxes of this scale's list, slot 0 first; at most ``max_bbox_per_scale``.
+        slots: (T,) uint16; the boxes of this scale's list, slot 0 first; at most ``max_bbox_per_scale``.  Boxes to be
+            ignored are in the list of every scale and come last; they are numbered behind the other boxes.
     """
 
     cell: npt.NDArray[np.int32]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from yolopipe.arrays import Ints
 from yolopipe.config.params import ANCHORS_PER_SCALE, STRIDES
-from yolopipe.labels.assign import Assignment, Candidates, assign
+from yolopipe.labels.assign import Assignment, Candidates, Places, assign
 from yolopipe.labels.boxes import xyxy_to_xywh
 from yolopipe.labels.scale_label import Labels, ScaleLabel
 
@@ -37,26 +37,50 @@ class DenseLabels(NamedTuple):
     lbboxes: Float32
 
 
-def encode_sparse(assignment: Assignment, row_of_box: npt.ArrayLike, num_rows: int) -> list[Labels]:
+def encode_sparse(
+    assignment: Assignment,
+    row_of_box: npt.ArrayLike,
+    num_rows: int,
+    ignored: npt.ArrayLike | None = None,
+) -> list[Labels]:
     """The sparse labels of many images from one assignment.
+
+    Boxes to be ignored hold no cell.  They follow the other boxes of their image, in number and in the list of every
+    scale, so that predictions on them are not penalised as background; they overwrite no box of the list.
 
     Args:
         assignment: of all their boxes.
         row_of_box: (M,) which image each box is of; non-decreasing.
         num_rows: number of images, those without boxes counted.
+        ignored: (num_rows,) number of boxes to be ignored in each image; None for none.
 
     Returns:
-        Per image, one :class:`ScaleLabel` per scale; box numbers count from the image's first box.
+        Per image, one :class:`ScaleLabel` per scale; box numbers count from the image's first box.  Boxes to be
+        ignored for which a list of ``max_bbox_per_scale`` has no room are not in it.
 
     >>> found = assign([[60, 60, 120, 120]], [1], input_size=416, anchors=np.full((3, 3, 2), 4.0))
     >>> [len(label.cell) for label in encode_sparse(found, [1], 2)[1]]
     [0, 3, 0]
+    >>> [label.slots.tolist() for label in encode_sparse(found, [1], 2, ignored=[0, 2])[1]]
+    [[1, 2], [0, 1, 2], [1, 2]]
     """
     rows = np.asarray(row_of_box, np.int64).reshape(-1)
     first_box = np.searchsorted(rows, np.arange(num_rows + 1))
-    per_scale = [_encode_scale(scale, rows, first_box) for scale in assignment.scales]
-    small, middle, large = per_scale
+    scales = [_encode_scale(scale, rows, first_box) for scale in assignment.scales]
+    if ignored is not None:
+        scales = [_with_ignored(scale, first_box, np.asarray(ignored), assignment.places) for scale in scales]
+    small, middle, large = scales
     return list(zip(small, middle, large, strict=True))
+
+
+def _with_ignored(scale: list[ScaleLabel], first_box: Ints, ignored: Ints, places: Places) -> list[ScaleLabel]:
+    """The labels of one scale with boxes to be ignored at the end of their lists."""
+    boxes = np.diff(first_box).tolist()
+    lists = [
+        np.concatenate([label.slots, np.arange(count, count + more, dtype=np.uint16)])[: places.list_length]
+        for label, count, more in zip(scale, boxes, ignored.tolist(), strict=True)
+    ]
+    return [label._replace(slots=slots) for label, slots in zip(scale, lists, strict=True)]
 
 
 def _encode_scale(scale: Candidates, rows: Ints, first_box: Ints) -> list[ScaleLabel]:
@@ -91,7 +115,7 @@ def encode_dense(
 
     Args:
         label: the sparse label.
-        boxes_xyxy: (N, 4) pixels of the network input.
+        boxes_xyxy: (N, 4) pixels of the network input; those to be ignored follow the others.
         classes: (N,) class numbers.
         grid: cells per side.
         num_classes: length of the one-hot part.
@@ -156,7 +180,9 @@ def preprocess_true_boxes(
     """The six label arrays of one image, equal bit for bit to the reference's (docs/formulas.md, "Labels").
 
     Args:
-        bboxes: (N, 5) x1 y1 x2 y2 class, pixels of the network input; N may be 0.
+        bboxes: (N, 5) x1 y1 x2 y2 class, pixels of the network input; N may be 0.  (N, 6) with a last column that is
+            not 0 for boxes to be ignored, as :func:`yolopipe.parse_annotation` returns it: they hold no cell and
+            stand at the end of the three box lists.
         input_size: side of the square network input in pixels.
         anchors: (3, 3, 2) width and height in units of the stride, small stride first.
         num_classes: classes of the one-hot part.
@@ -181,9 +207,10 @@ def preprocess_true_boxes(
     """
     table = np.asarray(bboxes)
     table = table.reshape(0, 5) if table.size == 0 else table
-    if table.ndim != 2 or table.shape[1] != 5:
+    if table.ndim != 2 or table.shape[1] not in (5, 6):
         raise ValueError(f"bboxes must be (N, 5): x1 y1 x2 y2 class; got shape {np.shape(bboxes)}")
-    boxes, classes = table[:, :4], _checked_classes(table[:, 4], num_classes)
+    ignore = table[:, 5:].any(axis=1)
+    boxes, classes = table[~ignore, :4], _checked_classes(table[~ignore, 4], num_classes)
     found = assign(
         boxes,
         np.zeros(len(boxes), np.int64),
@@ -194,11 +221,12 @@ def preprocess_true_boxes(
         max_bbox_per_scale=max_bbox_per_scale,
         collisions=collisions,
     )
-    (labels,) = encode_sparse(found, np.zeros(len(boxes), np.int64), 1)
+    (labels,) = encode_sparse(found, np.zeros(len(boxes), np.int64), 1, [ignore.sum()])
+    every = np.concatenate([boxes, table[ignore, :4]])
     dense = [
         encode_dense(
             label,
-            boxes,
+            every,
             classes,
             grid=input_size // stride,
             num_classes=num_classes,

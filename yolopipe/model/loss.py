@@ -33,7 +33,8 @@ class ScaleTarget(NamedTuple):
     Args:
         cell: (B, P) int32 flat cell index, ``(y * g + x) * 3 + anchor``; no cell twice.
         box: (B, P) int32 number of the box that is assigned to the cell.
-        slots: (B, T) int32 numbers of the boxes whose neighbourhood is not background.
+        slots: (B, T) int32 numbers of the boxes whose neighbourhood is not background; one of class -1 stands for
+            objects of any class and number, so that whatever lies inside of it is not background.
     """
 
     cell: Any
@@ -99,23 +100,27 @@ def _rows_taken(table: Any, index: Any) -> Any:
     return ops.take(flat, index + ops.arange(batch, dtype="int32")[:, None] * rows, axis=0)
 
 
-def _max_iou(boxes: Any, truths_xyxy: Any) -> Any:
-    """Largest IoU of each box with any truth: (4, B, N) x1, y1, x2, y2 and (B, T, 4) give (B, N), at least 0."""
+def _max_iou(boxes: Any, truths_xyxy: Any, any_class: Any) -> Any:
+    """Largest IoU of each box with any truth: (4, B, N) x1, y1, x2, y2 and (B, T, 4) give (B, N), at least 0.
+
+    Where ``any_class`` (B, T) is true, the share of the box that lies inside the truth takes the place of the IoU.
+    """
     x1, y1, x2, y2 = (boxes[i][:, None, :] for i in range(4))
     tx1, ty1, tx2, ty2 = (truths_xyxy[..., i, None] for i in range(4))
     inter = ops.maximum(ops.minimum(x2, tx2) - ops.maximum(x1, tx1), 0.0)
     inter = inter * ops.maximum(ops.minimum(y2, ty2) - ops.maximum(y1, ty1), 0.0)
-    union = ((x2 - x1) * (y2 - y1) + (tx2 - tx1) * (ty2 - ty1)) - inter
-    return ops.max(inter / ops.maximum(union, DEGENERATE), axis=1)
+    area = (x2 - x1) * (y2 - y1)
+    union = (area + (tx2 - tx1) * (ty2 - ty1)) - inter
+    return ops.max(inter / ops.maximum(ops.where(any_class[..., None], area, union), DEGENERATE), axis=1)
 
 
-def _best_iou(boxes: Any, truths_xyxy: Any) -> Any:
+def _best_iou(boxes: Any, truths_xyxy: Any, any_class: Any) -> Any:
     """:func:`_max_iou`, a few truths at a time."""
     count = ops.shape(truths_xyxy)[1]
 
     def step(start: Any, best: Any) -> tuple[Any, Any]:
         chosen = ops.minimum(start + ops.arange(BOXES_AT_ONCE, dtype="int32"), count - 1)
-        some = _max_iou(boxes, ops.take(truths_xyxy, chosen, axis=1))
+        some = _max_iou(boxes, ops.take(truths_xyxy, chosen, axis=1), ops.take(any_class, chosen, axis=1))
         return start + BOXES_AT_ONCE, ops.maximum(best, some)
 
     first = (ops.zeros((), "int32"), ops.zeros_like(boxes[0]))
@@ -138,11 +143,13 @@ def _assigned(cell: Any, cells: Any) -> Any:
     return ops.scatter(index, ops.cast(cell >= 0, config.floatx()), (ops.shape(cell)[0], cells))
 
 
-def _background(conv: Any, target: ScaleTarget, boxes_xyxy: Any, scale: _Scale, ignore_threshold: float) -> Any:
+def _background(
+    conv: Any, target: ScaleTarget, boxes_xyxy: Any, classes: Any, scale: _Scale, ignore_threshold: float
+) -> Any:
     """(B, N) float: 1 where no box is assigned and none of the scale has the threshold IoU with the prediction."""
-    used = (target.slots >= 0)[..., None]
-    truths = ops.where(used, _rows_taken(boxes_xyxy, ops.maximum(target.slots, 0)), 0.0)
-    best = _best_iou(_predicted_corners(conv, scale), truths)
+    used, listed = (target.slots >= 0)[..., None], ops.maximum(target.slots, 0)
+    truths = ops.where(used, _rows_taken(boxes_xyxy, listed), 0.0)
+    best = _best_iou(_predicted_corners(conv, scale), truths, _rows_taken(classes, listed) < 0)
     return ops.cast(best < ignore_threshold, config.floatx()) * (1.0 - _assigned(target.cell, ops.shape(best)[1]))
 
 
@@ -193,10 +200,11 @@ def compute_loss(
         conv: (B, g, g, 3 * (5 + C)) raw output.
         target: which boxes are assigned to which cells.
         boxes_xyxy: (B, N, 4) float32 pixels of the network input; padding may hold anything.
-        classes: (B, N) int32.
+        classes: (B, N) int32; -1 for any class, of boxes to be ignored.
         anchors: (3, 2) width and height in units of the stride.
         stride: pixels per cell.
-        ignore_threshold: a prediction that overlaps a box of its scale this much is not penalised as background.
+        ignore_threshold: a prediction that overlaps a box of its scale this much, or of which this share lies in a
+            box of any class, is not penalised as background.
         label_smoothing: share of the class label that is spread evenly.
         class_weights: (C,) factors on the class term of a positive, by the class of its box; None for none.
 
@@ -218,7 +226,7 @@ def compute_loss(
     flat = ops.reshape(conv, (-1, scale.cells, depth))
     boxes_xyxy = ops.cast(boxes_xyxy, config.floatx())
 
-    background = _background(ops.stop_gradient(conv), target, boxes_xyxy, scale, ignore_threshold)
+    background = _background(ops.stop_gradient(conv), target, boxes_xyxy, classes, scale, ignore_threshold)
     conf_background = ops.stop_gradient(background) * _object_term(-flat[..., 4])
 
     # Padding computes a real cell against a real box and is dropped by ``where``: finite, so its gradient is 0.

@@ -8,6 +8,8 @@ Rules:
 ``tiny``           a side is below ``min_box_px`` once the image is letterboxed to the network input;
 ``duplicate-box``  same corners and class as an earlier box of the image.
 
+A box to be ignored may have class -1, any class, and may be tiny: it holds no cell.
+
 A box without area is not also reported as tiny or outside, nor a box outside as tiny: one cause, one problem.
 """
 
@@ -65,7 +67,9 @@ class BoxChecker:
     input_size: int
     min_box_px: float
 
-    def check(self, boxes_xyxy: Floats, classes: Ints, box_image: Ints, size_wh: Floats) -> BoxFaults:
+    def check(
+        self, boxes_xyxy: Floats, classes: Ints, box_image: Ints, size_wh: Floats, ignore: Mask | None = None
+    ) -> BoxFaults:
         """Check every box of a split.
 
         Args:
@@ -73,6 +77,7 @@ class BoxChecker:
             classes: (N,) class numbers.
             box_image: (N,) row of each box's image in ``size_wh``.
             size_wh: (M, 2) float64 oriented image sizes; NaN where the image could not be read.
+            ignore: (N,) boxes to be ignored; None for none.
 
         Returns:
             A mask per rule.
@@ -85,15 +90,16 @@ class BoxChecker:
         {'class-range': [], 'no-area': [1], 'outside-image': [3], 'tiny': [], 'duplicate-box': [2]}
         """
         size = size_wh[box_image]
+        ignore = np.zeros(len(classes), bool) if ignore is None else ignore
         no_area = without_area(boxes_xyxy)
         outside = ~no_area & ~np.isnan(size[:, 0]) & _outside(boxes_xyxy, size)
         small = _any(self._sides_at_input(boxes_xyxy, size) < self.min_box_px)
-        first = _first_equal(boxes_xyxy, classes, box_image)
+        first = _first_equal(boxes_xyxy, classes, ignore, box_image)
         masks = {
-            "class-range": (classes < 0) | (classes >= self.class_count),
+            "class-range": (classes < np.where(ignore, -1, 0)) | (classes >= self.class_count),
             "no-area": no_area,
             "outside-image": outside,
-            "tiny": ~no_area & ~outside & small,
+            "tiny": ~no_area & ~outside & small & ~ignore,
             "duplicate-box": first >= 0,
         }
         return BoxFaults(masks, first)
@@ -134,9 +140,9 @@ def _outside(boxes_xyxy: Floats, size_wh: Floats) -> Mask:
     return past | _any(low >= size_wh) | _any(high <= 0)
 
 
-def _first_equal(boxes_xyxy: Floats, classes: Ints, box_image: Ints) -> Ints:
+def _first_equal(boxes_xyxy: Floats, classes: Ints, ignore: Mask, box_image: Ints) -> Ints:
     """(N,) number of the first equal box of the same image; -1 where the box is the first itself."""
-    keys = [*(boxes_xyxy + 0.0).T, classes, box_image]  # + 0.0 makes -0.0 equal 0.0 to the sort as well
+    keys = [*(boxes_xyxy + 0.0).T, classes, ignore, box_image]  # + 0.0 makes -0.0 equal 0.0 to the sort as well
     order = np.lexsort(keys)  # stable: equal boxes stay in the order of the text
     fresh = np.ones(len(order), bool)
     fresh[1:] = np.logical_or.reduce([key[order[1:]] != key[order[:-1]] for key in keys])

@@ -121,7 +121,7 @@ def find_box_faults(chunk: CheckedChunk, checker: BoxChecker, policy: Policy) ->
         chunk.boxes_xyxy = np.where(
             outside[:, None], clip_boxes(chunk.boxes_xyxy, size[text.box_image]), chunk.boxes_xyxy
         )
-    faults = checker.check(chunk.boxes_xyxy, text.classes, text.box_image, size)
+    faults = checker.check(chunk.boxes_xyxy, text.classes, text.box_image, size, text.ignore)
     for rule, mask in faults.masks.items():
         for box in np.flatnonzero(mask):
             problem = _box_problem(chunk, checker, rule, box, size)

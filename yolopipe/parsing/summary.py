@@ -37,11 +37,6 @@ class ParsedChunk:
     kept: Kept
 
     @property
-    def boxes(self) -> int:
-        """Number of boxes kept."""
-        return int(self.kept.boxes.sum())
-
-    @property
     def images(self) -> int:
         """Number of images kept."""
         return int(self.kept.images.sum())
@@ -56,7 +51,7 @@ def counts_of(splits: Mapping[str, Counts], names: Sequence[str], policy: str) -
         policy: ``parse.on_bad``.
 
     Returns:
-        Images, backgrounds, boxes, boxes by class, and problems by rule and action, for each split.
+        Images, backgrounds, boxes, boxes to be ignored, boxes by class, and problems by rule and action, by split.
     """
     return {
         "on_bad": policy,
@@ -84,8 +79,9 @@ def add_counts(first: Counts, second: Counts) -> Counts:
 def split_counts(part: ParsedChunk, names: Sequence[str]) -> Counts:
     """The counts of a chunk; those of two chunks add up."""
     text, kept = part.chunk.text, part.kept
-    per_class = np.bincount(text.classes[kept.boxes], minlength=len(names)).tolist()
-    filled = np.unique(text.box_image[kept.boxes]).size
+    boxes = kept.boxes & ~text.ignore
+    per_class = np.bincount(text.classes[boxes], minlength=len(names)).tolist()
+    filled = np.unique(text.box_image[boxes]).size
     per_rule: dict[str, dict[str, int]] = {}
     for rule, action, n in count_by_rule(kept.problems):
         per_rule.setdefault(rule, {})[action] = n
@@ -93,7 +89,8 @@ def split_counts(part: ParsedChunk, names: Sequence[str]) -> Counts:
     return {
         "images": part.images,
         "backgrounds": part.images - filled,
-        "boxes": part.boxes,
+        "boxes": int(boxes.sum()),
+        "ignored": int((kept.boxes & text.ignore).sum()),
         "boxes_per_class": dict(zip(names, per_class, strict=True)),
         "orientations_fixed": int((part.chunk.orientation[kept.images] != 1).sum()),
         "images_read": len(text.image_paths) + unread["not-utf8"] + unread["no-image-path"],
@@ -119,7 +116,8 @@ def summary_of(counts: dict[str, Any], names: Sequence[str], guesses: Sequence[s
     rows: dict[str, object] = {}
     for name, split in splits.items():
         backgrounds = f" ({split['backgrounds']:,} without boxes)" if split["backgrounds"] else ""
-        rows[name] = f"{split['images']:,} images{backgrounds}, {split['boxes']:,} boxes"
+        ignored = f", {split['ignored']:,} boxes to be ignored" if split["ignored"] else ""
+        rows[name] = f"{split['images']:,} images{backgrounds}, {split['boxes']:,} boxes{ignored}"
     rows |= _class_rows(splits, names)
     rows |= _dropped_rows(splits)
     empty = [name for name in names if splits["train"]["boxes_per_class"][name] == 0]
@@ -149,7 +147,7 @@ def _dropped_rows(splits: dict[str, Any]) -> dict[str, str]:
             totals.update({(action, rule): n for action, n in actions.items()})
     for (action, rule), n in sorted(totals.items()):
         rows[f"{action} {rule}"] = f"{n:,} ({paths.PARSED}/problems.csv)"
-    boxes = sum(split["boxes_read"] - split["boxes"] for split in splits.values())
+    boxes = sum(split["boxes_read"] - split["boxes"] - split["ignored"] for split in splits.values())
     images = sum(split["images_read"] - split["images"] for split in splits.values())
     if boxes or images:
         rows["dropped"] = f"{images:,} images and {boxes:,} boxes of those read"

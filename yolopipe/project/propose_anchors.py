@@ -113,7 +113,7 @@ def advise(sizes_wh: npt.ArrayLike, anchors_px: npt.ArrayLike, *, k: int, size: 
 
 def _training_sizes(size: int) -> npt.NDArray[np.float64]:
     table, _ = read_table(paths.PARSED / "train.parquet", made_by="parse")
-    boxes_xyxy, _, offsets = split_boxes(table)
+    boxes_xyxy, _, _, offsets = split_boxes(table)
     longest = np.maximum(table["width"].to_numpy(), table["height"].to_numpy())
     scale = np.repeat(size / longest, np.diff(offsets))
     sizes: npt.NDArray[np.float64] = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]) * scale[:, np.newaxis]

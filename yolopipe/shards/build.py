@@ -38,8 +38,8 @@ from yolopipe.shards.label_info import LabelInfo, count_labels
 from yolopipe.shards.manifest import ShardInfo
 from yolopipe.shards.plan import PlannedShard
 from yolopipe.shards.reader import WRITERS
-from yolopipe.shards.schema import Row, boxes_at_size
-from yolopipe.tables import split_boxes
+from yolopipe.shards.schema import Row, RowBoxes, boxes_at_size
+from yolopipe.tables import Boxes, split_boxes
 
 __all__ = ["BuiltShard", "ShardTask", "build_shard", "encoded_bytes"]
 
@@ -79,6 +79,7 @@ class BuiltShard:
     problems: tuple[Problem, ...]
     labels: dict[int, LabelInfo]
     backgrounds: int
+    ignored: int
     label_bytes: int
     boxes_per_class: npt.NDArray[np.int64]
     reused: int = 0
@@ -94,13 +95,13 @@ def build_shard(task: ShardTask) -> BuiltShard:
 
     Images that cannot be read are returned as problems, so that those of all shards can be listed at once.
     """
-    rows_to_input, boxes_xyxy, classes, offsets = _geometry(task)
-    row_of_box = np.repeat(np.arange(task.samples.num_rows), np.diff(offsets))
-    found = {size: _assign(task, boxes_xyxy, row_of_box, size) for size in task.precompute.input_sizes}
-    labels = {size: encode_sparse(each, row_of_box, task.samples.num_rows) for size, each in found.items()}
+    matrices, boxes, ignored = _geometry(task)
+    count, per_row = task.samples.num_rows, np.diff(ignored.offsets)
+    found = {size: _assign(task, boxes, size) for size in task.precompute.input_sizes}
+    labels = {size: encode_sparse(each, boxes.rows, count, per_row) for size, each in found.items()}
     problems: list[Problem] = []
     reused: list[bool] = []
-    rows = _rows(task, rows_to_input, boxes_xyxy, classes.astype(np.uint16), offsets, labels, problems, reused)
+    rows = _rows(task, matrices, boxes, ignored, labels, problems, reused)
     path = task.directory / f"{task.plan.name}.{task.precompute.format}"
     info = None
     try:
@@ -111,8 +112,8 @@ def build_shard(task: ShardTask) -> BuiltShard:
         info = ShardInfo(
             path.name,
             task.plan.copy,
-            task.samples.num_rows,
-            len(boxes_xyxy),
+            count,
+            len(boxes.classes),
             path.stat().st_size,
             sha256_file(path),
         )
@@ -123,24 +124,33 @@ def build_shard(task: ShardTask) -> BuiltShard:
     return BuiltShard(
         info=info,
         problems=tuple(problems),
-        labels={size: count_labels(each) for size, each in found.items()},
-        backgrounds=int((np.diff(offsets) == 0).sum()),
+        labels={size: count_labels(each, _unlisted(labels[size], boxes, ignored)) for size, each in found.items()},
+        backgrounds=int((np.diff(boxes.offsets) == 0).sum()),
+        ignored=len(ignored.classes),
         label_bytes=sum(part.nbytes for rows in labels.values() for row in rows for label in row for part in label)
-        + boxes_xyxy.nbytes
-        + 2 * len(classes),
-        boxes_per_class=np.bincount(classes, minlength=task.num_classes),
+        + sum(part.nbytes for both in (boxes, ignored) for part in (both.boxes_xyxy, both.classes)),
+        boxes_per_class=np.bincount(boxes.classes, minlength=task.num_classes),
         reused=sum(reused),
         cache_trouble=trouble(task.cache),
     )
 
 
-def _assign(
-    task: ShardTask, boxes_xyxy: npt.NDArray[np.float32], row_of_box: npt.NDArray[np.int64], size: int
-) -> Assigned:
+def _unlisted(labels: list[Labels], boxes: Boxes, ignored: Boxes) -> int:
+    """How often a box to be ignored is not in the list of a scale, which is full."""
+    counts = np.diff(boxes.offsets).tolist()
+    listed = (
+        sum(int((label.slots >= count).sum()) for row, count in zip(labels, counts, strict=True) for label in row)
+        if len(ignored.classes)
+        else 0
+    )
+    return len(STRIDES) * len(ignored.classes) - listed
+
+
+def _assign(task: ShardTask, boxes: Boxes, size: int) -> Assigned:
     """The labels of one input size.  Anchors are the same in pixels at every size, boxes are not."""
     return assign(
-        boxes_at_size(boxes_xyxy, size, task.precompute.input_size),
-        row_of_box,
+        boxes_at_size(boxes.boxes_xyxy, size, task.precompute.input_size),
+        boxes.rows,
         input_size=size,
         anchors=task.assignment.anchors_px / np.array(STRIDES)[:, np.newaxis, np.newaxis],
         iou_threshold=task.assignment.iou_threshold,
@@ -149,24 +159,26 @@ def _assign(
     )
 
 
-def _geometry(task: ShardTask) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], Any, npt.NDArray[np.int64]]:
-    """Source-to-input matrices (R, 2, 3), boxes (M, 4) in input pixels, classes (M,), offsets (R + 1,)."""
+def _geometry(task: ShardTask) -> tuple[npt.NDArray[np.float64], Boxes, Boxes]:
+    """Source-to-input matrices (R, 2, 3), boxes to be found and boxes to be ignored in input pixels."""
     samples, size = task.samples, task.precompute.input_size
     frames_wh = np.stack([samples[name].to_numpy() for name in ("frame_width", "frame_height")], axis=-1)
     letterboxes = letterbox_matrix(frames_wh, size)
     to_frame = samples["matrix"].combine_chunks().flatten().to_numpy().reshape(-1, 2, 3)
-    boxes, classes, offsets = split_boxes(samples)
-    moved = transform_boxes(np.repeat(letterboxes, np.diff(offsets), axis=0), boxes)
-    inside = np.clip(moved, 0, size)  # removes rounding
-    return compose(to_frame, letterboxes), inside.astype(np.float32), classes, offsets
+
+    def in_input(boxes: Boxes) -> Boxes:
+        moved = transform_boxes(letterboxes[boxes.rows], boxes.boxes_xyxy)
+        return boxes._replace(boxes_xyxy=np.clip(moved, 0, size).astype(np.float32))  # clipping removes rounding
+
+    boxes, ignored = (in_input(split_boxes(samples, ignored=ignored)) for ignored in (False, True))
+    return compose(to_frame, letterboxes), boxes, ignored
 
 
 def _rows(
     task: ShardTask,
     matrices: npt.NDArray[np.float64],
-    boxes_xyxy: npt.NDArray[np.float32],
-    classes: npt.NDArray[np.uint16],
-    offsets: npt.NDArray[np.int64],
+    boxes: Boxes,
+    ignored: Boxes,
     labels: dict[int, list[Labels]],
     problems: list[Problem],
     reused: list[bool],
@@ -182,18 +194,22 @@ def _rows(
         if problems:
             continue  # no shard will be written: only look for more problems
         reused.append(known)
-        ours = slice(offsets[index], offsets[index + 1])
         yield Row(
             path=sample["image"],
             copy=task.plan.copy,
             image=image,
             source_wh=(sample["width"], sample["height"]),
             matrix=matrices[index],
-            boxes_xyxy=boxes_xyxy[ours],
-            classes=classes[ours],
+            boxes=_of_row(boxes, index),
+            ignored=_of_row(ignored, index),
             labels=labels[size][index],
             smaller={other: of_size[index] for other, of_size in labels.items() if other != size},
         )
+
+
+def _of_row(boxes: Boxes, row: int) -> RowBoxes:
+    ours = slice(boxes.offsets[row], boxes.offsets[row + 1])
+    return RowBoxes(boxes.boxes_xyxy[ours], boxes.classes[ours], boxes.origins[ours])
 
 
 def _records(samples: pa.Table) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,7 @@ class LabelInfo:
         overwritten: boxes with no positive left, all places overwritten by other boxes (the rule in force).
         partly_overwritten: boxes that lost some of their places.
         forced: boxes that no anchor fits above the threshold; their best anchor was taken.
-        past_list_end: boxes overwritten in a scale's list.
+        past_list_end: boxes overwritten in a scale's list, and boxes to be ignored for which it has no room.
         without_positive: per collision rule, in force or not, how many boxes it leaves with no positive.
     """
 
@@ -37,8 +37,12 @@ class LabelInfo:
     without_positive: Mapping[str, int]
 
 
-def count_labels(found: Assignment) -> LabelInfo:
+def count_labels(found: Assignment, unlisted: int = 0) -> LabelInfo:
     """The counts of one assignment; the collision rules that are not in force are tried for ``without_positive``.
+
+    Args:
+        found: the assignment.
+        unlisted: how often a box to be ignored is missing from a full list.
 
     >>> from yolopipe.labels.assign import assign
     >>> boxes, anchors = [[60, 60, 120, 120]] * 2, np.full((3, 3, 2), 4.0)
@@ -47,11 +51,12 @@ def count_labels(found: Assignment) -> LabelInfo:
     """
     anchors = [scale.cell[scale.wins] % ANCHORS_PER_SCALE for scale in found.scales]
     counts = [np.bincount(anchor, minlength=ANCHORS_PER_SCALE).tolist() for anchor in anchors]
+    lost = found.counts()
     return LabelInfo(
         positives={str(stride): tuple(count) for stride, count in zip(STRIDES, counts, strict=True)},
         listed={str(stride): len(scale.slot_box) for stride, scale in zip(STRIDES, found.scales, strict=True)},
         without_positive=found.without_positive(),
-        **found.counts(),
+        **{**lost, "past_list_end": lost["past_list_end"] + unlisted},
     )
 
 

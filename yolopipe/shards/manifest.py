@@ -46,6 +46,7 @@ class SplitInfo(LabelInfo):
         copies: augmented copies of each image; 1 for val.
         boxes: boxes in all rows.
         backgrounds: rows without boxes.
+        ignored: boxes to be ignored in all rows; they are in none of the other numbers but ``past_list_end``.
         boxes_per_class: in the order of the class names.
         label_bytes: bytes of the sparse labels before compression.
         smaller: the same numbers for the labels of each smaller input size (as text); empty when there is one size.
@@ -56,6 +57,7 @@ class SplitInfo(LabelInfo):
     copies: int
     boxes: int
     backgrounds: int
+    ignored: int
     boxes_per_class: tuple[int, ...]
     label_bytes: int
     smaller: Mapping[str, LabelInfo]

@@ -1,8 +1,9 @@
 """Parquet shards, which pandas and DuckDB open, too.
 
 Columns: ``path``, ``copy``, ``source_width``, ``source_height``, ``matrix`` (six numbers, source to input pixels),
-``boxes_xyxy``, ``classes``, per stride ``cell_S``, ``box_S``, ``slots_S`` (see :mod:`yolopipe.shards.schema`), these
-three for each smaller input size too (``cell_8_320``; none when there is one size), and ``image``, encoded pixels.
+``boxes_xyxy``, ``classes``, ``ignore``, ``origin`` (:mod:`yolopipe.tables`), per stride ``cell_S``, ``box_S``,
+``slots_S`` (:mod:`yolopipe.shards.schema`), these three for each smaller input size too (``cell_8_320``; none when
+there is one size), and ``image``, encoded pixels.
 
 Row groups of 64 rows are the unit of reading: small enough to shuffle, large enough to read fast.  Pixels are stored
 as they are (already compressed), the rest with ZSTD by *leaf* path: pyarrow silently ignores the setting for a list
@@ -27,8 +28,8 @@ import pyarrow.parquet as pq
 from yolopipe.config.params import STRIDES
 from yolopipe.errors import ShardError
 from yolopipe.labels.scale_label import ScaleLabel
-from yolopipe.shards.schema import LABEL_PARTS, Row, labels_from, smaller_sizes
-from yolopipe.tables import box_column, list_column
+from yolopipe.shards.schema import LABEL_PARTS, Row, RowBoxes, joined, labels_from, smaller_sizes, split_row_boxes
+from yolopipe.tables import BOX_COLUMNS, Boxes, box_columns, list_column
 
 __all__ = [
     "ROWS_PER_GROUP",
@@ -53,8 +54,7 @@ def schema_of(smaller: tuple[int, ...] = ()) -> pa.Schema:
             ("source_width", pa.int32()),
             ("source_height", pa.int32()),
             ("matrix", pa.list_(pa.float64(), 6)),
-            ("boxes_xyxy", pa.list_(pa.list_(pa.float32(), 4))),
-            ("classes", pa.list_(pa.uint16())),
+            *BOX_COLUMNS.items(),
             *(
                 (f"{name}{suffix}", pa.list_(pa.from_numpy_dtype(kind)))
                 for suffix in ("", *(f"_{size}" for size in smaller))
@@ -96,10 +96,7 @@ def _to_batch(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
         "source_width": pa.array([row.source_wh[0] for row in rows], pa.int32()),
         "source_height": pa.array([row.source_wh[1] for row in rows], pa.int32()),
         "matrix": pa.FixedSizeListArray.from_arrays(np.concatenate([row.matrix.reshape(-1) for row in rows]), 6),
-        "boxes_xyxy": box_column(
-            np.concatenate([row.boxes_xyxy for row in rows]), [len(row.boxes_xyxy) for row in rows]
-        ),
-        "classes": lists([row.classes for row in rows], pa.uint16()),
+        **box_columns(_table_boxes([row.boxes for row in rows]), _table_boxes([row.ignored for row in rows])),
         "image": pa.array([row.image for row in rows], pa.binary()),
     }
     sizes = smaller_sizes(schema.names)
@@ -111,6 +108,11 @@ def _to_batch(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
                 arrays = [getattr(label[index], part) for label in labels]
                 columns[name + suffix] = lists(arrays, pa.from_numpy_dtype(LABEL_PARTS[name]))
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _table_boxes(rows: list[RowBoxes]) -> Boxes:
+    every = joined(rows)
+    return Boxes(*every, np.cumsum([0, *(len(row.classes) for row in rows)]))
 
 
 def read_group(file: pq.ParquetFile, group: int, path: str | Path, columns: list[str] | None = None) -> pa.Table:
@@ -192,12 +194,12 @@ def _opened(path: str | Path) -> Iterator[pq.ParquetFile]:
 
 
 def list_values(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
-    """A list column as one array a row; box lists become (N, 4)."""
+    """A list column as one array a row; lists of lists of K numbers become (N, K)."""
     array = column.combine_chunks()
     flat = array.flatten()
     width: tuple[int, ...] = ()
     if pa.types.is_fixed_size_list(flat.type):
-        flat, width = flat.flatten(), (4,)
+        flat, width = flat.flatten(), (flat.type.list_size,)
     lengths = array.value_lengths().to_numpy(zero_copy_only=False)
     return np.split(flat.to_numpy(zero_copy_only=False).reshape(-1, *width), np.cumsum(lengths)[:-1])
 
@@ -214,14 +216,16 @@ def _from_table(table: pa.Table) -> Iterator[Row]:
         def value(name: str, index: int = index) -> npt.NDArray[Any]:
             return parts[name][index]
 
+        every = RowBoxes(value("boxes_xyxy"), value("classes"), value("origin"))
+        boxes, ignored = split_row_boxes(every, value("ignore"))
         yield Row(
             path=path,
             copy=copy,
             image=b"" if images is None else images[index].as_py(),
             source_wh=(width, height),
             matrix=matrices[index],
-            boxes_xyxy=parts["boxes_xyxy"][index],
-            classes=parts["classes"][index],
+            boxes=boxes,
+            ignored=ignored,
             labels=labels_from(value),
             smaller={size: labels_from(value, f"_{size}") for size in sizes},
         )

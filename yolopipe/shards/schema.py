@@ -7,6 +7,9 @@ lists that are the whole label (a dense label is 3.6 MB at 80 classes, these are
 - ``box_S``: for each of those, which of the row's boxes is assigned there;
 - ``slots_S``: the box list of that scale (docs/formulas.md, "Labels"), as box numbers in slot order.
 
+Boxes have the columns ``boxes_xyxy``, ``classes``, ``ignore`` and ``origin`` of the tables before
+(:mod:`yolopipe.tables`); those to be ignored come last, hold no cell and are in the list of every scale.
+
 When ``precompute.input_size`` is a list, image, boxes, matrix and the columns above are those of the largest size L,
 and each smaller size s has its own three lists per stride, ``cell_S_s``, ``box_S_s`` and ``slots_S_s``
 (``cell_8_320``), smallest size first, before ``image``.  Its pixels are those of L scaled down, its boxes are
@@ -17,9 +20,9 @@ no such columns.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,19 +34,46 @@ __all__ = [
     "ARRAYS",
     "FEATURES",
     "LABEL_PARTS",
+    "NO_BOXES",
     "SCHEMA_VERSION",
     "Row",
+    "RowBoxes",
     "arrays_of",
     "boxes_at_size",
     "decode_pixels",
+    "joined",
     "labels_from",
     "row_from_features",
     "row_to_features",
     "smaller_sizes",
+    "split_row_boxes",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Readers refuse any other."""
+
+
+class RowBoxes(NamedTuple):
+    """Boxes of one sample.
+
+    Args:
+        boxes_xyxy: (N, 4) float32 pixels of the network input.
+        classes: (N,) int32; -1 for any class, of boxes to be ignored.
+        origins: (N, 2) int32; line and column at which the annotation text names each box.
+    """
+
+    boxes_xyxy: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int32]
+    origins: npt.NDArray[np.int32]
+
+
+def joined(parts: Sequence[RowBoxes]) -> RowBoxes:
+    """The boxes of several samples, or of several kinds, one after the other."""
+    boxes_xyxy, classes, origins = zip(*parts, strict=True)
+    return RowBoxes(np.concatenate(boxes_xyxy), np.concatenate(classes), np.concatenate(origins))
+
+
+NO_BOXES = RowBoxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros((0, 2), np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +86,8 @@ class Row:
         image: encoded RGB pixels of the network input, (S, S, 3) uint8 once decoded.
         source_wh: width and height of the source image in pixels, EXIF orientation applied.
         matrix: (2, 3) float64; source pixels to network-input pixels, corner coordinates.
-        boxes_xyxy: (N, 4) float32 pixels of the network input.
-        classes: (N,) uint16.
+        boxes: those to be found.
+        ignored: those to be ignored; in :attr:`labels` they are numbered behind :attr:`boxes`.
         labels: one :class:`ScaleLabel` per stride, small stride first.
         smaller: the same for each smaller input size, smallest first; empty when there is one size.
     """
@@ -67,10 +97,32 @@ class Row:
     image: bytes
     source_wh: tuple[int, int]
     matrix: npt.NDArray[np.float64]
-    boxes_xyxy: npt.NDArray[np.float32]
-    classes: npt.NDArray[np.uint16]
+    boxes: RowBoxes
     labels: Labels
+    ignored: RowBoxes = NO_BOXES
     smaller: Mapping[int, Labels] = field(default_factory=dict)
+
+    @property
+    def boxes_xyxy(self) -> npt.NDArray[np.float32]:
+        """(N, 4) pixels of the network input, of the boxes to be found."""
+        return self.boxes.boxes_xyxy
+
+    @property
+    def classes(self) -> npt.NDArray[np.int32]:
+        """(N,) of the boxes to be found."""
+        return self.boxes.classes
+
+    @property
+    def every_box(self) -> RowBoxes:
+        """All boxes in the order of the labels' numbers: those to be found, then those to be ignored."""
+        if not len(self.ignored.classes):
+            return self.boxes
+        return joined([self.boxes, self.ignored])
+
+    @property
+    def ignore(self) -> npt.NDArray[np.bool_]:
+        """Which of :attr:`every_box` are to be ignored."""
+        return np.repeat([False, True], [len(self.classes), len(self.ignored.classes)])
 
     def labels_at(self, size: int) -> Labels:
         """The labels of one input size."""
@@ -114,7 +166,9 @@ ARRAYS: dict[str, type[np.generic]] = {
     "source_wh": np.int32,
     "matrix": np.float64,
     "boxes_xyxy": np.float32,
-    "classes": np.uint16,
+    "classes": np.int32,
+    "ignore": np.bool_,
+    "origin": np.int32,
     **{
         f"{part}_{stride}": kind
         for stride in STRIDES
@@ -156,8 +210,10 @@ def row_to_features(row: Row) -> dict[str, bytes]:
         "copy": [row.copy],
         "source_wh": row.source_wh,
         "matrix": row.matrix,
-        "boxes_xyxy": row.boxes_xyxy,
-        "classes": row.classes,
+        "boxes_xyxy": row.every_box.boxes_xyxy,
+        "classes": row.every_box.classes,
+        "ignore": row.ignore,
+        "origin": row.every_box.origins,
     }
     for suffix, labels in (("", row.labels), *((f"_{size}", labels) for size, labels in row.smaller.items())):
         for stride, label in zip(STRIDES, labels, strict=True):
@@ -186,16 +242,28 @@ def row_from_features(features: dict[str, bytes]) -> Row:
         return np.frombuffer(features[name], kind.newbyteorder("<")).astype(kind, copy=False)
 
     width, height = array("source_wh").tolist()
+    every = RowBoxes(array("boxes_xyxy").reshape(-1, 4), array("classes"), array("origin").reshape(-1, 2))
+    boxes, ignored = split_row_boxes(every, array("ignore"))
     return Row(
         path=features["path"].decode(),
         copy=int(array("copy")[0]),
         image=features["image"],
         source_wh=(width, height),
         matrix=array("matrix").reshape(2, 3),
-        boxes_xyxy=array("boxes_xyxy").reshape(-1, 4),
-        classes=array("classes"),
+        boxes=boxes,
+        ignored=ignored,
         labels=labels_from(array),
         smaller={size: labels_from(array, f"_{size}") for size in sizes},
+    )
+
+
+def split_row_boxes(every: RowBoxes, ignore: npt.NDArray[np.bool_]) -> tuple[RowBoxes, RowBoxes]:
+    """Boxes to be found and boxes to be ignored, which come last."""
+    found = int((~ignore).sum())
+    boxes_xyxy, classes, origins = every
+    return (
+        RowBoxes(boxes_xyxy[:found], classes[:found], origins[:found]),
+        RowBoxes(boxes_xyxy[found:], classes[found:], origins[found:]),
     )
 
 

@@ -225,7 +225,8 @@ def _checked_assignment(rows: Sequence[Row], row_of_box: Ints, manifest: Manifes
         raise ShardError(
             f"the shards hold a box that no cell can be assigned to: {error}", hint=_REGENERATE
         ) from None
-    for row, labels in zip(rows, encode_sparse(found, row_of_box, len(rows)), strict=True):
+    ignored = [len(row.ignored.classes) for row in rows]
+    for row, labels in zip(rows, encode_sparse(found, row_of_box, len(rows), ignored), strict=True):
         at_size = "" if size == manifest.input_size else f", at {size} px"
         for stride, stored, fresh in zip(manifest.strides, row.labels_at(size), labels, strict=True):
             _compare(f"{row.path} (copy {row.copy}){at_size}, stride {stride}", stored, fresh, size // stride)

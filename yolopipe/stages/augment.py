@@ -18,12 +18,13 @@ from yolopipe.imaging.augmentation import (
     OPERATIONS,
     Variants,
     augment_variants,
+    cut_boxes,
     draw_numbers,
     identity_variants,
     move_boxes,
 )
 from yolopipe.result import CommandResult
-from yolopipe.tables import AUGMENTED_SCHEMA, TableReader, box_column, list_column, split_boxes, table_writer
+from yolopipe.tables import AUGMENTED_SCHEMA, TableReader, box_columns, split_boxes, table_writer
 from yolopipe.workers.pool import Workers
 
 __all__ = ["augment_table", "run"]
@@ -51,6 +52,7 @@ def _augment_split(parsed: TableReader, out: Path, split: str, params: Augment |
     """Write all copies of a split, a row group at a time; returns the counts."""
     copies = params.copies if params else 1
     facts = {"images": parsed.rows, "copies": copies, "samples": 0, "boxes": 0, "boxes_lost": 0}
+    facts |= {"ignored": 0, "ignored_lost": 0}
     facts |= dict.fromkeys(OPERATIONS, 0)
     with (
         table_writer(out, AUGMENTED_SCHEMA, parsed.class_names) as write,
@@ -79,19 +81,21 @@ def augment_table(parsed: pa.Table, params: Augment | None, seed: int, copy: int
     Returns:
         A table of :data:`yolopipe.tables.AUGMENTED_SCHEMA`.
     """
-    boxes_xyxy, classes, offsets = split_boxes(parsed)
+    boxes, ignored = split_boxes(parsed), split_boxes(parsed, ignored=True)
     sizes_wh = np.column_stack([parsed["width"].to_numpy(), parsed["height"].to_numpy()])
     if params is None:
         variants = identity_variants(sizes_wh)
     else:
         numbers = draw_numbers(seed, parsed["image"].to_pylist(), copy)
-        variants = augment_variants(sizes_wh, boxes_xyxy, offsets, params, numbers)
-    lengths = np.diff(offsets)
-    boxes = box_column(move_boxes(variants, boxes_xyxy, offsets).astype(np.float32), lengths)
-    return _table(parsed, copy, variants, boxes, list_column(classes, lengths, pa.int32()))
+        variants = augment_variants(sizes_wh, boxes.boxes_xyxy, boxes.offsets, params, numbers)
+    moved = move_boxes(variants, boxes.boxes_xyxy, boxes.offsets).astype(np.float32)
+    cut = cut_boxes(variants, ignored.boxes_xyxy, ignored.offsets).astype(np.float32)
+    left = np.logical_and(cut[:, 2] > cut[:, 0], cut[:, 3] > cut[:, 1])
+    columns = box_columns(boxes._replace(boxes_xyxy=moved), ignored._replace(boxes_xyxy=cut).where(left))
+    return _table(parsed, copy, variants, columns)
 
 
-def _table(parsed: pa.Table, copy: int, variants: Variants, boxes_xyxy: pa.Array, classes: pa.Array) -> pa.Table:
+def _table(parsed: pa.Table, copy: int, variants: Variants, boxes: dict[str, pa.Array]) -> pa.Table:
     def fixed(values: npt.NDArray[np.float64], size: int) -> pa.Array:
         return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), size)
 
@@ -104,8 +108,7 @@ def _table(parsed: pa.Table, copy: int, variants: Variants, boxes_xyxy: pa.Array
         "visible_xyxy": fixed(variants.visible_xyxy, 4),
         "operations": _words(variants.drawn),
         **{name: pa.array(variants.colour[:, index]) for index, name in enumerate(("hue", "saturation", "value"))},
-        "boxes_xyxy": boxes_xyxy,
-        "classes": classes,
+        **boxes,
     }
     return pa.table([columns[name] for name in AUGMENTED_SCHEMA.names], schema=AUGMENTED_SCHEMA)
 
@@ -122,9 +125,11 @@ def _counts(parsed: pa.Table, table: pa.Table) -> dict[str, int]:
     drawn: Counter[str] = Counter()
     for words in pc.value_counts(table["operations"]).to_pylist():
         drawn.update({name: words["counts"] for name in words["values"].split()})
-    boxes = len(split_boxes(table)[0])
-    lost = len(split_boxes(parsed)[0]) - boxes
-    return {"samples": table.num_rows, "boxes": boxes, "boxes_lost": lost, **drawn}
+    counts = {"samples": table.num_rows, **drawn}
+    for name, ignored in (("boxes", False), ("ignored", True)):
+        before, after = (len(split_boxes(some, ignored=ignored).classes) for some in (parsed, table))
+        counts |= {name: after, f"{name}_lost": before - after}
+    return counts
 
 
 def _title(report: dict[str, Any]) -> str:
@@ -138,5 +143,8 @@ def _rows(report: dict[str, Any]) -> dict[str, object]:
         drawn = ", ".join(f"{name} {facts[name]:,}" for name in OPERATIONS if facts[name])
         rows[split] = f"{facts['images']:,} images{copies} = {facts['samples']:,} samples, {facts['boxes']:,} boxes"
         rows[f"{split} drawn"] = drawn or "no operation: images unchanged"
+        if facts["ignored"] or facts["ignored_lost"]:
+            lost = f"{facts['ignored_lost']:,} cut away with their part of the image"
+            rows[f"{split} ignored"] = f"{facts['ignored']:,} boxes to be ignored; {lost}"
     rows["boxes dropped"] = sum(facts["boxes_lost"] for facts in report.values())
     return rows

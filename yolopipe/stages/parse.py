@@ -27,7 +27,7 @@ from yolopipe.parsing.policy import CheckedChunk, Policy, apply_policy, blocking
 from yolopipe.parsing.summary import SPLITS, Counts, ParsedChunk, add_counts, counts_of, split_counts, summary_of
 from yolopipe.problems import ProblemList, problem_list
 from yolopipe.result import CommandResult
-from yolopipe.tables import PARSED_SCHEMA, box_column, list_column, table_writer
+from yolopipe.tables import PARSED_SCHEMA, Boxes, box_columns, table_writer
 from yolopipe.workers.mapping import map_in_order
 from yolopipe.workers.pool import Workers
 
@@ -208,14 +208,20 @@ def _table(parsed: ParsedChunk) -> pa.Table:
     limits = np.tile(chunk.size_wh[text.box_image[kept.boxes]], 2)
     # Corners up to SLACK_PX outside move to the edge.
     boxes = np.clip(chunk.boxes_xyxy[kept.boxes], 0, limits).astype(np.float32)
-    per_image = np.bincount(text.box_image[kept.boxes], minlength=len(text.image_paths))[kept.images]
+    row = (np.cumsum(kept.images) - 1)[text.box_image[kept.boxes]]
+    every = Boxes(
+        boxes,
+        text.classes[kept.boxes].astype(np.int32),
+        np.column_stack([text.lines[text.box_image], text.box_column])[kept.boxes].astype(np.int32),
+        np.searchsorted(row, np.arange(len(size) + 1)),
+    )
+    ignore = text.ignore[kept.boxes]
     columns = {
         "image": pa.array([text.image_paths[i] for i in np.flatnonzero(kept.images)], pa.string()),
         "line": pa.array(text.lines[kept.images], pa.int32()),
         "width": pa.array(size[:, 0], pa.int32()),
         "height": pa.array(size[:, 1], pa.int32()),
         "orientation": pa.array(chunk.orientation[kept.images], pa.int32()),
-        "boxes_xyxy": box_column(boxes, per_image),
-        "classes": list_column(text.classes[kept.boxes], per_image, pa.int32()),
+        **box_columns(every.where(~ignore), every.where(ignore)),
     }
     return pa.table([columns[name] for name in PARSED_SCHEMA.names], schema=PARSED_SCHEMA)

@@ -111,6 +111,7 @@ def _split_info(built: Sequence[BuiltShard], sizes: tuple[int, ...]) -> SplitInf
         copies=len({shard.copy for shard in shards}),
         boxes=sum(shard.boxes for shard in shards),
         backgrounds=sum(shard.backgrounds for shard in built),
+        ignored=sum(shard.ignored for shard in built),
         boxes_per_class=tuple(np.sum([shard.boxes_per_class for shard in built], axis=0).tolist()),
         label_bytes=sum(shard.label_bytes for shard in built),
         shards=shards,
@@ -143,14 +144,17 @@ def _result(manifest: Manifest) -> CommandResult:
     for name, split in manifest.splits.items():
         size = sum(shard.bytes for shard in split.shards)
         report[name] = {
-            **{key: getattr(split, key) for key in ("rows", "copies", "boxes", "backgrounds", "label_bytes")},
+            **{key: getattr(split, key) for key in ("rows", "copies", "boxes", "ignored", "backgrounds")},
+            "label_bytes": split.label_bytes,
             **{key: getattr(split, key) for key in ("overwritten", "partly_overwritten", "forced", "past_list_end")},
             "without_positive": dict(split.without_positive),
             "positives": {stride: list(counts) for stride, counts in split.positives.items()},
             "shards": len(split.shards),
             "bytes": size,
         }
-        rows[name] = f"{split.rows:,} rows in {len(split.shards)} shards, {size / 1e6:,.1f} MB; {split.boxes:,} boxes"
+        ignored = f", {split.ignored:,} to be ignored" if split.ignored else ""
+        boxes = f"{split.boxes:,} boxes{ignored}"
+        rows[name] = f"{split.rows:,} rows in {len(split.shards)} shards, {size / 1e6:,.1f} MB; {boxes}"
         rows[f"{name} positives"] = " · ".join(
             f"stride {stride}: {sum(counts):,}" for stride, counts in split.positives.items()
         )

@@ -23,7 +23,7 @@ from yolopipe.errors import YolopipeError
 from yolopipe.inspection.checks.check_report import MOST_HITS, Hit
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
-from yolopipe.tables import TableReader
+from yolopipe.tables import BOX_COLUMNS, TableReader, split_boxes
 
 __all__ = ["PARSE_RULES", "DroppedBoxes", "Sources", "project_of", "read_sources", "source_boxes"]
 
@@ -127,12 +127,11 @@ def source_boxes(shards: Path, split: str, row: Row) -> npt.NDArray[np.float32] 
     file = project_of(shards) / paths.PARSED / f"{split}.parquet"
     try:
         with TableReader(file, made_by="parse") as reader:
-            for piece in reader.pieces(["image", "boxes_xyxy"]):
-                boxes = piece.filter(pc.equal(piece["image"], row.path))["boxes_xyxy"].to_pylist()
-                if boxes:
-                    return (
-                        np.array(boxes[0], np.float32).reshape(-1, 4) if len(boxes[0]) == len(row.classes) else None
-                    )
+            for piece in reader.pieces(["image", *BOX_COLUMNS]):
+                found = piece.filter(pc.equal(piece["image"], row.path))
+                if found.num_rows:
+                    boxes_xyxy = split_boxes(found.slice(0, 1)).boxes_xyxy
+                    return boxes_xyxy if len(boxes_xyxy) == len(row.classes) else None
     except YolopipeError:
         pass
     return None
