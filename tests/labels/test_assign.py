@@ -56,6 +56,26 @@ def test_equals_the_reference_on_crowded_cells(seed, count):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@given(st.integers(0, 2**32), st.integers(0, 30), st.integers(0, 5), st.sampled_from([3, 20, 150]))
+@settings(max_examples=60)
+def test_boxes_to_be_ignored_only_follow_in_the_three_lists(seed, count, ignored, longest):
+    """Cells are those of the reference without them; each list of it goes on with them as far as there is room."""
+    rng = np.random.default_rng(seed)
+    bboxes = random_boxes(rng, count + ignored, 416)
+    ignore = np.zeros(count + ignored)
+    ignore[rng.permutation(count + ignored)[:ignored]] = 1
+    bboxes[ignore > 0, 4] = rng.integers(-1, 4, ignored)
+    options = {"input_size": 416, "anchors": ANCHORS, "num_classes": 4, "max_bbox_per_scale": longest}
+    ours = preprocess_true_boxes(np.column_stack([bboxes, ignore]), **options)
+    theirs = reference_labels(bboxes[ignore == 0], 416, ANCHORS, 4, longest=longest)
+    more = xyxy_to_xywh(bboxes[ignore > 0, :4]).astype(np.float32)
+    for index in range(3):
+        np.testing.assert_array_equal(ours[index], theirs[index])
+        listed = int((theirs[3 + index][:, 2] > 0).sum())
+        wanted = np.concatenate([theirs[3 + index][:listed], more, np.zeros((longest, 4))])[:longest]
+        np.testing.assert_array_equal(ours[3 + index], wanted)
+
+
 def test_list_of_a_scale_wraps():
     """200 equal-sized boxes: 200 labels, a list of 150 whose first 50 slots hold boxes 150 to 199."""
     places = np.array([(x, y) for y in range(10, 400, 20) for x in range(10, 400, 32)][:200], float)

@@ -45,7 +45,7 @@ def dense_label(
     return label, listed
 
 
-def dense_loss(conv, label, listed, anchors, stride, threshold, m: Any):
+def dense_loss(conv, label, listed, any_class, anchors, stride, threshold, m: Any):
     """The reference formulas of the whole loss; ``m`` is NumPy or TensorFlow, all in float64.
 
     Their GIoU also runs on cells without a label, where it may be 0/0 with enough bad luck; random floats have none.
@@ -84,7 +84,8 @@ def dense_loss(conv, label, listed, anchors, stride, threshold, m: Any):
     giou_loss = respond * scale * (1 - giou)
 
     inter, union, _ = overlap(pred_xywh[:, :, :, :, None, :], listed[:, None, None, None, :, :])
-    iou = np.asarray(inter) / np.asarray(union)
+    area = np.asarray(pred_wh[..., 0] * pred_wh[..., 1])[..., None]
+    iou = np.asarray(inter) / np.where(any_class[:, None, None, None, :], area, np.asarray(union))
     background = (1 - respond) * (iou.max(-1)[..., None] < threshold)
     focal = (respond - sigmoid(raw_conf)) ** 2
     conf_loss = focal * (respond + background) * cross_entropy(respond, raw_conf)
@@ -129,11 +130,12 @@ def reference(batch: Batch, stride: int, anchors_px: np.ndarray, threshold: floa
     grid, num_classes = conv.shape[1], conv.shape[-1] // 3 - 5
     label, listed = dense_label(target, boxes, classes, grid, num_classes, smooth)
     anchors = anchors_px / stride
-    values = dense_loss(conv.astype(np.float64), label, listed, anchors, stride, threshold, np)
+    any_class = (target.slots >= 0) & (np.take_along_axis(classes, np.maximum(target.slots, 0), axis=1) == -1)
+    values = dense_loss(conv.astype(np.float64), label, listed, any_class, anchors, stride, threshold, np)
     raw = tf.constant(conv, tf.float64)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(raw)
-        terms = dense_loss(raw, label, listed, anchors, stride, threshold, tf)
+        terms = dense_loss(raw, label, listed, any_class, anchors, stride, threshold, tf)
     np.testing.assert_allclose([float(t) for t in terms], values, rtol=1e-12)
     gradients = [tape.gradient(term, raw, unconnected_gradients="zero").numpy() for term in terms]
     return np.array(values), np.stack(gradients)
@@ -151,6 +153,18 @@ def assert_equal_loss(float64) -> Callable[..., None]:
             np.testing.assert_allclose(gradient, true, rtol=0, atol=float64.RTOL * np.abs(true).max() + 1e-15)
 
     return check
+
+
+def with_ignored(batch: Batch, rng: np.random.Generator, number: int) -> Batch:
+    """Further boxes in no cell and at the end of the list, some of any class."""
+    conv, target, boxes, classes = batch
+    count, side = len(boxes), boxes.max(initial=8.0)
+    corner = rng.uniform(0, side, (count, number, 2))
+    more = np.concatenate([corner, corner + rng.uniform(1, side, (count, number, 2))], -1).astype(np.float32)
+    slots = np.tile(np.arange(boxes.shape[1], boxes.shape[1] + number, dtype=np.int32), (count, 1))
+    kinds = rng.choice([-1, 0], (count, number)).astype(np.int32)
+    target = target._replace(slots=np.concatenate([target.slots, slots], 1))
+    return conv, target, np.concatenate([boxes, more], 1), np.concatenate([classes, kinds], 1)
 
 
 @pytest.mark.parametrize(("stride", "anchors_px"), SCALES)
@@ -178,12 +192,14 @@ def test_equals_the_dense_loss_of_the_formulas(
     st.integers(1, 6),
     st.sampled_from([0.0, 0.05, 0.3, 0.5, 1.0]),
     st.sampled_from([0.0, 0.01, 0.3]),
+    st.integers(0, 3),
 )
 def test_equals_the_dense_loss_whatever_the_numbers(
-    assert_equal_loss, seed, scale, counts, grid, threshold, smooth
+    assert_equal_loss, seed, scale, counts, grid, threshold, smooth, ignored
 ) -> None:
     stride, anchors_px = scale
-    batch = random_batch(np.random.default_rng(seed), grid, stride, 1 + seed % 4, counts)
+    rng = np.random.default_rng(seed)
+    batch = with_ignored(random_batch(rng, grid, stride, 1 + seed % 4, counts), rng, ignored)
     assert_equal_loss(batch, stride, anchors_px, threshold, smooth)
 
 
@@ -194,6 +210,26 @@ def test_200_boxes_some_of_which_are_ignored(assert_equal_loss) -> None:
     counted = ours(batch, 16, ANCHORS_PX[1], ignore_threshold=1.0)[0]
     assert ignored[1] < 0.95 * counted[1]
     assert ignored[0] == counted[0]
+
+
+@pytest.mark.parametrize(
+    ("box", "label", "background"),
+    [
+        ((0, 0, 32, 32), -1, False),  # all of it lies in a box of any class
+        ((0, 0, 11.9, 32), -1, True),  # less than half
+        ((0, 0, 12.1, 32), -1, False),
+        ((0, 0, 32, 32), 0, True),  # IoU 1/16
+        ((8, 8, 16, 15), 0, False),
+    ],
+)
+def test_a_prediction_in_a_box_to_be_ignored(box: tuple[float, ...], label: int, background: bool) -> None:
+    """Known answer: one prediction, 8 to 16 px; every other cell predicts nothing."""
+    conv = np.full((1, 4, 4, 18), -100.0, np.float32)
+    conv[0, 1, 1, 0:5] = 0.0
+    target = ScaleTarget(*(np.array([[v]], np.int32) for v in (-1, 0, 0)))
+    batch = (conv, target, np.array([[box]], np.float32), np.array([[label]], np.int32))
+    anchors_px = np.array([[8, 8], [300, 300], [300, 300]], float)
+    assert ours(batch, 8, anchors_px)[0][1] == pytest.approx(0.25 * np.log(2) * background, abs=1e-9)
 
 
 def test_a_good_prediction_beside_its_cell_is_not_background() -> None:

@@ -10,15 +10,15 @@ from yolopipe.parsing.box_rules import BoxChecker, clip_boxes, guess_format, par
 CHECKER = BoxChecker(class_count=3, input_size=64, min_box_px=2.0)
 SIZES = np.array([[100.0, 50.0], [np.nan, np.nan], [64.0, 128.0]])
 CORNER = st.one_of(st.integers(-3, 12).map(lambda n: n * 10.0), st.floats(-20, 140))
-BOX = st.tuples(CORNER, CORNER, CORNER, CORNER, st.integers(-1, 3), st.integers(0, 2))
+BOX = st.tuples(CORNER, CORNER, CORNER, CORNER, st.integers(-2, 3), st.integers(0, 2), st.booleans())
 
 
 def slow_rules(rows: list[tuple[float, ...]], index: int) -> set[str]:
     """The rules for one box, one at a time, in plain Python."""
-    x1, y1, x2, y2, label, image = rows[index]
+    x1, y1, x2, y2, label, image, ignore = rows[index]
     width, height = SIZES[int(image)].tolist()
     rules = set()
-    if label not in (0, 1, 2):
+    if label not in (0, 1, 2) and not (ignore and label == -1):
         rules.add("class-range")
     if not (np.float32(x1) < np.float32(x2) and np.float32(y1) < np.float32(y2)):
         rules.add("no-area")
@@ -26,7 +26,7 @@ def slow_rules(rows: list[tuple[float, ...]], index: int) -> set[str]:
         past = min(x1, y1) < -1e-3 or x2 > width + 1e-3 or y2 > height + 1e-3
         if past or x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
             rules.add("outside-image")
-        elif min(x2 - x1, y2 - y1) * min(64 / width, 64 / height) < 2.0:
+        elif not ignore and min(x2 - x1, y2 - y1) * min(64 / width, 64 / height) < 2.0:
             rules.add("tiny")
     if rows[index] in rows[:index]:
         rules.add("duplicate-box")
@@ -35,8 +35,8 @@ def slow_rules(rows: list[tuple[float, ...]], index: int) -> set[str]:
 
 @given(st.lists(BOX, max_size=12))
 def test_equal_to_the_rules_one_box_at_a_time(rows: list[tuple[float, ...]]) -> None:
-    table = np.array(rows, float).reshape(-1, 6)
-    faults = CHECKER.check(table[:, :4], table[:, 4].astype(int), table[:, 5].astype(int), SIZES)
+    table = np.array(rows, float).reshape(-1, 7)
+    faults = CHECKER.check(table[:, :4], table[:, 4].astype(int), table[:, 5].astype(int), SIZES, table[:, 6] > 0)
     for index in range(len(rows)):
         assert {rule for rule, mask in faults.masks.items() if mask[index]} == slow_rules(rows, index)
         assert faults.first[index] == (rows.index(rows[index]) if rows[index] in rows[:index] else -1)
@@ -45,7 +45,7 @@ def test_equal_to_the_rules_one_box_at_a_time(rows: list[tuple[float, ...]]) -> 
 
 @given(st.lists(BOX, max_size=8))
 def test_clipping_changes_and_keeps_the_boxes_partly_outside(rows: list[tuple[float, ...]]) -> None:
-    table = np.array(rows, float).reshape(-1, 6)
+    table = np.array(rows, float).reshape(-1, 7)
     boxes, size = table[:, :4], SIZES[table[:, 5].astype(int)]
     partly = partly_outside(boxes, size)
     clipped = clip_boxes(boxes, size)[partly]

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("crops")
 
 
-def drawn_sample(width, height, boxes, augment, seed):
+def drawn_sample(width, height, boxes, augment, seed, ignore=False):
     columns = {
         "image": ["picture.png"],
         "line": [1],
@@ -39,7 +39,7 @@ def drawn_sample(width, height, boxes, augment, seed):
         "orientation": [1],
         "boxes_xyxy": [boxes],
         "classes": [[0] * len(boxes)],
-        "ignore": [[False] * len(boxes)],
+        "ignore": [[ignore] * len(boxes)],
         "origin": [[[1, 9]] * len(boxes)],
     }
     arrays = [pa.array(columns[field.name], field.type) for field in PARSED_SCHEMA]
@@ -63,7 +63,7 @@ def visible_in_input(sample, size):
     return (left + scale * x1, top + scale * y1, left + scale * x2, top + scale * y2), scale
 
 
-def stored_pixels(folder, table, size):
+def stored_row(folder, table, size):
     config = Config.model_validate(
         {
             "data": dict.fromkeys(("train", "val", "classes", "images"), "x"),
@@ -74,7 +74,7 @@ def stored_pixels(folder, table, size):
     built = build_shard(ShardTask(plan, table, folder, config.precompute, config.assignment, 1, folder))
     assert built.problems == ()
     (row,) = READERS["tfrecord"](folder / built.info.name)
-    return np.frombuffer(row.image, np.uint8).reshape(size, size, 3)
+    return row, np.frombuffer(row.image, np.uint8).reshape(size, size, 3)
 
 
 sides = st.integers(4, 220)
@@ -102,7 +102,7 @@ def test_grey_beyond_the_visible_part_and_nothing_of_what_was_cropped(
     picture[top:bottom, left:right] = BLUE
     cv2.imwrite(str(folder / "picture.png"), picture[..., ::-1])
 
-    pixels = stored_pixels(folder, table, size)
+    _, pixels = stored_row(folder, table, size)
     (x1, y1, x2, y2), scale = visible_in_input(sample, size)
     margin = 1 + scale / 2  # reducing and interpolation mix this far from an edge
     inner = set()
@@ -120,6 +120,28 @@ def test_grey_beyond_the_visible_part_and_nothing_of_what_was_cropped(
         assert inner <= {tuple(BLUE)}
         mixed = np.sort([GREY, BLUE], axis=0)
         assert ((pixels >= mixed[0]) & (pixels <= mixed[1])).all(), "edges mix blue and grey, never red"
+
+
+@given(st.integers(60, 220), st.integers(60, 220), shares, st.integers(0, 2**32))
+@settings(max_examples=60)
+def test_a_box_to_be_ignored_is_cut_where_the_picture_is(folder, width, height, shares, seed):
+    """The box of what is red in the stored pixels; crops do not spare it, and none is left where no red is."""
+    x, y = round(shares[0] * (width - 20)), round(shares[1] * (height - 20))
+    box = [x, y, x + 20 + round(shares[2] * (width - 20 - x)), y + 20 + round(shares[3] * (height - 20 - y))]
+    picture = np.full((height, width, 3), BLUE, np.uint8)
+    picture[box[1] : box[3], box[0] : box[2]] = RED
+    cv2.imwrite(str(folder / "picture.png"), picture[..., ::-1])
+    table = drawn_sample(width, height, [box], Augment(flip=0.5, crop=1.0, translate=0.5), seed, ignore=True)
+    row, pixels = stored_row(folder, table, 64)
+    assert not len(row.classes)
+    scale = row.matrix[1, 1]
+    ys, xs = np.nonzero((pixels[..., 0].astype(int) - pixels[..., 2]) > 150)
+    if len(xs):
+        found = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+        np.testing.assert_allclose(row.ignored.boxes_xyxy[0], found, atol=1 + scale)
+    else:
+        sides = row.ignored.boxes_xyxy[:, 2:] - row.ignored.boxes_xyxy[:, :2]
+        assert (sides.min(axis=1) <= 2 + scale).all()
 
 
 @pytest.mark.parametrize("size_wh", [(3, 3), (7, 2), (5, 40), (64, 48), (90, 64), (500, 331)])

@@ -65,6 +65,29 @@ def problems(file: Path = paths.PARSED / "problems.csv") -> list[tuple[str, ...]
         return [(r["line"], r["column"], r["rule"], r["action"]) for r in csv.DictReader(stream)]
 
 
+def test_boxes_to_be_ignored_follow_the_others(project: Run) -> None:
+    """Any class and tiny ones are allowed, class -1 is not without the mark; they count as no object."""
+    result = project("images/a.jpg 5,5,5.1,5.1,-1,1 1,2,30,20,0 1,2,30,20,1,1\nimages/b.jpg 1,1,9,9,-1,1\n")
+    first, second = rows()
+    assert first["classes"] == [0, -1, 1]
+    assert first["ignore"] == [False, True, True]
+    assert first["origin"] == [[1, 31], [1, 14], [1, 43]]
+    assert second["classes"] == [-1]
+    train = result.report["splits"]["train"]
+    assert (train["boxes"], train["ignored"], train["backgrounds"], train["boxes_read"]) == (1, 3, 1, 4)
+    assert train["boxes_per_class"] == {"cat": 1, "dog": 0}
+    assert "dropped" not in result.rows
+    with pytest.raises(ProblemsError):
+        project("images/a.jpg 1,2,30,20,-1 1,2,30,20,2,1 1,2,30,20,-2,1 1,2,1,20,-1,1 9,9,80,20,-1,1\n")
+    assert problems(parse.FAILED_PROBLEMS) == [
+        ("1", "14", "class-range", "failed"),
+        ("1", "27", "class-range", "failed"),
+        ("1", "41", "class-range", "failed"),
+        ("1", "56", "no-area", "failed"),
+        ("1", "70", "outside-image", "failed"),
+    ]
+
+
 BAD = """\
 images/a.jpg 1,1,20,20,0 5,5,5,9,1 50,30,70,45,1 1,1,20,20,0 1,2,3 30,30,40,35,9
 images/b.jpg 2,2,10,10,1
@@ -92,10 +115,12 @@ def test_good_text_becomes_tables(project: Run) -> None:
         "orientation": 1,
         "boxes_xyxy": [[1.0, 2.0, 30.5, 20.0], [3.0, 4.0, 10.0, 12.0]],
         "classes": [0, 1],
+        "ignore": [False, False],
+        "origin": [[2, 14], [2, 28]],
     }
     assert (second["image"], second["line"], second["boxes_xyxy"], second["classes"]) == ("images/b.jpg", 4, [], [])
     schema = pq.read_schema(paths.PARSED / "train.parquet")
-    assert json.loads(schema.metadata[b"yolopipe"]) == {"schema": 1, "classes": ["cat", "dog"]}
+    assert json.loads(schema.metadata[b"yolopipe"]) == {"schema": 2, "classes": ["cat", "dog"]}
     names = {n: str(schema.field(n).type) for n in schema.names}
     assert names == {
         "image": "string",
@@ -105,6 +130,8 @@ def test_good_text_becomes_tables(project: Run) -> None:
         "orientation": "int32",
         "boxes_xyxy": "list<element: fixed_size_list<element: float>[4]>",
         "classes": "list<element: int32>",
+        "ignore": "list<element: bool>",
+        "origin": "list<element: fixed_size_list<element: int32>[2]>",
     }
     assert (paths.PARSED / "problems.csv").read_text() == "file,line,column,rule,message,image,action\n"
     assert json.loads((paths.PARSED / "counts.json").read_text()) == result.report
