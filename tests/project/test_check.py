@@ -60,7 +60,7 @@ FAULTS = {
     "config": [
         ("params.yaml", "epochs: 50", "epochs: 0", "params.yaml", "`train.epochs`"),
         ("params.yaml", "lr_init:", "lr_int:", "params.yaml", "`train.lr_init`"),
-        ("params.yaml", "  augment: 1", "  augment: 9", "params.yaml", "algorithm.augment"),
+        ("params.yaml", "  augment: 2", "  augment: 9", "params.yaml", "algorithm.augment"),
     ],
     "inputs": [
         (

@@ -29,7 +29,7 @@ STRIDES = (8, 16, 32)
 
 ANCHORS_PER_SCALE = 3
 
-ALGORITHMS = {"sample": 1, "parse": 1, "augment": 1, "precompute": 2, "train": 2, "evaluate": 3}
+ALGORITHMS = {"sample": 1, "parse": 2, "augment": 2, "precompute": 3, "train": 2, "evaluate": 3}
 """Version of each stage's algorithm, raised when the same input and params give another result.
 
 ``params.yaml`` has the same numbers under ``algorithm``, and DVC watches those instead of the code: an edited comment
