@@ -65,6 +65,7 @@ def test_public_names():
 HEAVY = ("tensorflow", "keras", "sklearn", "faster_coco_eval")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "modules",
     [

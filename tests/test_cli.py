@@ -94,6 +94,7 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-200])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "code", "words"),
     [

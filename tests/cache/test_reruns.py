@@ -62,6 +62,7 @@ def edit_in_place(path, position=-30):
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sections",
     [
@@ -88,6 +89,7 @@ def test_other_classes_encode_none(drawn, project):
     assert_same_as_cold(drawn, drawn.make_config())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [{"jpeg_quality": 94}, {"encoding": "png"}, {"encoding": "raw"}, {"input_size": 96}],
@@ -110,6 +112,7 @@ def test_an_image_edited_in_place_with_the_same_size_and_date(drawn, project):
     assert_same_as_cold(drawn, config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fact", ["cv2.__version__", "build", "processor", "numpy", "algorithm"])
 def test_another_library_version_reuses_nothing(drawn, project, monkeypatch, fact):
     config = drawn.make_config()

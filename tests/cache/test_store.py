@@ -117,6 +117,7 @@ def _fill_in_a_process(folder, first):
     fill(folder, range(first, first + 60))
 
 
+@pytest.mark.slow
 def test_processes_share_a_folder(tmp_path):
     context = get_context("spawn")
     processes = [context.Process(target=_fill_in_a_process, args=(tmp_path, 30 * i)) for i in range(3)]

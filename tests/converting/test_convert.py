@@ -238,6 +238,7 @@ ATOL = {"coco": 0, "yolo": 1e-3, "voc": 0, "cvat": 0, "label-studio": 1e-3}
 """How far a corner may move, in pixels."""
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(texts())
 def test_round_trips(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:

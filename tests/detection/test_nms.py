@@ -83,6 +83,7 @@ def test_many_chunks_and_the_early_stop_change_nothing(crowding: float) -> None:
         np.testing.assert_allclose(found.boxes_xyxy, [item[2] for item in expected], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("crowding", "limit", "dense", "cuts_used"),
     [(4000.0, 300, 0.2, 1), (60.0, 300, 0.2, 1), (60.0, 3000, 0.2, 2), (0.5, 300, 0.2, 2), (0.5, 300, 1.0, 3)],
@@ -188,6 +189,7 @@ def decoded_rows(scales: list[RawScale], image: int) -> np.ndarray:
     return np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 3, 80])
 @pytest.mark.parametrize("spread", [0.5, 3.0])
 @pytest.mark.parametrize("sigma", [0.0, 0.5])

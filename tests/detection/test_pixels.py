@@ -19,6 +19,7 @@ from yolopipe.shards.schema import decode_pixels
 from yolopipe.stages import precompute
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["png", "raw"])
 def test_bit_for_bit_those_of_the_stored_validation_rows(
     project: Path, drawn: ModuleType, encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

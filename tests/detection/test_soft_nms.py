@@ -82,6 +82,7 @@ def test_boxes_without_area_lower_nothing() -> None:
     assert lowered.tolist() == [0.9, 0.8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "crowding"), [(300, 4000.0), (300, 3.0), (40, 100.0)])
 def test_detect_lowers_scores_when_sigma_is_given(limit: int, crowding: float) -> None:
     """With 80 classes candidates are cut before suppression: the scores of what is found are not changed by it."""

@@ -160,6 +160,7 @@ def rows(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_in_silence(rows):
     found, problems, counts = rows
     assert set(found) == set(GOOD) | set(DEEP)
@@ -168,6 +169,7 @@ def test_nothing_is_lost_in_silence(rows):
         assert f"{rule}," in next(line for line in problems.splitlines() if f"images/{name}," in line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*GOOD, *DEEP])
 def test_the_shard_shows_what_a_person_sees(rows, name):
     row, image = rows[0][name], shown(name)

@@ -42,6 +42,7 @@ def spoil(picture: Path, how: str) -> None:
         picture.write_bytes({"truncated-image": content[:-30], "not-an-image": b"text"}[how])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["missing-image", "truncated-image", "not-an-image"])
 @pytest.mark.parametrize("kind", WITH_FILES)
 def test_a_bad_image_in_every_format(kind: str, how: str, capsys: pytest.CaptureFixture[str]) -> None:

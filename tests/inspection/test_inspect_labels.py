@@ -232,6 +232,7 @@ def test_options_that_exclude_each_other(options: dict, in_hint: str) -> None:
     assert in_hint in (caught.value.hint or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", [None, "a/one.png", "empty image"])
 def test_pictures_are_the_same_twice(folder: Path, tmp_path: Path, image: str | None) -> None:
     files = [tmp_path / "1.png", tmp_path / "2.png"]
@@ -261,6 +262,7 @@ def test_a_manifest_with_other_counts_is_an_error(shards, tmp_path: Path) -> Non
         inspect(tmp_path / "s")
 
 
+@pytest.mark.slow
 def test_inspection_does_not_load_tensorflow(folder: Path) -> None:
     code = f"""import sys
 from yolopipe.inspection.inspect_labels import run

@@ -151,6 +151,7 @@ def test_an_anchor_that_is_nobodys_best_gets_work():
     assert min(anchor_fit(sizes, found).share) > 0
 
 
+@pytest.mark.slow
 def test_merging_near_sizes_costs_no_fit(monkeypatch):
     sizes = natural_sizes(4000)
     exact = anchor_fit(sizes, propose_anchors(sizes)).mean_best_iou

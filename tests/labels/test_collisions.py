@@ -42,6 +42,7 @@ def owners(found, rows, row):
     return owner, lists
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", COLLISION_RULES)
 @given(seed=st.integers(0, 2**32), counts=st.lists(st.integers(0, 30), min_size=1, max_size=5))
 @settings(max_examples=60)

@@ -21,6 +21,7 @@ def test_depth_one_changes_no_number_of_blocks() -> None:
     assert scaled_blocks(8, 0.001) == 1
 
 
+@pytest.mark.slow
 def test_routes_have_the_published_shapes() -> None:
     routes = darknet53(keras.Input((416, 416, 3)))
     assert [route.shape[1:] for route in routes] == [(52, 52, 256), (26, 26, 512), (13, 13, 1024)]

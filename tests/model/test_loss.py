@@ -184,6 +184,7 @@ def test_equals_the_dense_loss_of_the_formulas(
         np.testing.assert_allclose(gradient, exact, rtol=0, atol=1e-5 * np.abs(exact).max() + 5e-7)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     st.integers(0, 2**32 - 1),
@@ -308,6 +309,7 @@ def test_a_nan_in_the_outputs_is_not_hidden() -> None:
     assert np.isnan(ours((conv, *rest), 32, ANCHORS_PX[2])[0][1])
 
 
+@pytest.mark.slow
 def test_graph_of_unknown_sizes_equals_eager() -> None:
     batch = random_batch(np.random.default_rng(9), 13, 32, 3, [20, 3])
     ints = tf.TensorSpec((None, None), tf.int32)
@@ -353,6 +355,7 @@ def test_giou_known_answers(box1: list[float], box2: list[float], expected: floa
         assert float(value) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1))
 def test_giou_is_symmetric_bounded_at_most_iou_and_moves_along(seed: int) -> None:

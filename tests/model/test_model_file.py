@@ -42,6 +42,7 @@ def saved(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(whole, tmp_path))
 
 
+@pytest.mark.slow
 def test_the_network_comes_back_equal_from_the_file_alone(saved: Path, model: keras.Model) -> None:
     again, card = load_model(saved)
     assert card == CARD == card_of_model(saved)
@@ -50,6 +51,7 @@ def test_the_network_comes_back_equal_from_the_file_alone(saved: Path, model: ke
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_two_saves_of_equal_models_are_equal_bytes(saved: Path, tmp_path: Path) -> None:
     """Also from another model object with other automatic names: DVC must see no change."""
     save_model(tmp_path / "again.weights.h5", *load_model(saved))
@@ -80,6 +82,7 @@ def test_the_card_needs_no_keras(saved: Path) -> None:
     assert found.stdout == "a cat False False\n"
 
 
+@pytest.mark.slow
 def test_a_file_of_an_earlier_build_takes_the_card_beside_it(tmp_path: Path, model: keras.Model) -> None:
     path = tmp_path / "old.weights.h5"
     model.save_weights(path)
@@ -147,6 +150,7 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
             load_model(path)
 
 
+@pytest.mark.slow
 def test_flipped_bytes_load_or_are_refused_by_name(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any byte may be damaged: the model loads, with other weights perhaps, or a DataError names the file."""
     other = YOLOv3(3, width=0.125, depth=0.1)

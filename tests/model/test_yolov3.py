@@ -46,6 +46,7 @@ def test_every_weight_belongs_to_backbone_neck_or_head(true_size: keras.Model) -
     assert len(names) == 75 + 72
 
 
+@pytest.mark.slow
 def test_outputs_come_small_stride_first_at_any_multiple_of_32(small: keras.Model) -> None:
     for size in (64, 96):
         outputs = small(np.zeros((2, size, size, 3), np.float32), training=False)
@@ -67,6 +68,7 @@ def test_an_untrained_network_predicts_no_object(small: keras.Model) -> None:
         assert np.abs(raw[:, :4]).max() < 1.5  # near the anchors
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights() -> None:
     def weights() -> list[np.ndarray]:
         keras.utils.set_random_seed(11)
@@ -76,6 +78,7 @@ def test_same_seed_same_weights() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 def test_width_and_depth_scale_the_network() -> None:
     sizes = [YOLOv3(2, width=w, depth=d).count_params() for w, d in ((0.125, 0.1), (0.25, 0.1), (0.25, 0.33))]
     assert sizes == sorted(sizes)

@@ -78,6 +78,7 @@ def test_a_drawn_video_is_vp8_in_webm_and_nothing_is_printed(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_browser_plays_a_drawn_video(tmp_path: Path, browser) -> None:
     make_drawn(tmp_path / "clip.webm", 20)
     (tmp_path / "page.html").write_text('<video src="clip.webm" muted></video>')

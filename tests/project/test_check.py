@@ -141,6 +141,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new", "name", "words"), [fault for kind in FAULTS.values() for fault in kind]
 )
@@ -151,6 +152,7 @@ def test_faults(project, file, old, new, name, words):
     assert all(row.advice for row in bad_rows())
 
 
+@pytest.mark.slow
 def test_one_fault_is_one_row(project):
     """A mistake in one stage is not reported for others."""
     for file, old, new, name, _ in FAULTS["wiring"]:
@@ -160,6 +162,7 @@ def test_one_fault_is_one_row(project):
         Path(file).write_text(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -226,6 +229,7 @@ def test_params_that_cannot_be_read_at_all(project, capsys, content):
     assert "params.yaml" in shown.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "name", "words"),
     [
@@ -266,6 +270,7 @@ def test_further_mistakes_are_counted(project):
     assert " 3 " in rows[-1].result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "severities"),
     [
@@ -375,6 +380,7 @@ def test_the_demo_before_its_data_exist(project, tmp_path, git, monkeypatch):
     assert {row.name for row in bad_rows()} == {"data.train", "data.val", "data.classes", "data.images"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fail_on", "codes"), [("error", (0, 1)), ("warning", (1, 1)), ("never", (0, 0))])
 def test_exit_codes(project, fail_on, codes):
     edit(".gitignore", "/models\n", "")

@@ -19,6 +19,7 @@ def test_evenly_spread_numbers_are_different_and_in_order(total: int, wanted: in
         assert gaps.max() - gaps.min() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "images"), [(32, 1), (160, 9), (416, 4), (960, 2)])
 def test_sheet_of_any_size_is_legible_and_the_same_twice(size: int, images: int) -> None:
     rng = np.random.default_rng(0)

@@ -123,6 +123,7 @@ def test_the_page_says_what_it_leaves_out(scored, tmp_path: Path, monkeypatch: p
     assert shown == sorted(errors.values(), reverse=True)[: len(held)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [7, 256])
 def test_only_pictures_that_are_kept_are_encoded(
     shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
@@ -202,6 +203,7 @@ def cells(page) -> Counter:
     return Counter({(int(row), int(column)): int(text) for row, column, text in found})
 
 
+@pytest.mark.slow
 def test_tiles_show_scores_and_their_change(open_page, scored) -> None:
     page = open_page(scored.file)
     assert "compared with a tag" in page(".facts").inner_text()
@@ -277,6 +279,7 @@ def test_truth_and_detections_can_be_hidden(open_page, scored) -> None:
     assert count("truth") > 0
 
 
+@pytest.mark.slow
 def test_an_image_enlarged_by_keyboard_and_hostile_names_shown_as_text(open_page, scored) -> None:
     page = open_page(scored.file)
     page("#sort").select_option("path")
@@ -308,6 +311,7 @@ def test_classes_sort_and_show_their_curve(open_page, scored) -> None:
     assert page("#curve-class").input_value() == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("annotated", "detected"), [(False, False), (False, True), (True, False)])
 def test_a_page_of_images_without_boxes(open_page, shards, tmp_path: Path, annotated: bool, detected: bool) -> None:
     """Nothing annotated, nothing detected, or neither: no measure is a number that nothing was measured for."""

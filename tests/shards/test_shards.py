@@ -163,6 +163,7 @@ def test_stored_labels_are_those_of_the_formulas(project):
             np.testing.assert_array_equal(slots, dense[3 + index])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["keep-best-iou", "next-anchor"])
 def test_stored_labels_follow_the_collision_rule(project, monkeypatch, rule):
     """A threshold of 0.05 makes boxes of one cell candidates for the same anchors."""
@@ -321,6 +322,7 @@ def test_batches_equal_rows(project, form):
     assert seen != sorted(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["parquet", "tfrecord"])
 def test_order_is_a_function_of_the_seed(project, form):
     from yolopipe.shards.tfdata import batches
@@ -400,6 +402,7 @@ def test_no_shards(tmp_path):
     assert str(tmp_path / "nowhere/manifest.json") in caught.value.message.split()
 
 
+@pytest.mark.slow
 def test_bad_images_are_all_listed_and_nothing_is_written(tmp_path, monkeypatch):
     draw_project(tmp_path, images=40)
     monkeypatch.chdir(tmp_path)

@@ -131,6 +131,7 @@ def build(network: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return write
 
 
+@pytest.mark.slow
 def test_what_the_network_detects_scores_one_and_is_the_same_twice(
     build, truth: Truth, network: SimpleNamespace, tmp_path: Path
 ) -> None:
@@ -164,6 +165,7 @@ def test_what_the_network_detects_scores_one_and_is_the_same_twice(
     json.dumps(result.report, allow_nan=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sigma", "batch_size"), [(0.0, 5), (0.5, 2)])
 def test_predictions_are_source_pixels_in_the_order_of_paths(
     build, truth: Truth, network: SimpleNamespace, sigma: float, batch_size: int
@@ -185,6 +187,7 @@ def test_predictions_are_source_pixels_in_the_order_of_paths(
         assert (rows[["x2", "y2"]].to_numpy() <= IMAGES[path]).all()
 
 
+@pytest.mark.slow
 def test_plots_of_a_renamed_a_removed_and_an_added_box(build, truth: Truth, network: SimpleNamespace) -> None:
     """A detected cat is annotated as a dog, a detected dog is not, and a box is annotated where nothing is."""
     at = {number: [(p, n) for p, (_, c) in truth.items() for n in np.flatnonzero(c == number)] for number in (0, 1)}

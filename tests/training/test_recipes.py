@@ -60,6 +60,7 @@ def test_the_average_is_that_of_all_weights(
     assert not np.array_equal(found["head_8/kernel"], model.get_layer("head_8").kernel.numpy())
 
 
+@pytest.mark.slow
 def test_weight_decay_shrinks_kernels_and_nothing_else(
     in_float64: None, options: Any, squares: Any, tiny: Any
 ) -> None:
@@ -80,6 +81,7 @@ def test_weight_decay_shrinks_kernels_and_nothing_else(
             np.testing.assert_allclose(decayed[name], plain[name], rtol=0, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_long_gradient_is_shortened_to_the_bound_and_a_short_one_left(
     in_float64: None, options: Any, squares: Any, tiny: Any
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_long_gradient_is_shortened_to_the_bound_and_a_short_one_left(
         assert step(share * norm) == pytest.approx((norm, min(1.0, share) * norm), rel=1e-8)
 
 
+@pytest.mark.slow
 def test_class_weights_scale_the_class_term_alone(in_float64: None, options: Any, squares: Any, tiny: Any) -> None:
     model = tiny.network()
     for batch in squares(6, 1):

@@ -31,6 +31,7 @@ def test_is_the_formula(float64: Any, warmup: int, more: int, lr_init: float, sh
         assert rate == pytest.approx(expected, rel=float64.RTOL, abs=1e-12 * lr_init)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.integers(0, 50), st.integers(1, 50))
 def test_whatever_the_lengths_the_rate_is_finite_rises_then_falls_to_its_end(warmup: int, total: int) -> None:

@@ -37,6 +37,7 @@ def small_setup(anchors_px):
     return built(SmallYOLO, anchors_px)
 
 
+@pytest.mark.slow
 def test_names_shapes_and_sum(setup, squares) -> None:
     model, optimizer, options = setup
     losses = train_step(model, optimizer, squares(2, 2)[0], **options)
@@ -46,6 +47,7 @@ def test_names_shapes_and_sum(setup, squares) -> None:
     assert total == pytest.approx(sum(terms), rel=1e-6)  # three numbers: no order of their sum gives more
 
 
+@pytest.mark.slow
 def test_eval_changes_nothing_and_train_changes_everything(setup, squares) -> None:
     model, optimizer, options = setup
     before = [weight.copy() for weight in model.get_weights()]
@@ -58,6 +60,7 @@ def test_eval_changes_nothing_and_train_changes_everything(setup, squares) -> No
     assert same == []
 
 
+@pytest.mark.slow
 def test_pixels_arrive_as_fractions(setup, squares) -> None:
     """The same as a model fed by hand with image / 255."""
     model, _, options = setup

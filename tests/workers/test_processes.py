@@ -70,6 +70,7 @@ def test_one_slow_task_holds_the_others_up_where_order_matters(tmp_path):
     assert others == [2 * n for n in range(1, 6 * AHEAD)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("count", [0, 1, 9, 50])
 def test_results_in_order_also_when_a_worker_dies(tmp_path, workers, count):
@@ -131,6 +132,7 @@ def wait_until(true, seconds=300.0):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel_helps", [True, False])
 def test_workers_do_not_outlive_a_killed_parent(tmp_path, repo, kernel_helps):
     """kill -9 of the command leaves no process, with PR_SET_PDEATHSIG or with the watching thread."""
@@ -153,6 +155,7 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path, repo, kernel_helps):
     wait_until(lambda: not any(map(alive, pids)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["import", "work"])
 def test_ctrl_c_in_a_terminal_is_reported_once(tmp_path, repo, moment):
     """It reaches all processes, those that are still importing and those at work: only the command reports it."""

@@ -71,6 +71,7 @@ def test_json_is_plain(project: Any) -> None:
     assert double["hits"][0]["boxes"] == [0, 3]
 
 
+@pytest.mark.slow
 def test_exit_codes(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
     project.build()
     for fail_on in ("error", "warning", "never"):

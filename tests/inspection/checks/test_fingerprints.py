@@ -43,6 +43,7 @@ def partners_of(found: Fingerprints) -> list[int]:
     return find_near_duplicates(found.prints, np.zeros(count, np.uint8), found.usable).same.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_the_same_picture_saved_again_is_found(tmp_path: Path, change: str, suffix: str) -> None:

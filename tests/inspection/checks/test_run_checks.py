@@ -156,6 +156,7 @@ FAULTS: dict[str, tuple[Callable[[Any], None], dict[str, int]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_counted(project: Any, counts: Counts, fault: str) -> None:
     spoil, expected = FAULTS[fault]
