@@ -39,7 +39,7 @@ def rules(coco: CocoFile) -> list[tuple[int, str]]:
 
 
 def test_images_categories_and_boxes(tmp_path: Path) -> None:
-    crowd = annotation(3, iscrowd=1, bbox="any", segmentation={"counts": [1, 2], "size": [2, 2]})
+    crowd = annotation(3, iscrowd=1, bbox=[], segmentation={"counts": [1, 2], "size": [2, 2]})
     coco = read_coco(write(tmp_path, [annotation(1), annotation(2, image_id=7, bbox=[0.1, 0.2, 0.6, 1e2]), crowd]))
     assert rules(coco) == []
     assert [(i, image.file_name, image.size_wh, image.place) for i, image in coco.images.items()] == [
@@ -47,11 +47,11 @@ def test_images_categories_and_boxes(tmp_path: Path) -> None:
         (7, "ö.png", (0, 0), (3, 1)),
     ]
     assert {number: name for number, (name, _) in coco.categories.items()} == {90: "cat", 3: "stop sign"}
-    assert coco.boxes_xyxy.tolist() == [[1, 2, 4, 6], [0.1, 0.2, 0.7, 100.2]]
-    assert coco.image.tolist() == [0, 1]
-    assert coco.category.tolist() == [1, 1]
-    assert coco.places.tolist() == [[10, 1], [11, 1]]
-    assert coco.crowds == [30]
+    assert coco.boxes_xyxy.tolist() == [[1, 2, 4, 6], [0.1, 0.2, 0.7, 100.2], [0, 0, 2, 2]]
+    assert coco.image.tolist() == [0, 1, 0]
+    assert coco.category.tolist() == [1, 1, 1]
+    assert coco.places.tolist() == [[10, 1], [11, 1], [12, 1]]
+    assert coco.crowd.tolist() == [False, False, True]
 
 
 def test_the_lists_may_come_in_any_order_and_be_empty(tmp_path: Path) -> None:

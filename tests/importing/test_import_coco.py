@@ -97,13 +97,6 @@ def test_boxes_keep_their_order_within_an_image() -> None:
     assert text.boxes_xyxy[:, 0].tolist() == expected
 
 
-def test_crowds_are_left_out_and_counted() -> None:
-    write(PLACES["val"], ["c.jpg"], [(5, 1, [1, 2, 3, 4]), (5, 1, [1, 2, 3, 4])], iscrowd=1)
-    result = import_data("coco", "coco", "out")
-    assert lines("out/val.txt") == ["coco/val2017/c.jpg"]
-    assert result.report["splits"]["val"]["crowd_boxes_left_out"] == 2
-
-
 @pytest.mark.parametrize(
     ("file", "picture", "split"),
     [

@@ -38,9 +38,9 @@ def test_open_images() -> None:
     )
     report = import_data("open-images", "set", "out").report
     # 0.500001 of 80 px is 40.00008
-    assert text_of("out/train.txt") == ["a 1.png 10,20,60,60,1 0,0,50,40.00008,0", "b.png"]
+    assert text_of("out/train.txt") == ["a 1.png 10,20,60,60,1 0,0,50,40.00008,0", "b.png 0,0,50,40,0,1"]
     assert Path("out/classes.names").read_text() == "Zebra\nApe\n"
-    assert report["splits"]["train"]["group_boxes_left_out"] == 1
+    assert report["splits"]["train"]["group_boxes"] == 1
     assert report["class_order"] == "as in set/class-descriptions-boxable.csv"
 
 

@@ -56,10 +56,14 @@ def test_several_shards_and_splits() -> None:
     write("set/data/train-00001-of-00002.parquet", {"image": more, "objects": objects})
     write("set/data/validation-00000-of-00001.parquet", row("a.png", [[240.54, 2, 57.75, 3]], [0]))
     report = import_data("parquet", "set", "out").report
-    assert text_of("out/train.txt") == ["a.png 10.5,20,60.5,60,1", "a_00000001.png", "00000002.jpg 1,2,4,6,0"]
+    assert text_of("out/train.txt") == [
+        "a.png 10.5,20,60.5,60,1",
+        "a_00000001.png",
+        "00000002.jpg 1,2,4,6,0 5,5,10,10,0,1",
+    ]
     assert text_of("out/val.txt") == ["a.png 240.54,2,298.29,5,0"]
     assert Path("out/classes.names").read_text() == "zebra\nape\n"
-    assert report["splits"]["train"]["crowd_boxes_left_out"] == 1
+    assert report["splits"]["train"]["crowd_boxes"] == 1
     assert report["notes"] == {"outside-image": 1}
     assert Path("out/images/train/a_00000001.png").read_bytes() == picture(1)
     before = {file: file.stat().st_mtime_ns for file in Path("out/images").rglob("*.*")}

@@ -62,19 +62,21 @@ def test_splits_become_text_that_parse_reads() -> None:
     assert (
         Path("out/train.txt").read_text() == "voc/JPEGImages/b.jpg 1,2,30,40,2 1.5,2.25,9,9,0\nvoc/JPEGImages/c.jpg\n"
     )
-    assert Path("out/val.txt").read_text() == "voc/JPEGImages/a 1.png 5,5,5,9,1\n"
+    assert Path("out/val.txt").read_text() == "voc/JPEGImages/a 1.png 5,5,5,9,1,1\n"
     assert result.report["classes"] == ["cat", "dog", "zebra"]
-    assert result.report["notes"] == {"no-area": 1}
+    assert result.report["notes"] == {"no-area": 1, "no-boxes": 1}
     assert result.report["splits"]["val"] == {
         **dict.fromkeys(("polygons", "rotated", "without_xml_file"), 0),
         "images": 1,
-        "backgrounds": 0,
-        "boxes": 1,
+        "backgrounds": 1,
+        "boxes": 0,
+        "ignored": 1,
         "difficult": 1,
+        "difficult_left_out": 0,
         "orientations_fixed": 0,
-        "boxes_per_class": {"cat": 0, "dog": 1, "zebra": 0},
+        "boxes_per_class": {"cat": 0, "dog": 0, "zebra": 0},
     }
-    assert listed() == [("voc/Annotations/a 1.xml", 2, "no-area", "noted")]
+    assert listed() == [("voc/Annotations/a 1.xml", 2, "no-area", "noted"), ("voc", 0, "no-boxes", "noted")]
     assert str(result.rows["left out"]).startswith("1 ")
     named = {"train": "out/train.txt", "val": "out/val.txt", "classes": "out/classes.names", "images": "voc"}
     with pytest.raises(ProblemsError, match="no-area 1"):
@@ -146,7 +148,8 @@ def test_all_problems_at_once_and_nothing_written() -> None:
 
 def test_a_size_that_the_image_does_not_have_is_noted() -> None:
     file = ROOT / "Annotations" / "b.xml"
-    for width, notes in ((50, {"no-area": 1}), (0, {"no-area": 1}), (640, {"no-area": 1, "image-size": 1})):
+    usual = {"no-area": 1, "no-boxes": 1}
+    for width, notes in ((50, usual), (0, usual), (640, {**usual, "image-size": 1})):
         text = file.read_text().partition("<size>")[0].removesuffix("</annotation>")
         file.write_text(f"{text}<size><width>{width}</width><height>40</height></size></annotation>")
         assert import_data("voc", ROOT, "out").report["notes"] == notes

@@ -22,7 +22,7 @@ def make_set(names: tuple[str, ...], images: dict[str, list[tuple[float, ...]]],
     table = np.array(rows, float).reshape(-1, 6)
     places = np.stack([np.zeros(len(images)), np.arange(1, len(images) + 1)], axis=1).astype(np.int32)
     kinds, image = table[:, 4].astype(np.int64), table[:, 5].astype(np.int64)
-    return LabelSet(names, list(images), places, (file,), table[:, :4], kinds, image)
+    return LabelSet(names, list(images), places, (file,), table[:, :4], kinds, kinds < 0, image)
 
 
 small_box = st.tuples(*(st.integers(0, 4),) * 2, *(st.integers(5, 9),) * 2, st.integers(0, 1))

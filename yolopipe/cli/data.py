@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from yolopipe.cli.application import DATA, add_group
-from yolopipe.cli.options import Annotations, Images, ImportClasses, Json, OnBad, Others, Params, show
+from yolopipe.cli.options import (
+    CROWDS_HELP,
+    DIFFICULT_HELP,
+    Annotations,
+    Images,
+    ImportClasses,
+    Json,
+    OnBad,
+    Others,
+    Params,
+    Treatment,
+    show,
+)
 from yolopipe.converting.convert_formats import CONVERTERS, ConvertFormat
 from yolopipe.errors import UsageError
 from yolopipe.importing.import_formats import IMPORTERS, ImportFormat
@@ -26,8 +38,6 @@ ImportSplit = Annotated[
         metavar="NAME[=LIST]",
     ),
 ]
-Crowds = Literal["skip", "keep"]
-CrowdsOption = Annotated[Crowds, typer.Option("--crowds", help="Crowd boxes: left out and counted, or kept.")]
 Split = Annotated[
     list[str] | None, typer.Option("--split", help="The file of a split; repeatable.", metavar="NAME=FILE")
 ]
@@ -36,6 +46,10 @@ Val = Annotated[str | None, typer.Option("--val", help="Short for --split val=FI
 
 
 def _add_import(name: str, form: ImportFormat) -> None:
+    options = {mark.option for mark in form.marks}  # the others are hidden, and refused
+    crowds_option = typer.Option("ignore", "--crowds", help=CROWDS_HELP, hidden="crowds" not in options)
+    difficult_option = typer.Option("ignore", "--difficult", help=DIFFICULT_HELP, hidden="difficult" not in options)
+
     def command(
         source: Source,
         out: ImportOut,
@@ -46,9 +60,10 @@ def _add_import(name: str, form: ImportFormat) -> None:
         split: ImportSplit = None,
         train: Train = None,
         val: Val = None,
+        crowds: Treatment = crowds_option,
+        difficult: Treatment = difficult_option,
         on_bad: OnBad = "fail",
         as_json: Json = False,
-        crowds: Annotated[Crowds, typer.Option(hidden=True)] = "skip",
     ) -> None:
         from yolopipe.importing.import_data import import_data
 
@@ -66,27 +81,11 @@ def _add_import(name: str, form: ImportFormat) -> None:
             annotations=annotations,
             on_bad=on_bad,
             crowds=crowds,
+            difficult=difficult,
         )
         show(result, as_json)
 
-    def command_with_crowds(
-        source: Source,
-        out: ImportOut,
-        classes: ImportClasses = None,
-        others: Others = "fail",
-        images: Images = None,
-        annotations: Annotations = None,
-        split: ImportSplit = None,
-        train: Train = None,
-        val: Val = None,
-        crowds: CrowdsOption = "skip",
-        on_bad: OnBad = "fail",
-        as_json: Json = False,
-    ) -> None:
-        command(source, out, classes, others, images, annotations, split, train, val, on_bad, as_json, crowds)
-
-    add = import_app.command(name, help=f"{form.help}\n\n{form.images}  SOURCE: {form.source}")
-    add(command_with_crowds if form.crowds else command)
+    import_app.command(name, help=f"{form.help}\n\n{form.images}  SOURCE: {form.source}")(command)
 
 
 def _add_convert(name: str, form: ConvertFormat) -> None:

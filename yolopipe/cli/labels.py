@@ -94,6 +94,12 @@ def _select(
     class_map: Annotated[
         Path | None, typer.Option("--map", help="File with OLD=NEW a line.", metavar="FILE", show_default=False)
     ] = None,
+    others: Annotated[
+        Literal["drop", "ignore"], typer.Option(help="Boxes of classes that do not stay: dropped, or to be ignored.")
+    ] = "drop",
+    ignored: Annotated[
+        Literal["keep", "drop"], typer.Option(help="Boxes to be ignored; other tools may take them for objects.")
+    ] = "keep",
     images: Annotated[
         list[str] | None, typer.Option(help="Images to take, a shell pattern; repeatable.", metavar="GLOB")
     ] = None,
@@ -112,6 +118,8 @@ def _select(
     request = SelectRequest(
         keep=[name.strip() for name in keep.split(",") if name.strip()],
         rename={**(read_class_map(class_map) if class_map else {}), **names},
+        others=others,
+        ignored=ignored,
         images=images or (),
         backgrounds=backgrounds,
         fraction=fraction,

@@ -12,6 +12,8 @@ from yolopipe import console
 from yolopipe.result import CommandResult
 
 __all__ = [
+    "CROWDS_HELP",
+    "DIFFICULT_HELP",
     "Annotations",
     "FailOn",
     "Images",
@@ -21,6 +23,7 @@ __all__ = [
     "Others",
     "Params",
     "Scheduler",
+    "Treatment",
     "Workers",
     "show",
 ]
@@ -49,8 +52,11 @@ ImportClasses = Annotated[
     typer.Option("--classes", help="Names file with the class order to use.", metavar="FILE", show_default=False),
 ]
 Others = Annotated[
-    Literal["fail", "drop"], typer.Option("--others", help="Boxes of classes that are not in --classes.")
+    Literal["fail", "drop", "ignore"], typer.Option("--others", help="Boxes of classes that are not in --classes.")
 ]
+Treatment = Literal["ignore", "skip", "keep"]
+CROWDS_HELP = "Crowds (COCO, Parquet) and groups (Open Images): boxes to be ignored, left out, or kept as objects."
+DIFFICULT_HELP = "Objects marked difficult (VOC, labelme): boxes to be ignored, left out, or kept as objects."
 Images = Annotated[
     Path | None, typer.Option("--images", help="Where the images are; default: searched in SOURCE.", metavar="DIR")
 ]

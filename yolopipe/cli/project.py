@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from yolopipe.cli.application import PROJECT, app
-from yolopipe.cli.options import Annotations, FailOn, Images, ImportClasses, Json, OnBad, Others, Params, show
+from yolopipe.cli.options import (
+    CROWDS_HELP,
+    DIFFICULT_HELP,
+    Annotations,
+    FailOn,
+    Images,
+    ImportClasses,
+    Json,
+    OnBad,
+    Others,
+    Params,
+    Treatment,
+    show,
+)
 from yolopipe.config.params_file import load_config
 from yolopipe.importing.import_formats import IMPORTERS
 
@@ -30,6 +43,8 @@ def _init(
     others: Others = "fail",
     images: Images = None,
     annotations: Annotations = None,
+    crowds: Annotated[Treatment, typer.Option(help=CROWDS_HELP)] = "ignore",
+    difficult: Annotated[Treatment, typer.Option(help=DIFFICULT_HELP)] = "ignore",
     on_bad: OnBad = "fail",
     demo: Annotated[bool, typer.Option("--demo", help="Use the embedded data.")] = False,
     as_json: Json = False,
@@ -40,7 +55,15 @@ def _init(
     """
     from yolopipe.project import scaffold
 
-    options = {"classes": classes, "others": others, "images": images, "annotations": annotations, "on_bad": on_bad}
+    options = {
+        "classes": classes,
+        "others": others,
+        "images": images,
+        "annotations": annotations,
+        "crowds": crowds,
+        "difficult": difficult,
+        "on_bad": on_bad,
+    }
     show(scaffold.run(directory, source=source, demo=demo, options=options), as_json)
 
 

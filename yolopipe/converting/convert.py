@@ -8,7 +8,7 @@ from pathlib import Path
 
 from yolopipe.config.params_file import load_config
 from yolopipe.converting.convert_formats import CONVERTERS
-from yolopipe.converting.splits import check_out, read_splits, result_of
+from yolopipe.converting.splits import check_out, read_splits, result_of, without_boxes
 from yolopipe.files import atomic_directory
 from yolopipe.result import CommandResult
 
@@ -48,8 +48,10 @@ def convert(
         classes = classes or data.classes
     folder = Path(out)
     check_out(folder)
-    write: Callable[..., str] = import_module(f"yolopipe.converting.{CONVERTERS[kind].module}").write
+    form = CONVERTERS[kind]
+    write: Callable[..., str] = import_module(f"yolopipe.converting.{form.module}").write
     splits, names = read_splits(texts, classes, kind=kind)
+    held = {name: without_boxes(split, split.ignored_beyond(form.marks)) for name, split in splits.items()}
     with atomic_directory(folder) as partial:
-        written = write(splits, names, partial, folder)
-    return result_of(kind, splits, names, written)
+        written = write(held, names, partial, folder)
+    return result_of(kind, form.marks, splits, names, written)

@@ -1,13 +1,15 @@
 """COCO JSON writer: ``annotations/instances_SPLIT.json``, one file a split and one record a line.
 
 Ids count from 1, since 0 means "unmatched" to COCO's own evaluator.  File names are the paths of the annotation text,
-so they are relative to the project folder.  Read back by ``import coco``, boxes are the same to the last bit.
+so they are relative to the project folder.  Read back by ``import coco``, boxes are the same to the last bit.  Boxes
+to be ignored are crowds; one of any class is a crowd of each class, which COCO's evaluator scores the same.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 from yolopipe.converting.splits import TextSplit
@@ -30,7 +32,7 @@ def write(splits: Mapping[str, TextSplit], names: Sequence[str], partial: Path, 
 
 def _document(split: TextSplit, names: Sequence[str]) -> Iterator[str]:
     categories = (json.dumps({"id": n, "name": name}, ensure_ascii=False) for n, name in enumerate(names, start=1))
-    lists = {"images": _images(split), "annotations": _annotations(split), "categories": categories}
+    lists = {"images": _images(split), "annotations": _annotations(split, len(names)), "categories": categories}
     start = "{"
     for key, records in lists.items():
         yield f'{start}"{key}": ['
@@ -53,11 +55,14 @@ def _images(split: TextSplit) -> Iterator[str]:
         yield json.dumps(record, ensure_ascii=False)
 
 
-def _annotations(split: TextSplit) -> Iterator[str]:
+def _annotations(split: TextSplit, class_count: int) -> Iterator[str]:
     text = split.text
-    columns = zip(text.boxes_xyxy.tolist(), text.classes.tolist(), text.box_image.tolist(), strict=True)
-    for number, (box_xyxy, label, image) in enumerate(columns, start=1):
+    columns = (text.boxes_xyxy.tolist(), text.classes.tolist(), text.ignore.tolist(), text.box_image.tolist())
+    number = count(1)
+    for box_xyxy, label, ignore, image in zip(*columns, strict=True):
         x1, y1, x2, y2 = box_xyxy
-        ids = f'"id": {number}, "image_id": {image + 1}, "category_id": {label + 1}'
         area = number_text((x2 - x1) * (y2 - y1))
-        yield f'{{{ids}, "bbox": {bbox_text(box_xyxy)}, "area": {area}, "iscrowd": 0}}'
+        box = f'"bbox": {bbox_text(box_xyxy)}, "area": {area}, "iscrowd": {ignore:d}'
+        for category in [label] if label >= 0 else range(class_count):
+            ids = f'"id": {next(number)}, "image_id": {image + 1}, "category_id": {category + 1}'
+            yield f"{{{ids}, {box}}}"

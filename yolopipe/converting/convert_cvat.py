@@ -48,7 +48,7 @@ def _images(subset: str, split: TextSplit, names: Sequence[str], number: Iterato
     for path, (width, height), boxes in split.images():
         place = f"id={quoteattr(str(next(number)))} name={quoteattr(path)} subset={quoteattr(subset)}"
         yield f'  <image {place} width="{width}" height="{height}">\n'
-        for number_of_class, box_xyxy in boxes:
+        for number_of_class, box_xyxy, _ in boxes:
             corners = " ".join(
                 f'{key}="{number_text(value)}"'
                 for key, value in zip(("xtl", "ytl", "xbr", "ybr"), box_xyxy, strict=True)

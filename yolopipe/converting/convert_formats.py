@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["CONVERTERS", "ConvertFormat"]
+__all__ = ["CONVERTERS", "ConvertFormat", "Marks"]
+
+Marks = Literal["none", "class", "any"]
+"""Which boxes to be ignored a format can hold: none, those of a class, or those of any class as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +19,20 @@ class ConvertFormat:
         module: below ``yolopipe.converting``, with ``write(splits, names, partial, final) -> str``: it writes into
             the folder ``partial``, which becomes ``final`` when it is complete, and names the files for the summary.
         help: what ``yolopipe convert --help`` says of it.
+        marks: which boxes to be ignored it can hold; the others are left out before, and counted.
     """
 
     module: str
     help: str
+    marks: Marks = "none"
 
 
 CONVERTERS = {
-    "coco": ConvertFormat(module="convert_coco", help="Write COCO JSON; boxes are exact, images are named."),
+    "coco": ConvertFormat(
+        module="convert_coco",
+        help="Write COCO JSON; boxes are exact, images are named.",
+        marks="any",
+    ),
     "yolo": ConvertFormat(
         module="convert_yolo",
         help="Write YOLO label files and data.yaml; images are linked.",
@@ -30,6 +40,7 @@ CONVERTERS = {
     "voc": ConvertFormat(
         module="convert_voc",
         help="Write Pascal VOC XML and lists; images are linked.",
+        marks="class",
     ),
     "cvat": ConvertFormat(
         module="convert_cvat",

@@ -55,7 +55,7 @@ def _tasks(
         key = next(number)
         results = [
             _result(f"{key}-{index}", box_xyxy, size_wh, names[label])
-            for index, (label, box_xyxy) in enumerate(boxes, start=1)
+            for index, (label, box_xyxy, _) in enumerate(boxes, start=1)
         ]
         yield {
             "id": key,

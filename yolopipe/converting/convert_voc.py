@@ -1,7 +1,8 @@
 """Pascal VOC writer: ``Annotations/NAME.xml``, ``ImageSets/Main/SPLIT.txt`` and links ``JPEGImages/NAME.jpg``.
 
-Corners are written as in the text, with as many digits as they need, as ``import voc`` reads them.  Images that have
-one name are numbered.  ``classes.names`` keeps the class order, which VOC does not know.
+Corners are written as in the text, with as many digits as they need, as ``import voc`` reads them.  Boxes to be
+ignored are marked difficult.  Images that have one name are numbered.  ``classes.names`` keeps the class order, which
+VOC does not know.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from yolopipe.converting.links import link_image, unique_stems
-from yolopipe.converting.splits import ImageBoxes, TextSplit
+from yolopipe.converting.splits import ImageBoxes, TextBox, TextSplit
 from yolopipe.converting.xml_text import check_text, without_controls
 from yolopipe.formats.annotation_line import number_text
 from yolopipe.formats.class_names import write_class_names
@@ -63,14 +64,14 @@ def _plain_name(path: str) -> str:
 def _document(picture: str, image: ImageBoxes, names: Sequence[str]) -> str:
     width, height = image.size_wh
     size = f"<width>{width}</width><height>{height}</height><depth>3</depth>"
-    objects = "".join(_object(names[label], box_xyxy) for label, box_xyxy in image.boxes)
+    objects = "".join(_object(names[box.label], box) for box in image.boxes)
     return f"<annotation>\n  <filename>{escape(picture)}</filename>\n  <size>{size}</size>\n{objects}</annotation>\n"
 
 
-def _object(name: str, box_xyxy: Sequence[float]) -> str:
+def _object(name: str, box: TextBox) -> str:
     corners = "".join(
         f"<{key}>{number_text(value)}</{key}>"
-        for key, value in zip(("xmin", "ymin", "xmax", "ymax"), box_xyxy, strict=True)
+        for key, value in zip(("xmin", "ymin", "xmax", "ymax"), box.box_xyxy, strict=True)
     )
-    head = f"<name>{escape(name)}</name><pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>"
-    return f"  <object>{head}<bndbox>{corners}</bndbox></object>\n"
+    head = f"<name>{escape(name)}</name><pose>Unspecified</pose><truncated>0</truncated>"
+    return f"  <object>{head}<difficult>{box.ignore:d}</difficult><bndbox>{corners}</bndbox></object>\n"

@@ -56,7 +56,7 @@ def _write_split(partial: Path, split_name: str, split: TextSplit, final: str) -
     listed = []
     stems = unique_stems(split.text.image_paths)
     for stem, (path, size_wh, boxes) in zip(stems, split.images(), strict=True):
-        lines = [label_line(label, box_xyxy, size_wh) for label, box_xyxy in boxes]
+        lines = [label_line(box.label, box.box_xyxy, size_wh) for box in boxes]
         (labels / f"{stem}.txt").write_bytes("".join(f"{line}\n" for line in lines).encode())
         link = f"{stem}{os.path.splitext(path)[1]}"
         link_image(path, images / link, os.path.join(final, "images", split_name))

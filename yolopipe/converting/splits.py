@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from yolopipe.converting.convert_formats import Marks
 from yolopipe.errors import Problem, ProblemsError, UsageError
 from yolopipe.formats.annotation_text import AnnotationText, read_annotations
 from yolopipe.formats.class_names import read_class_names
 from yolopipe.imaging.headers import Header, read_headers
 from yolopipe.result import CommandResult
 
-__all__ = ["ImageBoxes", "TextSplit", "check_out", "problems_of", "raise_problems", "read_splits", "result_of"]
+__all__ = [
+    "ImageBoxes",
+    "TextBox",
+    "TextSplit",
+    "check_out",
+    "problems_of",
+    "raise_problems",
+    "read_splits",
+    "result_of",
+    "without_boxes",
+]
+
+
+class TextBox(NamedTuple):
+    """One box.
+
+    Args:
+        label: class number; -1 is any class.
+        box_xyxy: corners in pixels.
+        ignore: it is to be ignored.
+    """
+
+    label: int
+    box_xyxy: list[float]
+    ignore: bool
 
 
 class ImageBoxes(NamedTuple):
@@ -25,12 +50,12 @@ class ImageBoxes(NamedTuple):
     Args:
         path: as written.
         size_wh: pixels of the upright image.
-        boxes: class number and x1, y1, x2, y2 of each.
+        boxes: in the order of the text.
     """
 
     path: str
     size_wh: tuple[int, int]
-    boxes: list[tuple[int, list[float]]]
+    boxes: list[TextBox]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +74,24 @@ class TextSplit:
         """Each image with its boxes, in the order of the text."""
         text = self.text
         ends = np.searchsorted(text.box_image, np.arange(len(text.image_paths) + 1)).tolist()
-        boxes, classes = text.boxes_xyxy.tolist(), text.classes.tolist()
+        columns = (text.classes.tolist(), text.boxes_xyxy.tolist(), text.ignore.tolist())
+        boxes = [TextBox(*box) for box in zip(*columns, strict=True)]
         for row, (path, size) in enumerate(zip(text.image_paths, self.size_wh.tolist(), strict=True)):
-            of_image = slice(ends[row], ends[row + 1])
-            yield ImageBoxes(path, (size[0], size[1]), list(zip(classes[of_image], boxes[of_image], strict=True)))
+            yield ImageBoxes(path, (size[0], size[1]), boxes[ends[row] : ends[row + 1]])
+
+    def ignored_beyond(self, marks: Marks) -> npt.NDArray[np.bool_]:
+        """(N,) boxes to be ignored that a format with these marks cannot hold."""
+        ignore = self.text.ignore
+        if marks == "any":
+            return np.zeros_like(ignore)
+        return ignore if marks == "none" else ignore & (self.text.classes < 0)
+
+
+def without_boxes(split: TextSplit, left_out: npt.NDArray[np.bool_]) -> TextSplit:
+    """A split without the boxes of a (N,) mask."""
+    names = ("boxes_xyxy", "classes", "ignore", "box_image", "box_column")
+    columns = {name: getattr(split.text, name)[~left_out] for name in names}
+    return replace(split, text=replace(split.text, **columns))
 
 
 def read_splits(
@@ -96,7 +135,7 @@ def _image_problems(text: AnnotationText, headers: Sequence[Header]) -> list[Pro
 
 def _box_problems(text: AnnotationText, class_count: int) -> list[Problem]:
     swapped = (text.boxes_xyxy[:, 2:] < text.boxes_xyxy[:, :2]).any(axis=1)
-    unnamed = (text.classes < 0) | (text.classes >= class_count)
+    unnamed = (text.classes < np.where(text.ignore, -1, 0)) | (text.classes >= class_count)
     names = f"the class has no name; the names file defines classes 0 to {class_count - 1}"
     return [
         *problems_of(text, swapped, "no-area", "swapped corners: a box needs x1 <= x2 and y1 <= y2"),
@@ -132,14 +171,43 @@ def check_out(out: Path) -> None:
         raise UsageError(f"{out} exists, is not empty and is not overwritten", hint="name a new folder: --out DIR")
 
 
-def result_of(kind: str, splits: Mapping[str, TextSplit], names: Sequence[str], written: str) -> CommandResult:
-    """The summary of a conversion."""
-    facts = {name: {"images": len(s.text.image_paths), "boxes": len(s.text.classes)} for name, s in splits.items()}
+def result_of(
+    kind: str, marks: Marks, splits: Mapping[str, TextSplit], names: Sequence[str], written: str
+) -> CommandResult:
+    """The summary of a conversion.
+
+    Args:
+        kind: name of the format.
+        marks: which boxes to be ignored it can hold.
+        splits: as read.
+        names: of the classes.
+        written: the files, in words.
+    """
+    facts = {name: _facts(split, marks) for name, split in splits.items()}
     rows: dict[str, object] = {
-        name: f"{counts['images']:,} images, {counts['boxes']:,} boxes" for name, counts in facts.items()
+        name: f"{counts['images']:,} images, {counts['boxes']:,} boxes"
+        + (f", {counts['ignored']:,} ignored" if counts["ignored"] else "")
+        for name, counts in facts.items()
     }
+    left_out = sum(counts["ignored_left_out"] for counts in facts.values())
+    any_class = sum(int((split.text.classes < 0).sum()) for split in splits.values())
+    if left_out:
+        held = f"{kind} has no mark for them" if marks == "none" else f"{kind} marks only boxes of a class"
+        rows["ignored boxes left out"] = f"{left_out:,}: {held}"
+    elif any_class:
+        rows["ignored boxes of any class"] = f"{any_class:,}: each written as {len(names):,} boxes, one of each class"
     rows["classes"] = ", ".join(f"{index} {name}" for index, name in enumerate(names))
     rows["written"] = written
     images = sum(counts["images"] for counts in facts.values())
     title = f"convert {kind}: {images:,} images, {len(names):,} class{'es' if len(names) > 1 else ''}"
     return CommandResult(title, rows, {"format": kind, "classes": list(names), "splits": facts, "written": written})
+
+
+def _facts(split: TextSplit, marks: Marks) -> dict[str, int]:
+    text = split.text
+    return {
+        "images": len(text.image_paths),
+        "boxes": int((~text.ignore).sum()),
+        "ignored": int(text.ignore.sum()),
+        "ignored_left_out": int(split.ignored_beyond(marks).sum()),
+    }

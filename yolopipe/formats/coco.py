@@ -89,7 +89,7 @@ class CocoFile:
         image: (N,) position in ``images``.
         category: (N,) position in ``categories``.
         places: (N, 2) int64 line and column of each annotation.
-        crowds: image id of each crowd box that is left out.
+        crowd: (N,) bool ``iscrowd``.
         outlines: number of boxes that are bounds of a segmentation.
         groups: ids of categories that are only the ``supercategory`` of others, as Roboflow writes them.
         unclear: ids of images that two records with different file names have.
@@ -103,7 +103,7 @@ class CocoFile:
     image: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     category: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     places: Ints = field(default_factory=lambda: np.empty((0, 2), np.int64))
-    crowds: list[int | str] = field(default_factory=list)
+    crowd: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
     outlines: int = 0
     groups: list[int | str] = field(default_factory=list)
     unclear: set[int | str] = field(default_factory=set)
@@ -150,12 +150,8 @@ class CocoResults:
     problems: list[Problem]
 
 
-def read_coco(path: str | Path, *, crowds: bool = False) -> CocoFile:
+def read_coco(path: str | Path) -> CocoFile:
     """Read a COCO file to import: ids of annotations are unique, images have a file name.
-
-    Args:
-        path: the JSON file.
-        crowds: keep crowd boxes.
 
     Returns:
         Images, categories and boxes, and what is wrong with the rest.
@@ -174,7 +170,6 @@ def read_coco(path: str | Path, *, crowds: bool = False) -> CocoFile:
     """
     frame = _Frame(str(path), ID, named=("file_name", "name"), merge_groups=True)
     boxes = _Boxes("annotation", frame.problems)
-    left_out: list[int | str] = []
     annotation_ids: set[int | str | None] = set()
     outlines = 0
 
@@ -182,12 +177,9 @@ def read_coco(path: str | Path, *, crowds: bool = False) -> CocoFile:
         nonlocal outlines
         value, place, outline = record.value, Place(record.line, record.column), None
         keys = _WITH_BOX
-        if isinstance(value, dict):
-            if value.get("iscrowd") == 1 and not crowds:
-                keys = _WITHOUT_BOX
-            elif not value.get("bbox") and value.get("segmentation"):
-                outline = bounds_of_segmentation(value["segmentation"])
-                keys = _WITH_BOX if outline is None else _WITHOUT_BOX
+        if isinstance(value, dict) and not value.get("bbox") and value.get("segmentation"):
+            outline = bounds_of_segmentation(value["segmentation"])
+            keys = _WITH_BOX if outline is None else _WITHOUT_BOX
         if not frame.problems.check(record, "annotation", keys):
             return
         number = value["id"] if type(value["id"]) is int else normal_id(value["id"])
@@ -195,25 +187,21 @@ def read_coco(path: str | Path, *, crowds: bool = False) -> CocoFile:
             frame.problems.add(place, "duplicate-id", f"annotation id {shown(value['id'])} is used before", "box")
             return
         annotation_ids.add(number)
-        if outline is not None:
-            outlines += 1
-            boxes.add(value, place, outline)
-        elif keys is _WITHOUT_BOX:
-            left_out.append(value["image_id"])
-        else:
-            boxes.add(value, place, corners_of(value["bbox"], record.text))
+        outlines += outline is not None
+        box_xyxy = corners_of(value["bbox"], record.text) if outline is None else outline
+        boxes.add(value, place, (*box_xyxy, value.get("iscrowd") == 1))
 
     whole = frame.read(take)
-    boxes_xyxy, image, category, places = boxes.finish(frame.images, frame.categories, whole=whole)
+    rows, image, category, places = boxes.finish(frame.images, frame.categories, whole=whole, width=5)
     return CocoFile(
         file=str(path),
         images=frame.images,
         categories=frame.categories,
-        boxes_xyxy=boxes_xyxy,
+        boxes_xyxy=rows[:, :4],
         image=image,
         category=category,
         places=places,
-        crowds=left_out,
+        crowd=rows[:, 4] == 1,
         outlines=outlines,
         groups=frame.groups(),
         unclear=frame.unclear,
@@ -381,7 +369,7 @@ class _Boxes:
         self._columns.extend((*(self._numbers.setdefault(key, len(self._numbers)) for key in ids), *place))
 
     def finish(
-        self, images: Iterable[int | str], categories: Iterable[int | str], *, whole: bool, width: int = 4
+        self, images: Iterable[int | str], categories: Iterable[int | str], *, whole: bool, width: int
     ) -> tuple[Floats, Ints, Ints, Ints]:
         """Values, image and category positions, and places of the boxes whose ids are known.
 

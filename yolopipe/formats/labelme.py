@@ -35,12 +35,14 @@ class LabelmeShape(NamedTuple):
         kind: its ``shape_type``.
         box_xyxy: its bounds in pixels.
         place: where its record starts.
+        difficult: ``"difficult": true``, in the shape or among its flags.
     """
 
     label: str
     kind: str
     box_xyxy: Box
     place: Place
+    difficult: bool = False
 
 
 @dataclass(slots=True)
@@ -99,7 +101,8 @@ def read_labelme(path: str | Path) -> LabelmeFile:
             if reason:
                 problems.add(place, "bad-box", f"{kind} {shown(label)}: {reason}", "box")
             else:
-                found.shapes.append(LabelmeShape(label.strip(), kind, _bounds(kind, points), place))
+                difficult = _is_difficult(record.value)
+                found.shapes.append(LabelmeShape(label.strip(), kind, _bounds(kind, points), place, difficult))
 
     keys = ["imagePath", "imageHeight", "imageWidth"]
     values, broken = read_object(path, {"shapes": take}, keys)
@@ -109,6 +112,11 @@ def read_labelme(path: str | Path) -> LabelmeFile:
     if all(type(number) is int and 0 < number < 2**31 for number in (width, height)):
         found.size_wh = (int(str(width)), int(str(height)))
     return found
+
+
+def _is_difficult(shape: dict[str, Any]) -> bool:
+    flags = shape.get("flags")
+    return any(of.get("difficult") is True for of in (shape, flags) if isinstance(of, dict))
 
 
 def _why_not(kind: str, points: Any) -> str:

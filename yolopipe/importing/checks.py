@@ -79,7 +79,7 @@ def find_notes(reading: Reading) -> list[Problem]:
     for name, split in reading.splits.items():
         if not split.images:
             found.append(Problem(str(reading.root), 0, 0, "empty-split", f"{name} has no image"))
-        elif not len(split.labels):
+        elif split.ignore.all():
             message = f"none of the {len(split.images):,} images of {name} has a box"
             why = f": {split.no_boxes}" if split.no_boxes else ""
             found.append(Problem(str(reading.root), 0, 0, "no-boxes", f"{message}{why}"))
@@ -130,7 +130,8 @@ def _box_notes(split: SourceSplit) -> Iterator[Problem]:
     checker = BoxChecker(int(split.labels.max(initial=0)) + 1, *limits)
     faults = checker.check(split.boxes_xyxy, split.labels, split.box_image, size)
     for rule, mask in faults.masks.items():
-        for box in np.flatnonzero(mask).tolist():
+        found = mask & ~split.ignore if rule in ("class-range", "tiny") else mask
+        for box in np.flatnonzero(found).tolist():
             row = int(split.box_image[box])
             orientation = int(split.orientation[row])
             label = int(split.labels[box])

@@ -74,7 +74,7 @@ def _texts(reading: Reading) -> dict[str, list[str]]:
 
 
 def _lines(split: SourceSplit, problems: list[Problem]) -> list[str]:
-    rows = np.column_stack([split.boxes_xyxy, split.labels])
+    rows = np.column_stack([split.boxes_xyxy, split.labels, split.ignore])
     ends = np.searchsorted(split.box_image, np.arange(len(split.images) + 1))
     lines = []
     for index, image in enumerate(split.images):
@@ -139,9 +139,7 @@ def _list_problems(reading: Reading) -> None:
 def _result(reading: Reading, out: Path) -> CommandResult:
     splits = {name: _facts(split, reading.names) for name, split in reading.splits.items()}
     notes = _by_rule(reading.notes)
-    rows: dict[str, object] = {
-        name: _split_row(split, splits[name]["backgrounds"]) for name, split in reading.splits.items()
-    }
+    rows: dict[str, object] = {name: _split_row(split, splits[name]) for name, split in reading.splits.items()}
     policy = project_config().parse.on_bad
     for rule, count in sorted(notes.items()):
         action = action_of(scope_of_rule(rule), rule, policy)
@@ -183,24 +181,27 @@ def _some(places: Iterable[str]) -> str:
 
 
 def _facts(split: SourceSplit, names: Sequence[str]) -> dict[str, Any]:
-    per_class = np.bincount(split.labels, minlength=len(names)).tolist()
+    objects = ~split.ignore
+    per_class = np.bincount(split.labels[objects], minlength=len(names)).tolist()
     return {
         "images": len(split.images),
-        "backgrounds": len(split.images) - len(np.unique(split.box_image)),
-        "boxes": len(split.labels),
+        "backgrounds": len(split.images) - len(np.unique(split.box_image[objects])),
+        "boxes": int(objects.sum()),
+        "ignored": int(split.ignore.sum()),
         "boxes_per_class": dict(zip(names, per_class, strict=True)),
         "orientations_fixed": int((split.orientation != 1).sum()),
         **{counted.key: counted.number for counted in split.counted},
     }
 
 
-def _split_row(split: SourceSplit, backgrounds: int) -> str:
+def _split_row(split: SourceSplit, facts: Mapping[str, Any]) -> str:
     turned = int((split.orientation != 1).sum())
     words = "images that EXIF rotates: boxes are taken as positions in the upright image"
     counted = [*split.counted, Counted("orientations_fixed", turned, words)]
-    without = f" ({backgrounds:,} without boxes)" if backgrounds else ""
+    without = f" ({facts['backgrounds']:,} without boxes)" if facts["backgrounds"] else ""
+    ignored = f", {facts['ignored']:,} ignored" if facts["ignored"] else ""
     shown = "".join(f"; {number:,} {words}" for _, number, words in counted if number)
-    return f"{len(split.images):,} images{without}, {len(split.labels):,} boxes{shown}"
+    return f"{facts['images']:,} images{without}, {facts['boxes']:,} boxes{ignored}{shown}"
 
 
 def _class_row(reading: Reading, splits: Mapping[str, Any], name: str) -> str:

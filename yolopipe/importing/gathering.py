@@ -27,6 +27,7 @@ class _Columns:
         self.images: list[SourceImage] = []
         self.corners = array("d")
         self.labels = array("i")
+        self.ignore = array("b")
         self.rows = array("i")
         self.places = array("i")
         self.counts: Counter[str] = Counter()
@@ -105,13 +106,34 @@ class Gathering:
         columns.images.append(SourceImage(path, file, line, size_wh))
         return len(columns.images) - 1
 
-    def box(self, split: str, row: int, name: str, box_xyxy: Sequence[float], line: int = 0, column: int = 0) -> None:
-        """Add a box of the class of this name, with its place in the image's file; nothing for row -1."""
+    def box(
+        self,
+        split: str,
+        row: int,
+        name: str,
+        box_xyxy: Sequence[float],
+        line: int = 0,
+        column: int = 0,
+        *,
+        ignore: bool = False,
+    ) -> None:
+        """Add a box of the class of this name; nothing for row -1.
+
+        Args:
+            split: name of the split.
+            row: of the image.
+            name: of the class.
+            box_xyxy: corners.
+            line: its place in the image's file.
+            column: the same.
+            ignore: the source marks it as a crowd, a group or difficult.
+        """
         number = self._numbers.setdefault(name, len(self._numbers))
         if row >= 0:
             columns = self._splits[split]
             columns.corners.extend(box_xyxy)
             columns.labels.append(number)
+            columns.ignore.append(ignore)
             columns.rows.append(row)
             columns.places.extend((line, column))
 
@@ -160,6 +182,7 @@ class Gathering:
             columns.images,
             np.array(columns.corners, np.float64).reshape(-1, 4)[order],
             labels[order],
+            np.array(columns.ignore, bool)[order],
             rows[order],
             np.array(columns.places, np.int64).reshape(-1, 2)[order],
             counted,

@@ -1,15 +1,15 @@
 """COCO JSON reader.
 
-Boxes as floats, ``x,y,width,height`` to corners; an annotation with a segmentation only has its bounds.  Crowd boxes
-are left out and counted, unless they are asked for; images without boxes are kept.  Category ids become 0, 1, 2 ...
-in their order; with a names file, differing files are matched by name.
+Boxes as floats, ``x,y,width,height`` to corners; an annotation with a segmentation only has its bounds.  Images
+without boxes are kept.  Category ids become 0, 1, 2 ... in their order; with a names file, differing files are
+matched by name.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +61,7 @@ def read(request: ImportRequest) -> Reading:
     wanted = choose_splits(list(named), splits, f"no split {{}} in {root}")
     reading = Reading("coco", root, order="by category id")
     reading.inputs = {str(file) for file in named.values()}
-    cocos = {name: read_coco(named[name], crowds=request.crowds == "keep") for name in wanted}
+    cocos = {name: read_coco(named[name]) for name in wanted}
     reading.problems = [problem for coco in cocos.values() for problem in coco.problems]
     groups = _empty_groups(cocos)
     reading.names = _names(cocos, groups)
@@ -245,21 +245,12 @@ def _split(reading: Reading, coco: CocoFile, finder: _PictureFinder) -> SourceSp
             problem = Problem(coco.file, *entry.place, "duplicate-id", message, path, scope="image")
             reading.problems.append(problem)
         sources.append(SourceImage(path, coco.file, line, entry.size_wh))
-    split = SourceSplit(
+    return SourceSplit(
         sources,
         coco.boxes_xyxy[order],
         label_of[coco.category[order]],
+        coco.crowd[order],
         coco.image[order],
         coco.places[order],
-        [
-            Counted("crowd_boxes_left_out", len(coco.crowds), f"crowd boxes left out{_in_images(coco.crowds)}"),
-            Counted("outlines", coco.outlines, "segmentations made boxes"),
-        ],
+        [Counted("outlines", coco.outlines, "segmentations made boxes")],
     )
-    if coco.crowds:
-        split.no_boxes = f"{len(coco.crowds):,} crowd boxes are left out; to keep them: --crowds keep"
-    return split
-
-
-def _in_images(crowds: Sequence[int | str]) -> str:
-    return f" (in {len(set(crowds)):,} images)"

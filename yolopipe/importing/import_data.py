@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
 
-from yolopipe.errors import DataError
+from yolopipe.errors import DataError, UsageError
 from yolopipe.importing.checks import read_sizes
 from yolopipe.importing.finishing import finish
 from yolopipe.importing.import_formats import IMPORTERS
 from yolopipe.importing.leaving_out import OnBad
+from yolopipe.importing.marked_boxes import Treatment, treat_marked
 from yolopipe.importing.reading import ImportRequest, Reading
 from yolopipe.importing.renumbering import Others, apply_class_order
 from yolopipe.importing.split_lists import divide_by_lists, is_json
@@ -37,7 +37,8 @@ def import_data(
     images: str | Path | None = None,
     annotations: str | Path | None = None,
     on_bad: OnBad = "fail",
-    crowds: Literal["skip", "keep"] = "skip",
+    crowds: Treatment = "ignore",
+    difficult: Treatment = "ignore",
     pictures: str | Path | None = None,
 ) -> CommandResult:
     """Import a data set.
@@ -48,12 +49,14 @@ def import_data(
         out: folder for ``SPLIT.txt`` and ``classes.names``.
         splits: the splits of the source to import; None for all, or for none where ``files`` names some.
         classes: a names file that fixes the class order; it names the classes where the source does not.
-        others: what happens to boxes of classes that are not in ``classes``: ``fail`` or ``drop``.
+        others: what happens to boxes of classes that are not in ``classes``: ``fail``, ``drop``, or ``ignore``, which
+            makes them boxes of any class to be ignored.
         files: split name to a list of its images, or to its JSON file (COCO).
         images: where the images are searched for, instead of in ``source``.
         annotations: file or folder of the annotations, instead of searching ``source``.
         on_bad: ``fail`` writes nothing if there is a problem; ``skip`` leaves the bad box, image or record out.
-        crowds: whether crowd boxes are kept (COCO).
+        crowds: what crowd boxes (COCO, Parquet) and boxes of groups (Open Images) become.
+        difficult: what objects marked difficult become (VOC, labelme).
         pictures: folder for images that are inside the files of the source (Parquet); by default ``out/images``.
 
     Returns:
@@ -61,11 +64,17 @@ def import_data(
 
     Raises:
         DataError: ``source`` is not a data set of this format.
-        UsageError: a split that does not exist, an ambiguous source, or ``out`` would overwrite a source file.
+        UsageError: a split that does not exist, an ambiguous source, an option about marks that the format does not
+            have, or ``out`` would overwrite a source file.
         ProblemsError: all problems in the source, with file and line; nothing is written then.
     """
     form = IMPORTERS[kind]
     read: Callable[[ImportRequest], Reading] = import_module(f"yolopipe.importing.{form.module}").read
+    treatments = {"crowds": crowds, "difficult": difficult}
+    for option, treatment in treatments.items():
+        if treatment != "ignore" and option not in {mark.option for mark in form.marks}:
+            having = ", ".join(name for name, other in IMPORTERS.items() if option in {m.option for m in other.marks})
+            raise UsageError(f"--{option} {treatment}: {kind} has no such boxes; formats with this option: {having}")
     for path in (source, images, annotations):
         if path is not None and not Path(path).exists():
             raise DataError(f"no file or folder {path}")
@@ -79,13 +88,13 @@ def import_data(
         files=json_files,
         images=None if images is None else Path(images),
         annotations=None if annotations is None else Path(annotations),
-        crowds=crowds,
         pictures=Path(out) / "images" if pictures is None else Path(pictures),
     )
     reading = read(request)
     try:
         if lists:
             divide_by_lists(reading, lists, [*(splits or []), *json_files])
+        treat_marked(reading, treatments)
         read_sizes(reading)
         apply_class_order(reading, classes, others)
         return finish(reading, out, on_bad)

@@ -1,7 +1,7 @@
 """labelme reader: one JSON file a picture, beside it or anywhere below the folder.
 
 Polygons, circles, masks and rotated rectangles become their bounds and are counted; points and lines have no area and
-are left out and counted.  A file without shapes is an image without objects.
+are left out and counted.  Shapes may be marked difficult.  A file without shapes is an image without objects.
 """
 
 from __future__ import annotations
@@ -75,6 +75,6 @@ def _add(gathering: Gathering, file: Path, content: LabelmeFile) -> None:
     names = content.image_path or file.stem, file.stem
     row = gathering.image(split, names, (file, 0), size_wh=content.size_wh)
     for shape in content.shapes:
-        gathering.box(split, row, shape.label, shape.box_xyxy, *shape.place)
+        gathering.box(split, row, shape.label, shape.box_xyxy, *shape.place, ignore=shape.difficult)
     gathering.count(split, "shapes_made_boxes", sum(shape.kind != "rectangle" for shape in content.shapes))
     gathering.count(split, "points_and_lines_left_out", content.left_out)

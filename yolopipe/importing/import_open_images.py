@@ -1,6 +1,6 @@
 """Open Images reader: CSV with one box a row, fractions of the upright image, classes by id (``/m/01g317``).
 
-Boxes of a group of objects (``IsGroupOf``) are left out and counted, as crowds of COCO are.  Class names come from
+Boxes of a group of objects (``IsGroupOf``) are what crowds are in COCO.  Class names come from
 ``class-descriptions*.csv``; the class order is that of this file, of the classes that have boxes.
 """
 
@@ -21,7 +21,6 @@ __all__ = ["is_open_images", "read"]
 COLUMNS = {name: [name.lower()] for name in ("ImageID", "LabelName", "XMin", "YMin", "XMax", "YMax", "IsGroupOf")}
 
 WORDS = {
-    "group_boxes_left_out": "boxes of groups (IsGroupOf) left out",
     "unnamed_images": "images without a row, taken as images without objects",
 }
 
@@ -100,10 +99,8 @@ def _read_table(
         if image not in rows:
             rows[image] = gathering.image(split, [image], (file, line))
         used[mid] = None
-        if group == "1":
-            gathering.count(split, "group_boxes_left_out")
-        else:
-            gathering.box(split, rows[image], names.get(mid, mid), [float(text) for text in corners], line)
+        box_xyxy = [float(text) for text in corners]
+        gathering.box(split, rows[image], names.get(mid, mid), box_xyxy, line, ignore=group == "1")
 
 
 def _why_not(image: str, mid: str, corners: Sequence[str], names: Mapping[str, str]) -> tuple[str, str]:

@@ -22,8 +22,6 @@ from yolopipe.importing.source_files import IMAGE_SUFFIXES, folded, shown_path
 
 __all__ = ["is_parquet_set", "read"]
 
-WORDS = {"crowd_boxes_left_out": "crowd boxes left out"}
-
 _SUFFIX_OF = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
 
 
@@ -40,7 +38,7 @@ def read(request: ImportRequest) -> Reading:
     if not files or None in categories.values():
         hint = "name the folder with train-00000-of-00002.parquet ..."
         raise DataError(f"no such Parquet file in {root}; expected the columns image and objects", hint=hint)
-    gathering = Gathering("parquet", request, order="as in the files", words=WORDS)
+    gathering = Gathering("parquet", request, order="as in the files", words={})
     reading = gathering.reading
     reading.inputs = set(map(str, files))
     names = next((names for names in categories.values() if names), [])
@@ -81,11 +79,9 @@ def _read_file(gathering: Gathering, pictures: _Pictures, file: Path, names: Seq
                 if isinstance(category, int) and names and not 0 <= category < len(names):
                     message = f"category {category} has no name; the file defines 0 to {len(names) - 1}"
                     gathering.problem(str(file), row.number, 0, "unknown-category", message, "box")
-                elif crowd:
-                    gathering.count(split, "crowd_boxes_left_out")
                 else:
                     name = names[category] if isinstance(category, int) and names else str(category)
-                    gathering.box(split, at, name, box_xyxy, row.number)
+                    gathering.box(split, at, name, box_xyxy, row.number, ignore=crowd)
             advance(1)
 
 

@@ -2,8 +2,8 @@
 
 XML files and images are found wherever they lie, by their names; folders only decide where several fit.  Coordinates
 are kept as written: VOC counts pixels from 1, so its boxes are half a pixel to a pixel too far right and down, as in
-every tool that reads VOC.  Objects marked difficult are kept and counted.  By default the class order is that of all
-names in the XML files, sorted, so that it is the same on every machine and for every choice of splits.
+every tool that reads VOC.  By default the class order is that of all names in the XML files, sorted, so that it is
+the same on every machine and for every choice of splits.
 """
 
 from __future__ import annotations
@@ -267,11 +267,9 @@ class _Voc:
             counts["without_xml"] += file is None
             split.add_image(shown_path(picture), str(file or picture), size_wh=image.size_wh)
             for item in image.objects:
-                split.add_box(item.box_xyxy, number[item.name], item.line, item.column)
-                counts["difficult"] += item.difficult
+                split.add_box(item.box_xyxy, number[item.name], item.line, item.column, ignore=item.difficult)
                 counts[item.shape] += 1
         return split.build(
-            Counted("difficult", counts["difficult"], "of them difficult"),
             Counted("without_xml_file", counts["without_xml"], "images without XML file, kept as backgrounds"),
             Counted("rotated", counts["rotated"], "rotated boxes made upright"),
             Counted("polygons", counts["polygon"], "polygons made boxes"),

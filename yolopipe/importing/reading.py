@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,6 @@ class ImportRequest:
     files: Mapping[str, Path] = field(default_factory=dict)
     images: Path | None = None
     annotations: Path | None = None
-    crowds: Literal["skip", "keep"] = "skip"
     pictures: Path = Path("images")
 
 
@@ -76,11 +75,12 @@ class SourceSplit:
     Args:
         images: M images.
         boxes_xyxy: (N, 4) float64 pixels (fractions where :attr:`Reading.fractions`), in the order of the images.
-        labels: (N,) int64 index into :attr:`Reading.names`.
+        labels: (N,) int64 index into :attr:`Reading.names`; -1 is any class, of boxes to be ignored.
+        ignore: (N,) bool; what the source marks (a crowd, a difficult object), later what is to be ignored.
         box_image: (N,) int64 row of each box's image, ascending.
         places: (N, 2) int64 line and column of each box in its image's file; column 0 is the line as a whole.
         counted: lines for the summary.
-        no_boxes: why there is no box and what to do, in words; where there are boxes it is not used.
+        no_boxes: why there is no object and what to do, in words; where there are objects it is not used.
         size_wh: (M, 2) int32 of the upright image, 0 where it cannot be read; filled from the image headers.
         orientation: (M,) int32 EXIF 1..8; filled from the image headers.
     """
@@ -88,6 +88,7 @@ class SourceSplit:
     images: list[SourceImage]
     boxes_xyxy: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int64]
+    ignore: npt.NDArray[np.bool_]
     box_image: npt.NDArray[np.int64]
     places: npt.NDArray[np.int64]
     counted: list[Counted] = field(default_factory=list)
@@ -95,10 +96,10 @@ class SourceSplit:
     size_wh: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), np.int32))
     orientation: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
-    def keep_boxes(self, mask: npt.NDArray[np.bool_]) -> None:
-        """Remove the other boxes; ``mask`` is (N,)."""
-        for name in ("boxes_xyxy", "labels", "box_image", "places"):
-            setattr(self, name, getattr(self, name)[mask])
+    def keep_boxes(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> None:
+        """Remove the other boxes; ``which`` is a (N,) mask, or rows in their new order."""
+        for name in ("boxes_xyxy", "labels", "ignore", "box_image", "places"):
+            setattr(self, name, getattr(self, name)[which])
 
     def keep_images(self, rows: npt.NDArray[np.int64]) -> None:
         """Keep these images, in this order, with their boxes; ``rows`` are distinct rows of :attr:`images`."""
@@ -106,9 +107,7 @@ class SourceSplit:
         row_of[rows] = np.arange(len(rows))
         self.keep_boxes(row_of[self.box_image] >= 0)
         self.box_image = row_of[self.box_image]
-        order = np.argsort(self.box_image, kind="stable")
-        for name in ("boxes_xyxy", "labels", "box_image", "places"):
-            setattr(self, name, getattr(self, name)[order])
+        self.keep_boxes(np.argsort(self.box_image, kind="stable"))
         self.images = [self.images[row] for row in rows.tolist()]
         if len(self.size_wh):
             self.size_wh, self.orientation = self.size_wh[rows], self.orientation[rows]
@@ -132,15 +131,19 @@ class SplitBuilder:
         """Add an image; see :class:`SourceImage`."""
         self.images.append(SourceImage(path, file, line, size_wh))
 
-    def add_box(self, box_xyxy: Sequence[float], label: int, line: int = 0, column: int = 0) -> None:
-        """Add a box of the last image, with its place in the image's file."""
-        self._rows.append((*box_xyxy, label, len(self.images) - 1, line, column))
+    def add_box(
+        self, box_xyxy: Sequence[float], label: int, line: int = 0, column: int = 0, *, ignore: bool = False
+    ) -> None:
+        """Add a box of the last image, with its place in the image's file; ``ignore`` if the source marks it."""
+        self._rows.append((*box_xyxy, label, len(self.images) - 1, line, column, ignore))
 
     def build(self, *counted: Counted) -> SourceSplit:
         """The split."""
-        table = np.array(self._rows, np.float64).reshape(-1, 8)
-        whole = table[:, 4:].astype(np.int64)
-        return SourceSplit(self.images, table[:, :4], whole[:, 0], whole[:, 1], whole[:, 2:], list(counted))
+        table = np.array(self._rows, np.float64).reshape(-1, 9)
+        labels, rows, *places, ignore = table[:, 4:].astype(np.int64).T
+        return SourceSplit(
+            self.images, table[:, :4], labels, ignore > 0, rows, np.stack(places, axis=1), list(counted)
+        )
 
 
 @dataclass(slots=True)

@@ -14,16 +14,17 @@ from yolopipe.importing.reading import Counted, Reading, SourceSplit
 
 __all__ = ["Others", "apply_class_order"]
 
-Others = Literal["fail", "drop"]
+Others = Literal["fail", "drop", "ignore"]
 
 
 def apply_class_order(reading: Reading, classes: str | Path | None, others: Others = "fail") -> None:
     """Renumber the classes in the order of a names file.
 
     Args:
-        reading: changed in place: names and labels; boxes of other classes are taken out.
+        reading: changed in place: names and labels.
         classes: a names file; None keeps the order of the source.
-        others: whether a box of a class that is not in the file is a problem (``unknown-class``) or only counted.
+        others: a box of a class that is not in the file is a problem (``unknown-class``) and taken out; or taken out
+            and counted; or a box of any class to be ignored, counted.
 
     Raises:
         DataError: the names file cannot be used.
@@ -33,24 +34,33 @@ def apply_class_order(reading: Reading, classes: str | Path | None, others: Othe
     wanted = read_class_names(classes)
     number = {name: index for index, name in enumerate(wanted)}
     table = np.array([number.get(name, -1) for name in reading.names], np.int64)
-    left_out: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    done = "ignored" if others == "ignore" else "left out"
     for split in reading.splits.values():
-        other = np.flatnonzero(table[split.labels] < 0)
+        other = table[split.labels] < 0
+        rows = np.flatnonzero(other)
         if others == "fail":
-            reading.problems += [_unknown_class(reading, split, box, classes) for box in other.tolist()]
+            reading.problems += [_unknown_class(reading, split, box, classes) for box in rows.tolist()]
         else:
-            left_out.update(reading.names[label] for label in split.labels[other].tolist())
-            split.counted.append(Counted("other_classes_left_out", len(other), "boxes of other classes left out"))
-        split.keep_boxes(table[split.labels] >= 0)
+            found.update(reading.names[label] for label in split.labels[rows].tolist())
+            key = f"other_classes_{done.replace(' ', '_')}"
+            split.counted.append(Counted(key, len(rows), f"boxes of other classes {done}"))
+            if len(rows) and (other | split.ignore).all():
+                split.no_boxes = f"{len(rows):,} boxes of classes that are not in {classes} are {done}"
         split.labels = table[split.labels]
-    if left_out:
-        counts = ", ".join(f"{name} {n:,}" for name, n in left_out.most_common(10))
-        more = f" and {len(left_out) - 10} more" if len(left_out) > 10 else ""
-        reading.rows["other classes"] = f"left out, as not in {classes}: {counts}{more}"
+        if others == "ignore":
+            split.ignore |= other
+        else:
+            split.keep_boxes(~other)
+    if found:
+        counts = ", ".join(f"{name} {n:,}" for name, n in found.most_common(10))
+        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+        reading.rows["other classes"] = f"{done}, as not in {classes}: {counts}{more}"
     reading.names, reading.order = wanted, f"as in {classes}"
 
 
 def _unknown_class(reading: Reading, split: SourceSplit, box: int, classes: str | Path) -> Problem:
     image, (line, column) = split.images[int(split.box_image[box])], split.places[box].tolist()
-    message = f"class {reading.names[int(split.labels[box])]!r} is not in {classes}; to leave it out: --others drop"
+    name = reading.names[int(split.labels[box])]
+    message = f"class {name!r} is not in {classes}; --others drop leaves its boxes out, --others ignore ignores them"
     return Problem(image.file, line, column, "unknown-class", message, image.path, scope="box")

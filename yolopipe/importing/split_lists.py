@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,13 +70,14 @@ def _together(splits: Sequence[SourceSplit]) -> SourceSplit:
         [image for split in splits for image in split.images],
         np.concatenate([split.boxes_xyxy for split in splits]),
         np.concatenate([split.labels for split in splits]),
+        np.concatenate([split.ignore for split in splits]),
         np.concatenate([split.box_image + start for split, start in zip(splits, starts, strict=False)]),
         np.concatenate([split.places for split in splits]),
     )
 
 
 def _copy(whole: SourceSplit, rows: npt.NDArray[np.int64]) -> SourceSplit:
-    split = SourceSplit(whole.images, whole.boxes_xyxy, whole.labels, whole.box_image, whole.places)
+    split = replace(whole, counted=[])
     split.keep_images(rows)
     return split
 

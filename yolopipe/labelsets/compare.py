@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from yolopipe.arrays import Floats, Ints
 from yolopipe.detection.pairs import equal_pairs, pair_iou
-from yolopipe.labelsets.label_set import LabelSet
+from yolopipe.labelsets.label_set import LabelSet, renumbered
 
 __all__ = ["MIN_IOU", "Changes", "compare"]
 
@@ -23,7 +23,7 @@ class Changes(NamedTuple):
 
     Args:
         equal: (E, 2) rows of old and new boxes that are the same.
-        reclassed: (R, 2) same corners, another class.
+        reclassed: (R, 2) same corners, another class, or ignored in one of the sets only.
         moved: (V, 2) same class, other corners.
         moved_reclassed: (X, 2) other corners and another class.
         removed: (D,) rows of old boxes without a partner.
@@ -46,7 +46,8 @@ def compare(old: LabelSet, new: LabelSet, *, min_iou: float = MIN_IOU) -> Change
     """Find the partner of each box, image by image; images are the same when their paths are.
 
     Pairs are made in this order, the best of each kind first: same corners and class; same corners; same class, by
-    falling IoU; any class, by falling IoU.  A box has one partner at most.
+    falling IoU; any class, by falling IoU.  A box has one partner at most.  A box to be ignored is of another class
+    than an object.
 
     Args:
         old: the earlier version.
@@ -59,15 +60,17 @@ def compare(old: LabelSet, new: LabelSet, *, min_iou: float = MIN_IOU) -> Change
     >>> import numpy as np
     >>> def boxes(*rows):
     ...     table = np.array(rows, float)
-    ...     kinds, image = table[:, 4].astype(int), np.zeros(len(table), int)
-    ...     return LabelSet(("a", "b"), ["x.jpg"], np.zeros((1, 2), np.int32), ("t",), table[:, :4], kinds, image)
+    ...     kinds, none = table[:, 4].astype(int), np.zeros(len(table), int)
+    ...     start = ("a", "b"), ["x.jpg"], np.zeros((1, 2), np.int32), ("t",)
+    ...     return LabelSet(*start, table[:, :4], kinds, none > 0, none)
     >>> found = compare(boxes([0, 0, 9, 9, 0], [20, 20, 30, 30, 0]), boxes([0, 0, 9, 9, 1], [40, 40, 50, 50, 0]))
     >>> found.reclassed.tolist(), found.removed.tolist(), found.added.tolist()
     ([[0, 0]], [1], [1])
     """
     names = {name: number for number, name in enumerate(dict.fromkeys((*old.names, *new.names)))}
-    old_class = np.array([names[name] for name in old.names], np.int64)[old.classes]
-    new_class = np.array([names[name] for name in new.names], np.int64)[new.classes]
+    old_class, new_class = (
+        2 * renumbered(one.classes, [names[name] for name in one.names]) + one.ignore for one in (old, new)
+    )
     rows = {path: row for row, path in enumerate(old.image_paths)}
     same = np.array([rows.get(path, -1) for path in new.image_paths], np.int64)
     new_image = same[new.box_image]

@@ -26,7 +26,7 @@ class BoxChange:
         kind: ``added``, ``removed``, ``moved``, ``re-classed`` or ``moved+re-classed``.
         image: path of its image.
         place: ``FILE:LINE`` of the image, in the new version where it is there.
-        was: box and class before, ``x1,y1,x2,y2 NAME``; empty for added.
+        was: box and class before, ``x1,y1,x2,y2 NAME`` or ``x1,y1,x2,y2 ignored NAME``; empty for added.
         now: box and class after; empty for removed.
     """
 
@@ -135,7 +135,9 @@ def box_changes(old: LabelSet, new: LabelSet, found: Changes) -> Iterator[BoxCha
 
 def _box_text(label_set: LabelSet, box: int) -> str:
     corners = ",".join(map(number_text, label_set.boxes_xyxy[box].tolist()))
-    return f"{corners} {label_set.names[int(label_set.classes[box])]}"
+    number = int(label_set.classes[box])
+    name = label_set.names[number] if number >= 0 else "any class"
+    return f"{corners} {'ignored ' * bool(label_set.ignore[box])}{name}"
 
 
 def _as_json(change: BoxChange) -> dict[str, Any]:

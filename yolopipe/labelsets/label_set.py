@@ -25,7 +25,15 @@ from yolopipe.formats.class_names import read_class_names, undefined_class
 from yolopipe.formats.path_register import PathRegister
 from yolopipe.git import git_output
 
-__all__ = ["LabelSet", "OnBad", "kept_inputs", "left_out_rows", "read_label_set", "write_annotations"]
+__all__ = [
+    "LabelSet",
+    "OnBad",
+    "kept_inputs",
+    "left_out_rows",
+    "read_label_set",
+    "renumbered",
+    "write_annotations",
+]
 
 OnBad = Literal["fail", "skip"]
 """What becomes of a line or box that cannot be read: the command fails, or it is left out and listed."""
@@ -41,7 +49,8 @@ class LabelSet:
         places: (M, 2) int32; index into ``files`` and 1-based line of each image.
         files: the texts.
         boxes_xyxy: (N, 4) float64 pixels.
-        classes: (N,) int64.
+        classes: (N,) int64; -1 is any class, of boxes to be ignored.
+        ignore: (N,) bool; boxes to be ignored.
         box_image: (N,) int64 row of each box's image, ascending.
     """
 
@@ -51,26 +60,40 @@ class LabelSet:
     files: tuple[str, ...]
     boxes_xyxy: npt.NDArray[np.float64]
     classes: npt.NDArray[np.int64]
+    ignore: npt.NDArray[np.bool_]
     box_image: npt.NDArray[np.int64]
 
     def images(self, keep: npt.NDArray[np.bool_]) -> LabelSet:
         """The images for which ``keep`` (M,) is true, with their boxes."""
         row = np.cumsum(keep) - 1
-        boxes = keep[self.box_image]
+        kept = self.boxes(keep[self.box_image])
         return replace(
-            self,
-            image_paths=[path for path, kept in zip(self.image_paths, keep.tolist(), strict=True) if kept],
+            kept,
+            image_paths=[path for path, taken in zip(self.image_paths, keep.tolist(), strict=True) if taken],
             places=self.places[keep],
-            boxes_xyxy=self.boxes_xyxy[boxes],
-            classes=self.classes[boxes],
-            box_image=row[self.box_image[boxes]],
+            box_image=row[kept.box_image],
         )
 
     def boxes(self, keep: npt.NDArray[np.bool_]) -> LabelSet:
         """All images, with the boxes for which ``keep`` (N,) is true."""
         return replace(
-            self, boxes_xyxy=self.boxes_xyxy[keep], classes=self.classes[keep], box_image=self.box_image[keep]
+            self,
+            boxes_xyxy=self.boxes_xyxy[keep],
+            classes=self.classes[keep],
+            ignore=self.ignore[keep],
+            box_image=self.box_image[keep],
         )
+
+    def counts(self) -> dict[str, int]:
+        """Number of images, of boxes, and of boxes to be ignored, which are not among them."""
+        ignored = int(self.ignore.sum())
+        return {"images": len(self.image_paths), "boxes": len(self.ignore) - ignored, "ignored": ignored}
+
+    def counts_text(self) -> str:
+        """``12 images, 30 boxes``, and ``, 2 ignored`` where there are such boxes."""
+        counts = self.counts()
+        ignored = f", {counts['ignored']:,} ignored" if counts["ignored"] else ""
+        return f"{counts['images']:,} images, {counts['boxes']:,} boxes{ignored}"
 
     def place(self, image: int) -> str:
         """``train.txt:15`` of an image."""
@@ -110,8 +133,9 @@ def read_label_set(
                 message = f"image {path} is already at {place}; an image may stand in one of the texts only"
                 problems.append(Problem(text.file, int(text.lines[row]), 1, "duplicate-image", message, path))
     boxes = np.concatenate([text.classes for text in parts])
+    ignore = np.concatenate([text.ignore for text in parts])
     first_box = np.cumsum([0, *(len(text.classes) for text in parts)])
-    unnamed = (boxes < 0) | (boxes >= len(names))
+    unnamed = (boxes < np.where(ignore, -1, 0)) | (boxes >= len(names))
     for number, text in enumerate(parts):
         for box in np.flatnonzero(unnamed[first_box[number] : first_box[number + 1]]).tolist():
             problems.append(_class_range(text, box, names))
@@ -180,8 +204,18 @@ def _joined(parts: Sequence[AnnotationText], names: tuple[str, ...]) -> LabelSet
         files=tuple(text.file for text in parts),
         boxes_xyxy=np.concatenate([text.boxes_xyxy for text in parts]),
         classes=np.concatenate([text.classes for text in parts]),
+        ignore=np.concatenate([text.ignore for text in parts]),
         box_image=np.concatenate([text.box_image + start for text, start in zip(parts, first, strict=False)]),
     )
+
+
+def renumbered(classes: npt.NDArray[np.int64], number: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Other numbers for classes; -1, any class, stays.
+
+    >>> renumbered(np.array([0, 1, -1]), [5, 7]).tolist()
+    [5, 7, -1]
+    """
+    return np.append(number, -1).astype(np.int64)[classes]
 
 
 def write_annotations(file: Path, label_set: LabelSet) -> None:
@@ -190,7 +224,7 @@ def write_annotations(file: Path, label_set: LabelSet) -> None:
     Raises:
         DataError: a path cannot be written to annotation text, with the place it was read at.
     """
-    rows = np.column_stack([label_set.boxes_xyxy, label_set.classes])
+    rows = np.column_stack([label_set.boxes_xyxy, label_set.classes, label_set.ignore])
     ends = np.searchsorted(label_set.box_image, np.arange(len(label_set.image_paths) + 1))
     with atomic_file(file) as partial, partial.open("w", encoding="utf-8", newline="\n") as stream:
         for image, path in enumerate(label_set.image_paths):

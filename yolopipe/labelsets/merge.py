@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from yolopipe.errors import Problem
-from yolopipe.labelsets.label_set import LabelSet
+from yolopipe.labelsets.label_set import LabelSet, renumbered
 
 __all__ = ["merge", "near_equal_names"]
 
@@ -30,10 +30,8 @@ def merge(sets: Sequence[LabelSet]) -> tuple[LabelSet, list[Problem], int]:
     parts: list[LabelSet] = []
     repeated = 0
     for one in sets:
-        renumbered = replace(
-            one, names=names, classes=np.array([number[n] for n in one.names], np.int64)[one.classes]
-        )
-        content = _contents(renumbered)
+        part = replace(one, names=names, classes=renumbered(one.classes, [number[name] for name in one.names]))
+        content = _contents(part)
         keep = np.ones(len(one.image_paths), bool)
         for image, path in enumerate(one.image_paths):
             place = one.place(image)
@@ -42,8 +40,8 @@ def merge(sets: Sequence[LabelSet]) -> tuple[LabelSet, list[Problem], int]:
                 keep[image] = False
                 repeated += before[1] == content[image]
                 if before[1] != content[image]:
-                    problems.append(_conflict(renumbered, image, before[0]))
-        parts.append(renumbered.images(keep))
+                    problems.append(_conflict(part, image, before[0]))
+        parts.append(part.images(keep))
     first_image = np.cumsum([0, *(len(part.image_paths) for part in parts)])
     first_file = np.cumsum([0, *(len(part.files) for part in parts)])
     places = [part.places + np.array([start, 0], np.int32) for part, start in zip(parts, first_file, strict=False)]
@@ -54,6 +52,7 @@ def merge(sets: Sequence[LabelSet]) -> tuple[LabelSet, list[Problem], int]:
         files=tuple(file for part in parts for file in part.files),
         boxes_xyxy=np.concatenate([part.boxes_xyxy for part in parts]),
         classes=np.concatenate([part.classes for part in parts]),
+        ignore=np.concatenate([part.ignore for part in parts]),
         box_image=np.concatenate([p.box_image + s for p, s in zip(parts, first_image, strict=False)]),
     )
     return merged, problems, repeated
@@ -61,7 +60,7 @@ def merge(sets: Sequence[LabelSet]) -> tuple[LabelSet, list[Problem], int]:
 
 def _contents(label_set: LabelSet) -> list[bytes]:
     """The boxes of each image as bytes that do not depend on their order."""
-    table = np.column_stack([label_set.boxes_xyxy, label_set.classes]) + 0.0
+    table = np.column_stack([label_set.boxes_xyxy, label_set.classes, label_set.ignore]) + 0.0
     order = np.lexsort([*table.T[::-1], label_set.box_image])
     ends = np.searchsorted(label_set.box_image, np.arange(len(label_set.image_paths) + 1))
     ordered = table[order]

@@ -57,7 +57,7 @@ def run(texts: Sequence[Path], out: Path, *, classes: Sequence[Path] = (), on_ba
     write_annotations(out, merged)
     write_class_names(out.with_name("classes.names"), merged.names)
     rows: dict[str, object] = {
-        str(text): f"{len(part.image_paths):,} images, {len(part.classes):,} boxes, {len(part.names):,} classes"
+        str(text): f"{part.counts_text()}, {len(part.names):,} classes"
         for text, part in zip(texts, sets, strict=True)
     }
     if repeated:
@@ -70,8 +70,7 @@ def run(texts: Sequence[Path], out: Path, *, classes: Sequence[Path] = (), on_ba
     rows |= left_out_rows([*left_out, *conflicts])
     rows["written"] = f"{out}, {out.with_name('classes.names')}"
     report = {
-        "images": len(merged.image_paths),
-        "boxes": len(merged.classes),
+        **merged.counts(),
         "classes": list(merged.names),
         "repeated_images": repeated,
         "conflicts": len(conflicts),

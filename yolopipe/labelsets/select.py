@@ -12,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.errors import UsageError
-from yolopipe.labelsets.label_set import LabelSet
+from yolopipe.labelsets.label_set import LabelSet, renumbered
 
-__all__ = ["Backgrounds", "ClassMap", "class_map", "image_hashes", "map_classes", "pick_images"]
+__all__ = ["Backgrounds", "ClassMap", "Others", "class_map", "image_hashes", "map_classes", "pick_images"]
 
 Backgrounds = Literal["keep", "drop", "only"]
-"""What becomes of images without boxes."""
+"""What becomes of images without boxes; boxes to be ignored do not count."""
+
+Others = Literal["drop", "ignore"]
+"""Whether boxes of classes that are not taken are dropped, or become boxes of any class to be ignored."""
 
 
 class ClassMap(NamedTuple):
@@ -60,16 +63,21 @@ def class_map(names: Sequence[str], *, keep: Sequence[str] = (), rename: Mapping
     return ClassMap(order, np.array([order.index(n) if n in order else -1 for n in renamed], np.int64))
 
 
-def map_classes(label_set: LabelSet, mapping: ClassMap) -> tuple[LabelSet, int]:
-    """A set with other class names and numbers; boxes of classes left out are dropped.
+def map_classes(label_set: LabelSet, mapping: ClassMap, others: Others = "drop") -> tuple[LabelSet, LabelSet]:
+    """A set with other class names and numbers.
+
+    Args:
+        label_set: boxes of any class stay as they are.
+        mapping: names and numbers.
+        others: what becomes of boxes of classes left out.
 
     Returns:
-        The set, and the number of boxes dropped.
+        The set, and the boxes of classes left out, as they were.
     """
-    target = mapping.target[label_set.classes]
-    kept = target >= 0
-    mapped = replace(label_set, names=mapping.names, classes=np.where(kept, target, 0)).boxes(kept)
-    return mapped, int((~kept).sum())
+    classes = renumbered(label_set.classes, mapping.target)
+    other = (classes < 0) & (label_set.classes >= 0)
+    mapped = replace(label_set, names=mapping.names, classes=classes, ignore=label_set.ignore | other)
+    return mapped if others == "ignore" else mapped.boxes(~other), label_set.boxes(other)
 
 
 def pick_images(
@@ -98,7 +106,8 @@ def pick_images(
     if patterns:
         taken &= [any(fnmatchcase(path, pattern) for pattern in patterns) for path in label_set.image_paths]
     if backgrounds != "keep":
-        taken &= (np.bincount(label_set.box_image, minlength=count) > 0) == (backgrounds == "drop")
+        boxes = np.bincount(label_set.box_image[~label_set.ignore], minlength=count)
+        taken &= (boxes > 0) == (backgrounds == "drop")
     if fraction < 1.0:
         taken &= image_hashes(label_set.image_paths, seed) < np.uint64(fraction * 2.0**64)
     return taken

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from yolopipe.errors import DataError, UsageError
 from yolopipe.formats.class_names import write_class_names
 from yolopipe.formats.text_lines import read_lines
 from yolopipe.labelsets.label_set import OnBad, kept_inputs, left_out_rows, read_label_set, write_annotations
-from yolopipe.labelsets.select import Backgrounds, class_map, map_classes, pick_images
+from yolopipe.labelsets.select import Backgrounds, Others, class_map, map_classes, pick_images
 from yolopipe.result import CommandResult
 
 __all__ = ["SelectRequest", "read_class_map", "run"]
@@ -24,6 +25,8 @@ class SelectRequest:
         keep: class names that stay, old or new ones, in the new order; none for all.
         rename: old name to new name.
         images: shell patterns of image paths; none for all.
+        others: what becomes of boxes of classes that do not stay.
+        ignored: whether boxes to be ignored stay, those of ``others`` included.
         backgrounds: images without boxes of the classes taken.
         fraction: part of the images, 0 to 1.
         seed: chooses the fraction.
@@ -32,6 +35,8 @@ class SelectRequest:
     keep: Sequence[str] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
     images: Sequence[str] = ()
+    others: Others = "drop"
+    ignored: Literal["keep", "drop"] = "keep"
     backgrounds: Backgrounds = "keep"
     fraction: float = 1.0
     seed: int = 0
@@ -66,7 +71,10 @@ def run(
     if len(set(outputs)) < len(outputs):
         raise UsageError("two of the texts have the same file name", hint="merge them first: yolopipe labels merge")
     kept_inputs([*outputs, out / "classes.names"], [*texts, *([classes] if classes else [])])
-    mapped, dropped = map_classes(label_set, mapping)
+    mapped, other = map_classes(label_set, mapping, request.others)
+    ignored = int(mapped.ignore.sum()) if request.ignored == "drop" else 0
+    if ignored:
+        mapped = mapped.boxes(~mapped.ignore)
     taken = pick_images(
         mapped,
         patterns=request.images,
@@ -77,29 +85,37 @@ def run(
     if not taken.any():
         raise DataError(f"no image of {', '.join(map(str, texts))} is left; nothing was written")
     write_class_names(out / "classes.names", mapping.names)
-    rows: dict[str, object] = {"read": f"{len(label_set.image_paths):,} images, {len(label_set.classes):,} boxes"}
+    rows: dict[str, object] = {"read": label_set.counts_text()}
     files = {}
     for number, output in enumerate(outputs):
         part = mapped.images(taken & (mapped.places[:, 0] == number))
         write_annotations(output, part)
-        files[output.name] = {"images": len(part.image_paths), "boxes": len(part.classes)}
-        rows[output.name] = f"{len(part.image_paths):,} images, {len(part.classes):,} boxes"
+        files[output.name] = part.counts()
+        rows[output.name] = part.counts_text()
     rows["classes"] = f"{len(mapping.names):,} of {len(label_set.names):,}: {_shortened(mapping.names)}"
-    if dropped:
-        rows["boxes dropped"] = f"{dropped:,} of classes that were not kept"
+    counts = other.counts()
+    if len(other.ignore):
+        done = "boxes ignored" if request.others == "ignore" else "boxes dropped"
+        too = f", and {counts['ignored']:,} that were ignored" if counts["ignored"] else ""
+        rows[done] = f"{counts['boxes']:,} of classes that were not kept{too}"
+    if ignored:
+        rows["ignored boxes dropped"] = f"{ignored:,}"
     rows |= left_out_rows(left_out)
     rows["written"] = f"{out}: {', '.join(files)}, classes.names"
-    lost = int((~taken[mapped.box_image]).sum())
+    lost = mapped.images(~taken)
     report = {
         "files": files,
         "classes": list(mapping.names),
-        "boxes_of_other_classes": dropped,
-        "images_left_out": int((~taken).sum()),
-        "boxes_of_images_left_out": lost,
+        "boxes_of_other_classes": counts["boxes"],
+        "ignored_of_other_classes": counts["ignored"],
+        "ignored_dropped": ignored,
+        "images_left_out": lost.counts()["images"],
+        "boxes_of_images_left_out": lost.counts()["boxes"],
+        "ignored_of_images_left_out": lost.counts()["ignored"],
         "left_out": len(left_out),
     }
-    if lost or not taken.all():
-        rows["images left out"] = f"{int((~taken).sum()):,}, with {lost:,} boxes"
+    if not taken.all():
+        rows["images left out"] = lost.counts_text()
     return CommandResult(f"labels select: {int(taken.sum()):,} images", rows, report)
 
 

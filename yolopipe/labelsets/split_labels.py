@@ -86,7 +86,7 @@ def run(
     names, shares = _shares(request)
     label_set, left_out = read_label_set(texts, classes, on_bad=on_bad)
     group, unmatched = _groups(label_set, request.group)
-    rows: dict[str, object] = {"read": f"{len(label_set.image_paths):,} images, {len(label_set.classes):,} boxes"}
+    rows: dict[str, object] = {"read": label_set.counts_text()}
     if unmatched:
         rows["not matched"] = f"{unmatched:,} images do not match --group; each is a group of its own"
     pairs: Callable[[Ints], tuple[Ints, Ints]] | None = None
@@ -173,9 +173,10 @@ def split_by_groups(
         (M,) split and (M,) group of each image.
     """
     images = np.arange(len(label_set.image_paths))
-    first = np.unique(np.stack([label_set.box_image, label_set.classes]), axis=1)
+    objects = label_set.boxes(~label_set.ignore)
+    first = np.unique(np.stack([objects.box_image, objects.classes]), axis=1)
     columns = 1 + 2 * len(label_set.names)
-    content = [(images, np.zeros_like(images)), (label_set.box_image, 1 + 2 * label_set.classes)]
+    content = [(images, np.zeros_like(images)), (objects.box_image, 1 + 2 * objects.classes)]
     content.append((first[0], 2 + 2 * first[1]))
     hashes = image_hashes(label_set.image_paths, seed)
     none = np.empty(0, np.int64)
@@ -222,18 +223,17 @@ def _write(
 
 
 def _facts(label_set: LabelSet, split: Ints, names: Sequence[str], shares: Sequence[float]) -> dict[str, Any]:
-    box_split = split[label_set.box_image]
     count = len(label_set.names)
-    total = np.bincount(label_set.classes, minlength=count)
+    total = np.bincount(label_set.classes[~label_set.ignore], minlength=count)
     facts: dict[str, Any] = {}
     for number, name in enumerate(names):
-        boxes = np.bincount(label_set.classes[box_split == number], minlength=count)
+        own = label_set.images(split == number)
+        boxes = np.bincount(own.classes[~own.ignore], minlength=count)
         part = np.divide(boxes, total, out=np.zeros(count), where=total > 0)
         facts[name] = {
             "share": shares[number],
-            "images": int((split == number).sum()),
+            **own.counts(),
             "image_share": float((split == number).mean()) if len(split) else 0.0,
-            "boxes": int(boxes.sum()),
             "boxes_per_class": dict(zip(label_set.names, boxes.tolist(), strict=True)),
             "class_shares": dict(zip(label_set.names, part.round(6).tolist(), strict=True)),
         }
@@ -242,7 +242,8 @@ def _facts(label_set: LabelSet, split: Ints, names: Sequence[str], shares: Seque
 
 def _split_row(facts: Mapping[str, Any]) -> str:
     wanted, got = f"{facts['share']:.1%}", f"{facts['image_share']:.1%}"
-    return f"{facts['images']:,} images ({got}, asked for {wanted}), {facts['boxes']:,} boxes"
+    ignored = f", {facts['ignored']:,} ignored" if facts["ignored"] else ""
+    return f"{facts['images']:,} images ({got}, asked for {wanted}), {facts['boxes']:,} boxes{ignored}"
 
 
 def _class_rows(

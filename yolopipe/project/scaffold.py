@@ -11,6 +11,7 @@ import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def run(
     folder = Path(directory)
     if demo and source is not None:
         raise UsageError("--demo and --from exclude each other: the embedded data or yours")
-    if source is None and any(value not in (None, "fail") for value in (options or {}).values()):
+    defaults = signature(import_data).parameters
+    if source is None and any(value != defaults[key].default for key, value in (options or {}).items()):
         raise UsageError("options of the import need --from FORMAT PATH")
     options = {key: _absolute(value) for key, value in (options or {}).items()}
     if source is not None:
