@@ -21,7 +21,12 @@ from ruamel.yaml import YAML
 from yolopipe.converting.convert import convert
 from yolopipe.converting.convert_formats import CONVERTERS
 from yolopipe.errors import DataError, ProblemsError, UsageError, YolopipeError
-from yolopipe.formats.annotation_text import AnnotationText, format_annotation, read_annotations
+from yolopipe.formats.annotation_text import (
+    AnnotationText,
+    format_annotation,
+    parse_annotation,
+    read_annotations,
+)
 from yolopipe.formats.class_names import write_class_names
 from yolopipe.importing.import_data import import_data
 
@@ -151,6 +156,8 @@ def test_the_same_input_gives_the_same_bytes(out: Path, tmp_path: Path) -> None:
     [
         ("img/a b.jpg 1,2,3,4", "bad-box-text", 13),
         ("img/a b.jpg 1,2,3,4,3", "class-range", 13),
+        ("img/a b.jpg 1,2,3,4,3,1", "class-range", 13),
+        ("img/a b.jpg 1,2,3,4,-1", "class-range", 13),
         ("img/a b.jpg 1,2,3,4,0 5,2,3,4,0", "no-area", 23),
         ("img/none.jpg 1,2,3,4,0", "missing-image", 1),
     ],
@@ -202,9 +209,16 @@ def test_a_disk_without_links(out: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert not out.exists()
 
 
+KINDS = st.one_of(st.tuples(st.integers(0, 2), st.just(0)), st.tuples(st.integers(-1, 2), st.just(1)))
+"""Class, and whether it is ignored."""
+
+
 @st.composite
 def texts(draw: Any) -> str:
-    """Images in any order, each with boxes inside it, some on its edges, whole, of two decimals or of seventeen."""
+    """Images in any order, each with boxes inside it, some on its edges, whole, of two decimals or of seventeen.
+
+    Some of them are to be ignored, also of any class.
+    """
     lines = []
     for path in draw(st.lists(st.sampled_from(sorted(SIZES)), unique=True, min_size=1)):
         width, height = SIZES[path]
@@ -213,16 +227,35 @@ def texts(draw: Any) -> str:
             digits = draw(st.sampled_from([0, 2, 17]))
             x1, x2 = sorted(round(draw(st.floats(0, width)), digits) for _ in range(2))
             y1, y2 = sorted(round(draw(st.floats(0, height)), digits) for _ in range(2))
-            boxes.append([x1, y1, x2, y2, draw(st.integers(0, 2))])
+            boxes.append([x1, y1, x2, y2, *draw(KINDS)])
         lines.append(format_annotation(path, boxes))
     return "".join(f"{line}\n" for line in lines)
 
 
 def there_and_back(kind: str, file: Path, classes: Path, folder: Path) -> tuple[AnnotationText, AnnotationText]:
-    """The text, and what is imported from its conversion, as annotation texts."""
-    convert(kind, folder / kind, texts={"train": file}, classes=classes)
+    """What the format should hold of a text, and what is imported from its conversion, as annotation texts."""
+    facts = convert(kind, folder / kind, texts={"train": file}, classes=classes).report["splits"]["train"]
     import_data(kind, folder / kind, folder / f"from {kind}", classes=classes)
-    return read_annotations(file), read_annotations(folder / f"from {kind}/train.txt")
+    before, held = read_annotations(file), folder / f"held by {kind}.txt"
+    lines, left_out = [], 0
+    for line in map(parse_annotation, file.read_text(encoding="utf-8").split("\n")[:-1]):
+        boxes = []
+        for *box, label, ignore in [[*box, 0][:6] for box in line.bboxes.tolist()]:
+            if not ignore or (label >= 0 and kind in ("coco", "voc")):
+                boxes.append([*box, label, ignore])
+            elif kind == "coco":
+                boxes += [[*box, number, 1] for number in range(3)]
+            else:
+                left_out += 1
+        lines.append(format_annotation(line.image_path, boxes))
+    held.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    assert facts == {
+        "images": len(before.image_paths),
+        "boxes": int((~before.ignore).sum()),
+        "ignored": int(before.ignore.sum()),
+        "ignored_left_out": left_out,
+    }
+    return read_annotations(held), read_annotations(folder / f"from {kind}/train.txt")
 
 
 def assert_same(before: AnnotationText, after: AnnotationText, atol: float) -> None:
@@ -231,6 +264,7 @@ def assert_same(before: AnnotationText, after: AnnotationText, atol: float) -> N
     assert real[0] == real[1]
     np.testing.assert_allclose(after.boxes_xyxy, before.boxes_xyxy, atol=atol, rtol=0)
     assert after.classes.tolist() == before.classes.tolist()
+    assert after.ignore.tolist() == before.ignore.tolist()
     assert after.box_image.tolist() == before.box_image.tolist()
 
 
@@ -249,7 +283,8 @@ def test_round_trips(tmp_path_factory: pytest.TempPathFactory, text: str) -> Non
         before, after = there_and_back(kind, file, Path("classes.names"), folder)
         assert_same(before, after, ATOL[kind])
         if kind in ("coco", "cvat"):
-            assert (folder / f"from {kind}/train.txt").read_text(encoding="utf-8") == text
+            after = (folder / f"from {kind}/train.txt").read_text(encoding="utf-8")
+            assert after == (folder / f"held by {kind}.txt").read_text(encoding="utf-8")
 
 
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="/\0\n\r")
@@ -289,6 +324,38 @@ def test_nasty_names(
         assert not (folder / kind).exists()
     else:
         assert_same(before, after, ATOL[kind])
+
+
+def test_a_crowd_of_each_class_is_a_region_of_any_class(out: Path, tmp_path: Path) -> None:
+    """In pycocotools: detections inside it are no false positives, whatever their class."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    file = tmp_path / "ignored.txt"
+    objects = " ".join(f"1,{9 * label},9,{9 * label + 8},{label}" for label in range(3))
+    file.write_text(f"img/a b.jpg 50,10,90,70,-1,1 {objects}\n")
+    to_format("coco", {"train": file}, out)
+    found = [{"bbox": [1, 9 * label, 8, 8], "score": 0.5, "category_id": label + 1} for label in range(3)]
+    found += [{"bbox": [55, 20, 20, 30], "score": 0.9, "category_id": label} for label in (1, 2, 3)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(out / "annotations/instances_train.json")
+        results = truth.loadRes([{"image_id": 1, **one} for one in found])
+        evaluation = COCOeval(truth, results, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(1)
+    assert {one["iscrowd"] for one in truth.loadAnns(truth.getAnnIds())} == {0, 1}
+
+
+def test_what_is_left_out_is_said(out: Path, tmp_path: Path) -> None:
+    file = tmp_path / "ignored.txt"
+    file.write_text("img/a b.jpg 50,10,90,70,-1,1 1,2,3,4,0,1 1,2,3,4,0\n")
+    for kind, left_out in (("coco", 0), ("voc", 1), ("yolo", 2), ("cvat", 2), ("label-studio", 2)):
+        result = convert(kind, out / kind, texts={"train": file}, classes="classes.names")
+        shown = [str(row).split(":")[0] for name, row in result.rows.items() if "left out" in name]
+        assert shown == [str(left_out)][: left_out > 0]
+        assert result.report["splits"]["train"]["ignored_left_out"] == left_out
 
 
 def test_links_of_voc(out: Path) -> None:

@@ -79,8 +79,8 @@ def test_convert_reads_params_or_named_files(capsys: pytest.CaptureFixture[str])
     capsys.readouterr()
     assert call("convert", "yolo", "--out", "z", "--json") == 0
     assert json.loads(capsys.readouterr().out)["splits"] == {
-        "train": {"images": 2, "boxes": 1},
-        "val": {"images": 1, "boxes": 0},
+        "train": {"images": 2, "boxes": 1, "ignored": 0, "ignored_left_out": 0},
+        "val": {"images": 1, "boxes": 0, "ignored": 0, "ignored_left_out": 0},
     }
     assert Path("z/labels/train/a.txt").read_text() == "1 0.50000000 0.50000000 0.50000000 0.50000000\n"
     assert call("convert", "yolo", "--out", "z") == 2

@@ -10,23 +10,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yolopipe.errors import UsageError
+from yolopipe.formats.class_names import write_class_names
 from yolopipe.labelsets.compare import compare
-from yolopipe.labelsets.label_set import LabelSet
+from yolopipe.labelsets.label_set import LabelSet, read_label_set, write_annotations
 from yolopipe.labelsets.merge import merge
 from yolopipe.labelsets.select import class_map, image_hashes, map_classes, pick_images
+from yolopipe.labelsets.split_labels import split_by_groups
 from yolopipe.labelsets.stratify import deal_groups, group_counts, joined_groups
 
 
 def make_set(names: tuple[str, ...], images: dict[str, list[tuple[float, ...]]], file: str = "t.txt") -> LabelSet:
-    rows = [(*box, row) for row, boxes in enumerate(images.values()) for box in boxes]
-    table = np.array(rows, float).reshape(-1, 6)
+    """A box is x1, y1, x2, y2, class, and 1 where it is to be ignored."""
+    rows = [(*box[:5], sum(box[5:]), row) for row, boxes in enumerate(images.values()) for box in boxes]
+    table = np.array(rows, float).reshape(-1, 7)
     places = np.stack([np.zeros(len(images)), np.arange(1, len(images) + 1)], axis=1).astype(np.int32)
-    kinds, image = table[:, 4].astype(np.int64), table[:, 5].astype(np.int64)
-    return LabelSet(names, list(images), places, (file,), table[:, :4], kinds, kinds < 0, image)
+    kinds, ignore, image = table[:, 4:].astype(np.int64).T
+    return LabelSet(names, list(images), places, (file,), table[:, :4], kinds, ignore > 0, image)
 
 
-small_box = st.tuples(*(st.integers(0, 4),) * 2, *(st.integers(5, 9),) * 2, st.integers(0, 1))
+KIND = st.sampled_from([(0, 0), (1, 0), (0, 1), (1, 1), (-1, 1)])
+small_box = st.tuples(*(st.integers(0, 4),) * 2, *(st.integers(5, 9),) * 2, KIND).map(lambda box: (*box[:4], *box[4]))
 some_images = st.dictionaries(st.sampled_from("abcd"), st.lists(small_box, max_size=4), max_size=4)
+
+
+def boxes_of(label_set: LabelSet) -> dict[str, list[tuple[float, ...]]]:
+    """The boxes of each image with the names of their classes and 1 where they are to be ignored."""
+    found: dict[str, list[tuple[float, ...]]] = {path: [] for path in label_set.image_paths}
+    columns = (label_set.boxes_xyxy, label_set.classes, label_set.ignore, label_set.box_image)
+    for box, kind, ignore, image in zip(*(column.tolist() for column in columns), strict=True):
+        name = label_set.names[kind] if kind >= 0 else "any"
+        found[label_set.image_paths[image]].append((*box, name, int(ignore)))
+    return found
 
 
 def slow_iou(one: tuple[float, ...], two: tuple[float, ...]) -> float:
@@ -47,7 +61,7 @@ def slow_compare(old: dict, new: dict) -> tuple[int, ...]:
         rules = (
             lambda a, b: a == b,
             lambda a, b: a[:4] == b[:4],
-            lambda a, b: a[4] == b[4] and slow_iou(a, b) >= 0.5,
+            lambda a, b: a[4:] == b[4:] and slow_iou(a, b) >= 0.5,
             lambda a, b: slow_iou(a, b) >= 0.5,
         )
         for rule, fits in enumerate(rules):
@@ -125,15 +139,75 @@ def test_joined_groups_are_the_connected_ones(group: list[int], pairs: list[tupl
     assert list(dict.fromkeys(joined)) == list(range(max(joined) + 1))
 
 
+def test_an_object_that_is_now_ignored_is_re_classed() -> None:
+    for kind in (0, -1):
+        found = compare(
+            make_set(("cat",), {"a": [(1, 2, 30, 40, 0)]}), make_set(("cat",), {"a": [(1, 2, 30, 40, kind, 1)]})
+        )
+        assert found.reclassed.tolist() == [[0, 0]]
+
+
 def test_classes_are_kept_renamed_and_joined() -> None:
     images = {"a": [(0, 0, 5, 5, 0), (1, 1, 6, 6, 1), (2, 2, 7, 7, 2)], "b": []}
     picked, dropped = map_classes(
         make_set(("cat", "kitty", "dog"), images),
         class_map(("cat", "kitty", "dog"), keep=["cat"], rename={"kitty": "cat"}),
     )
-    assert (picked.names, picked.classes.tolist(), dropped, picked.image_paths) == (("cat",), [0, 0], 1, ["a", "b"])
+    assert (picked.names, picked.classes.tolist(), picked.image_paths) == (("cat",), [0, 0], ["a", "b"])
+    assert boxes_of(dropped) == {"a": [(2, 2, 7, 7, "dog", 0)], "b": []}
     with pytest.raises(UsageError, match="cow"):
         class_map(("cat",), keep=["cow"])
+
+
+@given(some_images, st.booleans())
+def test_other_classes_are_dropped_or_ignored(images: dict, ignore: bool) -> None:
+    """Class a stays under another name and number; of equal regions of other classes one is written."""
+    mapping = class_map(("a", "b"), keep=["new", "A"], rename={"a": "A", "b": "new"})._replace(
+        target=np.array([1, -1])
+    )
+    mapped, other = map_classes(make_set(("a", "b"), images), mapping, "ignore" if ignore else "drop")
+    expected: dict[str, list[tuple]] = {path: [] for path in images}
+    for path, boxes in images.items():
+        for *box, kind, mark in boxes:
+            if kind == 0:
+                expected[path].append((*box, "A", mark))
+            elif ((*box, "any", 1) not in expected[path]) if ignore else (kind == -1):
+                expected[path].append((*box, "any", 1))
+    assert boxes_of(mapped) == expected
+    others = {path: [(*box[:4], "b", box[5]) for box in boxes if box[4] == 1] for path, boxes in images.items()}
+    assert boxes_of(other) == others
+
+
+@given(some_images)
+def test_ignored_boxes_are_no_boxes_of_an_image(images: dict) -> None:
+    whole = make_set(("a", "b"), images)
+    for backgrounds, wanted in (("drop", True), ("only", False)):
+        taken = pick_images(whole, backgrounds=backgrounds)  # type: ignore[arg-type]
+        assert taken.tolist() == [any(not box[5] for box in boxes) is wanted for boxes in images.values()]
+    counts = whole.counts()
+    assert (counts["boxes"], counts["ignored"]) == tuple(
+        sum(box[5] == mark for boxes in images.values() for box in boxes) for mark in (0, 1)
+    )
+
+
+@given(some_images, st.integers(0, 3))
+def test_ignored_boxes_do_not_change_a_split(images: dict, seed: int) -> None:
+    whole = make_set(("a", "b"), images)
+    group = np.arange(len(images))
+    split, _ = split_by_groups(whole, group, [0.5, 0.5], seed=seed)
+    without, _ = split_by_groups(whole.boxes(~whole.ignore), group, [0.5, 0.5], seed=seed)
+    assert split.tolist() == without.tolist()
+
+
+@given(some_images)
+def test_written_sets_are_read_back(tmp_path_factory: pytest.TempPathFactory, images: dict) -> None:
+    file = tmp_path_factory.mktemp("written") / "t.txt"
+    whole = make_set(("a", "b"), images)
+    write_annotations(file, whole)
+    write_class_names(file.with_name("classes.names"), whole.names)
+    assert boxes_of(read_label_set([file])[0]) == boxes_of(whole)
+    plain = [len(token.split(",")) == 5 for line in file.read_text().splitlines() for token in line.split()[1:]]
+    assert plain == [not box[5] for boxes in images.values() for box in boxes]
 
 
 def test_images_by_pattern_background_and_fraction() -> None:
@@ -156,3 +230,14 @@ def test_merged_by_name_and_conflicts_named() -> None:
     assert repeated == 1
     assert [(p.file, p.line, p.rule, p.image) for p in problems] == [("two.txt", 2, "merge-conflict", "b")]
     assert [merged.place(row) for row in range(3)] == ["one.txt:1", "one.txt:2", "two.txt:3"]
+
+
+@given(some_images, some_images)
+def test_merged_sets_keep_every_box(first: dict, second: dict) -> None:
+    one, two = make_set(("a", "b"), first, "1.txt"), make_set(("b", "c"), second, "2.txt")
+    merged, problems, repeated = merge([one, two])
+    found = boxes_of(merged)
+    assert found == {**boxes_of(two), **boxes_of(one)}
+    both = [path for path in first if path in second]
+    same = [path for path in both if sorted(boxes_of(one)[path]) == sorted(boxes_of(two)[path])]
+    assert (len(problems), repeated) == (len(both) - len(same), len(same))

@@ -206,3 +206,91 @@ def test_inputs_are_never_overwritten(folder: Path) -> None:
     assert yolopipe("labels", "select", "a.txt", "--out", ".") == 2
     assert yolopipe("labels", "merge", "a.txt", "b b.txt", "--out", "b b.txt") == 2
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
+
+
+@pytest.fixture
+def marked(folder: Path) -> Path:
+    """An ignored cat, an ignored region of any class, a dog twice, an image with nothing but an ignored dog."""
+    file = folder / "marked.txt"
+    file.write_text("x.jpg 1,2,9,9,0,1 1,2,9,9,-1,1 3,3,8,8,1 3,3,8,8,1,1\ny.jpg 4,4,9,9,1,1\nz.jpg 1,1,5,5,0\n")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("options", "lines", "facts"),
+    [
+        ((), ["x 1,2,9,9,0,1 1,2,9,9,-1,1", "y", "z 1,1,5,5,0"], (1, 2, 0, 0)),
+        (
+            ("--others", "ignore"),
+            ["x 1,2,9,9,0,1 1,2,9,9,-1,1 3,3,8,8,-1,1", "y 4,4,9,9,-1,1", "z 1,1,5,5,0"],
+            (1, 2, 1, 0),
+        ),
+        (("--others", "ignore", "--backgrounds", "drop"), ["z 1,1,5,5,0"], (1, 2, 1, 0)),
+        (("--ignored", "drop"), ["x", "y", "z 1,1,5,5,0"], (1, 2, 0, 2)),
+    ],
+)
+def test_select_ignores(
+    marked: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    lines: list[str],
+    facts: tuple[int, ...],
+) -> None:
+    assert yolopipe("labels", "select", marked, "--keep", "cat", *options, "--out", "o", "--json") == 0
+    assert (marked.parent / "o/marked.txt").read_text().replace(".jpg", "").splitlines() == lines
+    report = json.loads(capsys.readouterr().out)
+    keys = ("boxes_of_other_classes", "ignored_of_other_classes", "ignored_equal", "ignored_dropped")
+    assert tuple(report[key] for key in keys) == facts
+    tokens = [token for line in lines for token in line.split()[1:]]
+    ignored = sum(token.endswith(",1") and token.count(",") == 5 for token in tokens)
+    assert report["files"]["marked.txt"] == {
+        **{"images": len(lines), "ignored": ignored, "boxes": len(tokens) - ignored}
+    }
+
+
+def test_ignored_boxes_are_counted_beside_the_boxes(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--group", "(.)", "--no-near-duplicates", "--json", "--out")
+    assert yolopipe("labels", "split", marked, *arguments, "o") == 0
+    splits = json.loads(capsys.readouterr().out)["splits"].values()
+    assert [sum(split[key] for split in splits) for key in ("images", "boxes", "ignored")] == [3, 2, 4]
+    assert {name: sum(split["boxes_per_class"][name] for split in splits) for name in ("cat", "dog")} == {
+        "cat": 1,
+        "dog": 1,
+    }
+    written = [line for name in ("train", "val") for line in Path(f"o/{name}.txt").read_text().splitlines()]
+    assert sorted(written) == marked.read_text().splitlines()
+    assert yolopipe("labels", "merge", marked, "a.txt", "--out", "m/m.txt", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["boxes"], report["ignored"]) == (34, 4)
+    assert Path("m/m.txt").read_text() == marked.read_text() + Path("a.txt").read_text()
+
+
+def test_any_class_is_for_ignored_boxes_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "bad.txt").write_text("x.jpg 1,2,9,9,-1,1 1,2,9,9,-1 1,2,9,9,-2,1 1,2,9,9,2,1\n")
+    assert yolopipe("labels", "select", "bad.txt", "--out", "o") == 4
+    shown = capsys.readouterr().err
+    assert [f"bad.txt:1:{column}: class-range" in shown for column in (7, 20, 31, 44)] == [False, True, True, True]
+    assert yolopipe("labels", "select", "bad.txt", "--on-bad", "skip", "--out", "o") == 0
+    assert (folder / "o/bad.txt").read_text() == "x.jpg 1,2,9,9,-1,1\n"
+
+
+def test_diff_of_what_is_ignored(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "old.txt").write_text("x.jpg 1,2,9,9,0 20,20,29,29,1 40,40,49,49,-1,1 60,60,69,69,1,1\n")
+    (folder / "new.txt").write_text(
+        "x.jpg 1,2,9,9,0,1 20,20,29,29,-1,1 40,40,49,49,0 60,60,69,69,1,1 80,80,89,89,0,1\n"
+    )
+    assert yolopipe("labels", "diff", "old.txt", "new.txt", "--markdown", "d.md") == 0
+    expected = [
+        ("re-classed", "1,2,9,9 cat", "1,2,9,9 ignored cat"),
+        ("re-classed", "20,20,29,29 dog", "20,20,29,29 ignored any class"),
+        ("re-classed", "40,40,49,49 ignored any class", "40,40,49,49 cat"),
+        ("added", "", "80,80,89,89 ignored cat"),
+    ]
+    shown, table = capsys.readouterr().out, (folder / "d.md").read_text()
+    for kind, was, now in expected:
+        assert f"new.txt:1: {kind}: {' -> '.join(filter(None, (was, now)))}" in shown
+        assert f"| {kind} | {f'`{was}`' if was else ''} | `{now}` |" in table
+    assert yolopipe("labels", "diff", "old.txt", "new.txt", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [(change["kind"], change["was"] or "", change["now"]) for change in report["changes"]] == expected
+    assert (report["re_classed"], report["added"], report["equal"]) == (3, 1, 1)

@@ -128,10 +128,9 @@ def _box_notes(split: SourceSplit) -> Iterator[Problem]:
     config = project_config()
     limits = config.precompute.smallest_size, config.parse.min_box_px
     checker = BoxChecker(int(split.labels.max(initial=0)) + 1, *limits)
-    faults = checker.check(split.boxes_xyxy, split.labels, split.box_image, size)
+    faults = checker.check(split.boxes_xyxy, split.labels, split.box_image, size, split.ignore)
     for rule, mask in faults.masks.items():
-        found = mask & ~split.ignore if rule in ("class-range", "tiny") else mask
-        for box in np.flatnonzero(found).tolist():
+        for box in np.flatnonzero(mask).tolist():
             row = int(split.box_image[box])
             orientation = int(split.orientation[row])
             label = int(split.labels[box])

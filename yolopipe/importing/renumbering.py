@@ -11,6 +11,7 @@ import numpy as np
 from yolopipe.errors import Problem
 from yolopipe.formats.class_names import read_class_names
 from yolopipe.importing.reading import Counted, Reading, SourceSplit
+from yolopipe.parsing.box_rules import repeated
 
 __all__ = ["Others", "apply_class_order"]
 
@@ -49,9 +50,11 @@ def apply_class_order(reading: Reading, classes: str | Path | None, others: Othe
                 split.no_boxes = f"{len(rows):,} boxes of classes that are not in {classes} are {done}"
         split.labels = table[split.labels]
         if others == "ignore":
-            split.ignore |= other
-        else:
-            split.keep_boxes(~other)
+            split.ignore = split.ignore | other
+            other &= repeated(split.boxes_xyxy, split.labels, split.ignore, split.box_image)
+            words = "of them equal to another, made one region"
+            split.counted.append(Counted("other_classes_equal", int(other.sum()), words))
+        split.keep_boxes(~other)
     if found:
         counts = ", ".join(f"{name} {n:,}" for name, n in found.most_common(10))
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""

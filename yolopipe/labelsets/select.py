@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from yolopipe.errors import UsageError
 from yolopipe.labelsets.label_set import LabelSet, renumbered
+from yolopipe.parsing.box_rules import repeated
 
 __all__ = ["Backgrounds", "ClassMap", "Others", "class_map", "image_hashes", "map_classes", "pick_images"]
 
@@ -72,12 +73,17 @@ def map_classes(label_set: LabelSet, mapping: ClassMap, others: Others = "drop")
         others: what becomes of boxes of classes left out.
 
     Returns:
-        The set, and the boxes of classes left out, as they were.
+        The set, and the boxes of classes left out, as they were.  Of equal regions of any class the set has one:
+        ``parse`` would report the second as ``duplicate-box``.
     """
     classes = renumbered(label_set.classes, mapping.target)
     other = (classes < 0) & (label_set.classes >= 0)
-    mapped = replace(label_set, names=mapping.names, classes=classes, ignore=label_set.ignore | other)
-    return mapped if others == "ignore" else mapped.boxes(~other), label_set.boxes(other)
+    ignore = label_set.ignore | other
+    dropped = other
+    if others == "ignore":
+        dropped = (classes < 0) & repeated(label_set.boxes_xyxy, classes, ignore, label_set.box_image)
+    mapped = replace(label_set, names=mapping.names, classes=classes, ignore=ignore)
+    return mapped.boxes(~dropped), label_set.boxes(other)
 
 
 def pick_images(

@@ -72,6 +72,7 @@ def run(
         raise UsageError("two of the texts have the same file name", hint="merge them first: yolopipe labels merge")
     kept_inputs([*outputs, out / "classes.names"], [*texts, *([classes] if classes else [])])
     mapped, other = map_classes(label_set, mapping, request.others)
+    equal = len(label_set.ignore) - len(mapped.ignore) if request.others == "ignore" else 0
     ignored = int(mapped.ignore.sum()) if request.ignored == "drop" else 0
     if ignored:
         mapped = mapped.boxes(~mapped.ignore)
@@ -98,6 +99,8 @@ def run(
         done = "boxes ignored" if request.others == "ignore" else "boxes dropped"
         too = f", and {counts['ignored']:,} that were ignored" if counts["ignored"] else ""
         rows[done] = f"{counts['boxes']:,} of classes that were not kept{too}"
+    if equal:
+        rows["equal regions"] = f"{equal:,} boxes to be ignored repeat another and are dropped"
     if ignored:
         rows["ignored boxes dropped"] = f"{ignored:,}"
     rows |= left_out_rows(left_out)
@@ -108,6 +111,7 @@ def run(
         "classes": list(mapping.names),
         "boxes_of_other_classes": counts["boxes"],
         "ignored_of_other_classes": counts["ignored"],
+        "ignored_equal": equal,
         "ignored_dropped": ignored,
         "images_left_out": lost.counts()["images"],
         "boxes_of_images_left_out": lost.counts()["boxes"],

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from yolopipe.formats.annotation_line import number_text
 from yolopipe.formats.class_names import undefined_class
 
-__all__ = ["BoxChecker", "BoxFaults", "clip_boxes", "guess_format", "partly_outside", "without_area"]
+__all__ = ["BoxChecker", "BoxFaults", "clip_boxes", "guess_format", "partly_outside", "repeated", "without_area"]
 
 SLACK_PX = 1e-3
 """Up to this far outside, a corner counts as on the edge, and is moved there: float32 rounds by as much at 8,192 px,
@@ -150,6 +150,16 @@ def _first_equal(boxes_xyxy: Floats, classes: Ints, ignore: Mask, box_image: Int
     first = np.full(len(order), -1, np.int64)
     first[order[~fresh]] = starts[~fresh]
     return first
+
+
+def repeated(boxes_xyxy: Floats, classes: Ints, ignore: Mask, box_image: Ints) -> Mask:
+    """(N,) boxes that break the rule ``duplicate-box``.
+
+    >>> zeros = np.zeros(2, int)
+    >>> repeated(np.array([[1.0, 2, 3, 4]] * 2), zeros, zeros > 0, zeros).tolist()
+    [False, True]
+    """
+    return _first_equal(boxes_xyxy, classes, ignore, box_image) >= 0
 
 
 def without_area(boxes_xyxy: Floats) -> Mask:
