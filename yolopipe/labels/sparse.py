@@ -67,7 +67,7 @@ def encode_sparse(
     rows = np.asarray(row_of_box, np.int64).reshape(-1)
     first_box = np.searchsorted(rows, np.arange(num_rows + 1))
     scales = [_encode_scale(scale, rows, first_box) for scale in assignment.scales]
-    if ignored is not None:
+    if ignored is not None and np.any(ignored):
         scales = [_with_ignored(scale, first_box, np.asarray(ignored), assignment.places) for scale in scales]
     small, middle, large = scales
     return list(zip(small, middle, large, strict=True))
@@ -75,12 +75,12 @@ def encode_sparse(
 
 def _with_ignored(scale: list[ScaleLabel], first_box: Ints, ignored: Ints, places: Places) -> list[ScaleLabel]:
     """The labels of one scale with boxes to be ignored at the end of their lists."""
-    boxes = np.diff(first_box).tolist()
-    lists = [
-        np.concatenate([label.slots, np.arange(count, count + more, dtype=np.uint16)])[: places.list_length]
-        for label, count, more in zip(scale, boxes, ignored.tolist(), strict=True)
-    ]
-    return [label._replace(slots=slots) for label, slots in zip(scale, lists, strict=True)]
+    result, boxes = list(scale), np.diff(first_box)
+    for row in np.flatnonzero(ignored).tolist():
+        more = np.arange(boxes[row], boxes[row] + ignored[row], dtype=np.uint16)
+        slots = np.concatenate([scale[row].slots, more])[: places.list_length]
+        result[row] = scale[row]._replace(slots=slots)
+    return result
 
 
 def _encode_scale(scale: Candidates, rows: Ints, first_box: Ints) -> list[ScaleLabel]:
