@@ -22,13 +22,13 @@ from yolopipe.backend import import_tensorflow
 from yolopipe.detection.nms import ImageDetections, detect_batch
 from yolopipe.detection.outputs import RawScale
 from yolopipe.detection.suppression import Suppression
-from yolopipe.detection.to_source import detections_in_source, to_source
+from yolopipe.detection.to_source import detections_in_source
 from yolopipe.export.difference import Answer, Images, detections_of
 from yolopipe.export.export_network import run
 from yolopipe.export.request import ExportRequest
 from yolopipe.export.writers import SUFFIX, export_format
 from yolopipe.scoring.measures import measure
-from yolopipe.scoring.results import Found
+from yolopipe.scoring.results import Found, annotated_in_source
 from yolopipe.shards.manifest import load_manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import Row, decode_pixels
@@ -118,7 +118,7 @@ def _map(rows: list[Row], detected: list[ImageDetections], classes: int) -> tupl
     found = Found()
     for row, image in zip(rows, detected, strict=True):
         found.images.append(row.path)
-        found.annotated.append((to_source(row, row.boxes_xyxy), row.classes.astype(np.int64)))
+        found.annotated.append(annotated_in_source(row))
         found.detected.append(detections_in_source(row, image)[0])
     coco = measure(found.truth(), found.detections(), num_classes=classes).coco
     return coco.ap(50) or 0.0, coco.ap() or 0.0

@@ -31,7 +31,7 @@ def random_boxes(images: int, detections: int) -> tuple[Truth, Detections]:
     corner = rng.uniform(0, 500, (images * BOXES, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(8, 200, corner.shape)], axis=1)
     classes = rng.integers(0, CLASSES, len(boxes))
-    truth = Truth(np.repeat(np.arange(images), BOXES), boxes, classes, crowd=rng.random(len(boxes)) < 0.01)
+    truth = Truth(np.repeat(np.arange(images), BOXES), boxes, classes, ignore=rng.random(len(boxes)) < 0.01)
     image = np.repeat(np.arange(images), detections)
     near = image * BOXES + rng.integers(0, BOXES, len(image))
     found = boxes[near] + rng.normal(0, 8, (len(image), 4))
@@ -63,7 +63,7 @@ def library(name: str, truth: Truth, found: Detections, images: int) -> np.ndarr
     frame |= {"categories": [{"id": n + 1, "name": str(n)} for n in range(CLASSES)]}
     sets = []
     with contextlib.redirect_stdout(io.StringIO()):
-        for entries in (as_coco(truth, "iscrowd", truth.crowd.astype(int)), as_coco(found, "score", found.scores)):
+        for entries in (as_coco(truth, "iscrowd", truth.ignore.astype(int)), as_coco(found, "score", found.scores)):
             coco = COCO()
             coco.dataset = {**frame, "annotations": entries}
             coco.createIndex()

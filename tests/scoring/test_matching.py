@@ -13,6 +13,7 @@ from yolopipe.scoring.matching import (
     BOTH,
     CLASSIFICATION,
     DUPLICATE,
+    IGNORED,
     LOCALIZATION,
     TRUE_POSITIVE,
     match,
@@ -27,15 +28,33 @@ def overlap(a: list[float], b: list[float]) -> float:
     return width * height / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - width * height)
 
 
+def is_inside(truth: Truth, found: Detections, n: int, share: float) -> bool:
+    """Whether this share of a prediction, of whole pixels, is in an ignored box of its class or of any."""
+    x1, y1, x2, y2 = found.boxes_xyxy[n].astype(int).tolist()
+    for box in np.flatnonzero(truth.ignore & (truth.image == found.image[n])):
+        if truth.classes[box] in (found.classes[n], -1):
+            left, top, right, bottom = truth.boxes_xyxy[box].astype(int).tolist()
+            across, down = set(range(x1, x2)) & set(range(left, right)), set(range(y1, y2)) & set(range(top, bottom))
+            if len(across) * len(down) >= share * (x2 - x1) * (y2 - y1):
+                return True
+    return False
+
+
 def plain_match(truth: Truth, found: Detections, iou: float, near: float) -> tuple[list, list, list, list]:
     """Prediction after prediction, box after box: first within the class, then across classes."""
     order = sorted(range(len(found.classes)), key=lambda n: -found.scores[n])
+    real = np.flatnonzero(~truth.ignored()).tolist()
     taken: dict[int, int] = {}
+    ignored: set[int] = set()
     for across in (False, True):
+        if across and truth.ignore is not None:
+            ignored = {n for n in order if n not in taken and is_inside(truth, found, n, iou)}
         for n in order:
             best, best_iou = None, iou
-            for box in range(len(truth.classes)):
-                there = truth.image[box] == found.image[n] and n not in taken and box not in taken.values()
+            for box in real:
+                there = (
+                    truth.image[box] == found.image[n] and n not in {*taken, *ignored} and box not in taken.values()
+                )
                 if there and (across or truth.classes[box] == found.classes[n]):
                     this = overlap(found.boxes_xyxy[n].tolist(), truth.boxes_xyxy[box].tolist())
                     if this >= iou and (best is None or this > best_iou):
@@ -45,7 +64,7 @@ def plain_match(truth: Truth, found: Detections, iou: float, near: float) -> tup
     ious, verdicts = [], []
     for n, class_id in enumerate(found.classes):
         own, other = [0.0], [0.0]
-        for box in np.flatnonzero(truth.image == found.image[n]):
+        for box in (box for box in real if truth.image[box] == found.image[n]):
             this = overlap(found.boxes_xyxy[n].tolist(), truth.boxes_xyxy[box].tolist())
             (own if truth.classes[box] == class_id else other).append(this)
             if taken.get(n) == box:
@@ -55,7 +74,9 @@ def plain_match(truth: Truth, found: Detections, iou: float, near: float) -> tup
             verdicts.append(TRUE_POSITIVE if right else CLASSIFICATION)
             continue
         ious.append(max(own + other))
-        if max(own) >= iou:
+        if n in ignored:
+            verdicts.append(IGNORED)
+        elif max(own) >= iou:
             verdicts.append(DUPLICATE)
         elif max(other) >= iou:
             verdicts.append(CLASSIFICATION)
@@ -63,7 +84,7 @@ def plain_match(truth: Truth, found: Detections, iou: float, near: float) -> tup
             verdicts.append(LOCALIZATION)
         else:
             verdicts.append(BOTH if max(other) >= near else BACKGROUND)
-    missed = [box for box in range(len(truth.classes)) if box not in taken.values()]
+    missed = [box for box in real if box not in taken.values()]
     return [taken.get(n, -1) for n in range(len(found.classes))], ious, verdicts, missed
 
 
@@ -76,14 +97,20 @@ def plain_match(truth: Truth, found: Detections, iou: float, near: float) -> tup
     iou=st.sampled_from([0.1, 0.5, 0.8]),
 )
 def test_equals_the_plain_double_loop(seed: int, boxes: int, found: int, spread: int, iou: float) -> None:
-    """Whole pixels, so that many overlaps and scores are equal; in a crowd many predictions ask for the same box."""
+    """Whole pixels: many overlaps and scores are equal, and many predictions ask for the same box.
+
+    A fifth of the boxes are ignored, half of them of any class.
+    """
     rng = np.random.default_rng(seed)
 
     def some(count: int) -> np.ndarray:
         corner = rng.integers(0, spread, (count, 2))
         return np.concatenate([corner, corner + rng.integers(3, 20, (count, 2))], axis=1).astype(float)
 
-    truth = Truth(rng.integers(0, 2, boxes), some(boxes), rng.integers(0, 4, boxes))
+    ignore = rng.random(boxes) < 0.2
+    of_any = ignore & (rng.random(boxes) < 0.5)
+    true_classes = np.where(of_any, -1, rng.integers(0, 4, boxes))
+    truth = Truth(rng.integers(0, 2, boxes), some(boxes), true_classes, ignore=ignore)
     image, scores, classes = rng.integers(0, 2, found), rng.integers(0, 9, found) / 8, rng.integers(0, 4, found)
     detections = Detections(image, some(found), scores, classes)
     table = match(truth, detections, iou=iou, near=0.1)
@@ -95,49 +122,60 @@ def test_equals_the_plain_double_loop(seed: int, boxes: int, found: int, spread:
     counts = confusion(truth, detections, num_classes=4, lowest=0.25, iou=iou)
     kept = detections.from_score(0.25)
     expected = np.zeros((5, 5), int)
-    matched, _, _, missed = plain_match(truth, kept, iou, 0.1)
-    for box, class_id in zip(matched, kept.classes, strict=True):
-        expected[truth.classes[box] if box >= 0 else 4, class_id] += 1
+    matched, _, verdicts, missed = plain_match(truth, kept, iou, 0.1)
+    for box, class_id, verdict in zip(matched, kept.classes, verdicts, strict=True):
+        if verdict != IGNORED:
+            expected[truth.classes[box] if box >= 0 else 4, class_id] += 1
     for box in missed:
         expected[truth.classes[box], 4] += 1
     assert counts.tolist() == expected.tolist()
-    assert counts[:4].sum(axis=1).tolist() == np.bincount(truth.classes, minlength=4).tolist()
-    assert counts[:, :4].sum(axis=0).tolist() == np.bincount(kept.classes, minlength=4).tolist()
+    assert counts[:4].sum(axis=1).tolist() == np.bincount(truth.classes[~ignore], minlength=4).tolist()
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_true_positives_are_those_of_pycocotools(coco_reference, seed: int) -> None:
-    """Pairs and all, at IoU .5; coordinates are not whole, so that no two overlaps or scores are equal."""
+def test_true_positives_and_ignored_predictions_are_those_of_pycocotools(coco_reference, seed: int) -> None:
+    """Pairs and all, at IoU .5; coordinates are not whole, so that no two overlaps or scores are equal.
+
+    The last twelve boxes are ignored, and crowds to pycocotools; those of any class are a crowd in each class.
+    """
     rng = np.random.default_rng(seed)
     corner = rng.uniform(0, 60, (60, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(10, 40, (60, 2))], axis=1)
     near = rng.integers(0, 60, 180)
     found = boxes[near] + rng.normal(0, 3, (180, 4))
     found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
-    truth = Truth(rng.integers(0, 3, 60), boxes, rng.integers(0, 3, 60))
-    classes = np.where(rng.random(180) < 0.6, truth.classes[near], rng.integers(0, 3, 180))
+    ignore = np.arange(60) >= 48
+    classes = np.where(ignore & (rng.random(60) < 0.5), -1, rng.integers(0, 3, 60))
+    truth = Truth(rng.integers(0, 3, 60), boxes, classes, ignore=ignore)
+    own = (rng.random(180) < 0.6) & (classes[near] >= 0)
+    classes = np.where(own, truth.classes[near], rng.integers(0, 3, 180))
     detections = Detections(truth.image[near], found, rng.random(180), classes)
 
     def entries(part: Truth | Detections, **columns: np.ndarray) -> list[dict]:
         rows = zip(part.image.tolist(), part.classes.tolist(), part.boxes_xyxy.tolist(), strict=True)
-        plain = [
-            {"image_id": i, "category_id": c, "bbox": [x1, y1, x2 - x1, y2 - y1]} for i, c, (x1, y1, x2, y2) in rows
+        return [
+            {"image_id": i, "category_id": each, "bbox": [x1, y1, x2 - x1, y2 - y1]}
+            | {key: values[n] for key, values in columns.items()}
+            for n, (i, c, (x1, y1, x2, y2)) in enumerate(rows)
+            for each in (range(3) if c == -1 else [c])
         ]
-        return [{**one, **{key: values[n] for key, values in columns.items()}} for n, one in enumerate(plain)]
 
     frame = {"images": [{"id": n} for n in range(3)], "categories": [{"id": n} for n in range(3)]}
     evaluator = coco_reference.evaluated(
-        {**frame, "annotations": entries(truth)}, entries(detections, score=detections.scores)
+        {**frame, "annotations": entries(truth, iscrowd=ignore.astype(int))},
+        entries(detections, score=detections.scores),
     )
-    expected = {}
+    expected, ignored = {}, set()
     for one in evaluator.evalImgs:
         if one is not None and one["aRng"] == evaluator.params.areaRng[0]:
             pairs = zip(one["dtIds"], one["dtMatches"][0].astype(int), strict=True)
-            expected |= {number - 1: box - 1 for number, box in pairs if box}
+            expected |= {number - 1: box - 1 for number, box in pairs if 0 < box <= 48}
+            ignored |= {number - 1 for number, out in zip(one["dtIds"], one["dtIgnore"][0], strict=True) if out}
     table = match(truth, detections)
     right = np.flatnonzero(table.verdict == TRUE_POSITIVE)
     assert dict(zip(right.tolist(), table.truth[right].tolist(), strict=True)) == expected
-    assert 10 < len(right) < 60
+    assert set(np.flatnonzero(table.verdict == IGNORED).tolist()) == ignored
+    assert min(len(right), len(ignored)) > 10
 
 
 def test_a_chain_of_refusals() -> None:

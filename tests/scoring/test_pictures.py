@@ -30,6 +30,7 @@ def test_sheet_of_any_size_is_legible_and_the_same_twice(size: int, images: int)
             rng.integers(0, 256, (size, size, 3), dtype=np.uint8),
             np.array([[1.0, 1, size / 2, size / 2], [-5, -5, size + 9, 3]]),
             np.array([0, 1]),
+            np.zeros(2, bool),
             np.array([[1.0, 1, size / 2, size / 2]])[: n % 2],
             np.array([0.75])[: n % 2],
             np.array([0])[: n % 2] if n % 2 else empty,

@@ -16,10 +16,10 @@ import pytest
 from yolopipe.detection.nms import ImageDetections
 from yolopipe.errors import UsageError
 from yolopipe.scoring.baseline import committed_metrics
-from yolopipe.scoring.matching import CLASSIFICATION, TRUE_POSITIVE, VERDICTS, Matches, match
+from yolopipe.scoring.matching import CLASSIFICATION, IGNORED, TRUE_POSITIVE, VERDICTS, Matches, match
 from yolopipe.scoring.report_page import Baseline, write_report
 from yolopipe.scoring.report_page import report_data as data
-from yolopipe.scoring.results import Found, assess
+from yolopipe.scoring.results import Annotated, Found, assess
 from yolopipe.scoring.scores import Detections, Truth
 from yolopipe.shards.reader import read_rows
 
@@ -31,6 +31,23 @@ HOSTILE = "img/</script><script>alert(2)</script>&.jpg"
 def scene(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     low = rng.integers(0, SIZE - 30, (count, 2))
     return np.concatenate([low, low + rng.integers(8, 30, (count, 2))], 1).astype(float), rng.integers(0, 3, count)
+
+
+def real_ones(boxes: np.ndarray, classes: np.ndarray) -> Annotated:
+    return Annotated(boxes, classes, np.zeros(len(classes), bool))
+
+
+def with_ignored(rng: np.random.Generator, boxes: np.ndarray, classes: np.ndarray) -> Annotated:
+    """Between them up to three boxes to be ignored, of a class or of any."""
+    more = int(rng.integers(1, 4))
+    low = rng.uniform(0, SIZE - 40, (more, 2))
+    regions = np.concatenate([low, low + rng.uniform(20, 40, (more, 2))], axis=1)
+    order = rng.permutation(len(boxes) + more)
+    return Annotated(
+        np.concatenate([boxes, regions])[order],
+        np.concatenate([classes, rng.integers(-1, 3, more)])[order],
+        np.repeat([False, True], [len(boxes), more])[order],
+    )
 
 
 def guesses(rng: np.random.Generator, boxes: np.ndarray, classes: np.ndarray) -> ImageDetections:
@@ -48,7 +65,7 @@ def guesses(rng: np.random.Generator, boxes: np.ndarray, classes: np.ndarray) ->
 
 @pytest.fixture(scope="module")
 def scored(shards, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """Forty images, one without a box, one without a detection, one with a hostile name."""
+    """Forty images, one without a box, one without a detection, one with a hostile name; ignored boxes in half."""
     folder, rng = tmp_path_factory.mktemp("report"), np.random.default_rng(5)
     rows, found = [], Found()
     for number in range(40):
@@ -57,7 +74,7 @@ def scored(shards, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         pixels = rng.integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
         rows.append(shards.build_row(path, boxes.tolist(), classes.tolist(), size=SIZE, pixels=pixels))
         found.images.append(path)
-        found.annotated.append((boxes, classes))
+        found.annotated.append(with_ignored(rng, boxes, classes) if number % 2 else real_ones(boxes, classes))
         none = ImageDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
         found.detected.append(none if number == 11 else guesses(rng, boxes, classes))
     manifest = shards.build_shards(
@@ -86,9 +103,9 @@ def write(scored: SimpleNamespace, file: Path, baseline: Baseline) -> Path:
 def verdicts_at(found: Found, score: float) -> list[Matches]:
     """Image after image."""
     result = []
-    for (boxes, classes), detected in zip(found.annotated, found.detected, strict=True):
+    for (boxes, classes, ignore), detected in zip(found.annotated, found.detected, strict=True):
         kept = ImageDetections(*(part[detected.scores >= score] for part in detected))
-        truth = Truth(np.zeros(len(classes), int), boxes, classes)
+        truth = Truth(np.zeros(len(classes), int), boxes, classes, ignore=ignore)
         predictions = Detections(
             np.zeros(len(kept.classes), int), kept.boxes_xyxy.astype(float), kept.scores.astype(float), kept.classes
         )
@@ -97,7 +114,7 @@ def verdicts_at(found: Found, score: float) -> list[Matches]:
 
 
 def errors_of(table: Matches) -> int:
-    return len(table.missed) + int((table.verdict != TRUE_POSITIVE).sum())
+    return len(table.missed) + int(table.wrong().sum())
 
 
 def test_the_same_input_gives_the_same_bytes(scored, tmp_path: Path) -> None:
@@ -136,7 +153,7 @@ def test_only_pictures_that_are_kept_are_encoded(
         pixels = rng.integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
         rows.append(shards.build_row(f"{number}.jpg", boxes.tolist(), classes.tolist(), size=SIZE, pixels=pixels))
         found.images.append(f"{number}.jpg")
-        found.annotated.append((boxes, classes))
+        found.annotated.append(real_ones(boxes, classes))
         found.detected.append(guesses(rng, boxes, classes))
     manifest = shards.build_shards(tmp_path / "s", {"train": rows[:1], "val": rows}, size=SIZE, class_names=CLASSES)
     encoded = []
@@ -223,13 +240,17 @@ def test_the_confusion_is_that_of_evaluate_and_follows_the_slider(open_page, sco
         verdicts = verdicts_at(scored.found, score)
         kinds = Counter(kind for verdict in verdicts for kind in verdict.verdict.tolist())
         assert page("#score-value").inner_text() == f"{score:.2f}"
-        names = ("true-positive", "classification", "duplicate", "localization", "both", "background")
+        names = ("true-positive", "classification", "duplicate", "localization", "both", "background", "ignored")
         assert [int(page(f"#count-{name}").inner_text()) for name in names] == [
             kinds[n] for n in range(len(VERDICTS))
         ]
-        assert kinds[CLASSIFICATION] > 0
+        assert min(kinds[CLASSIFICATION], kinds[IGNORED]) > 0
         assert int(page("#count-missed").inner_text()) == sum(len(verdict.missed) for verdict in verdicts)
-        assert sum(cells(page).values()) == sum(len(v.verdict) + len(v.missed) for v in verdicts)
+        counted = kinds.total() - kinds[IGNORED]
+        assert cells(page).total() == counted + sum(len(verdict.missed) for verdict in verdicts)
+        boxes = sum(int((~one.ignore).sum()) for one in scored.found.annotated)
+        for name, whole in (("precision", counted), ("recall", boxes), ("f1", (counted + boxes) / 2)):
+            assert page(f"#count-{name}").inner_text() == f"{kinds[TRUE_POSITIVE] / whole:.3f}"
 
 
 def test_worst_images_come_first(open_page, scored) -> None:
@@ -253,10 +274,14 @@ def test_a_cell_of_the_confusion_matrix_filters_the_images(open_page, scored) ->
         ((place, n) for place, n in cells(page).items() if place[0] != place[1]), key=lambda x: x[1]
     )
     wanted = 0
-    for (_, classes), detected, verdict in zip(
+    for (_, classes, _), detected, verdict in zip(
         scored.found.annotated, scored.found.detected, verdicts_at(scored.found, 0.3), strict=True
     ):
-        places = {(classes[b] if b >= 0 else 3, c) for b, c in zip(verdict.truth, detected.classes, strict=False)}
+        places = {
+            (classes[b] if b >= 0 else 3, c)
+            for b, c, kind in zip(verdict.truth, detected.classes, verdict.verdict, strict=False)
+            if kind != IGNORED
+        }
         wanted += (row, column) in places | {(classes[b], 3) for b in verdict.missed}
     page(f'#confusion button[data-row="{row}"][data-column="{column}"]').click()
     assert page("#gallery-count").inner_text() == f"{wanted} of 40 images"
@@ -319,7 +344,7 @@ def test_a_page_of_images_without_boxes(open_page, shards, tmp_path: Path, annot
     boxes, classes = scene(rng, 3)
     none = ImageDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
     some = ImageDetections(boxes.astype(np.float32), np.full(3, 0.9, np.float32), classes)
-    truth = (boxes, classes) if annotated else (boxes[:0], classes[:0])
+    truth = real_ones(boxes, classes) if annotated else real_ones(boxes[:0], classes[:0])
     found = Found(["a.jpg"], [truth], [some if detected else none])
     rows = [shards.build_row("a.jpg", truth[0].tolist(), truth[1].tolist(), size=SIZE)]
     manifest = shards.build_shards(tmp_path / "shards", {"train": rows, "val": rows}, size=SIZE, class_names=CLASSES)

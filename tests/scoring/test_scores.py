@@ -11,22 +11,28 @@ NOTHING = Detections(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0), np.ze
 
 
 def as_files(truth: Truth, found: Detections, images: int, classes: int) -> tuple[dict, list[dict]]:
-    """The same boxes as COCO writes them."""
+    """The same boxes as COCO writes them; an ignored box of any class is a crowd in every class."""
 
-    def entries(part: Truth | Detections) -> list[dict]:
-        rows = zip(part.image.tolist(), part.classes.tolist(), part.boxes_xyxy.tolist(), strict=True)
+    def entries(part: Truth | Detections, extra: str, values: np.ndarray) -> list[dict]:
+        rows = zip(*(column.tolist() for column in (part.image, part.classes, part.boxes_xyxy, values)), strict=True)
         return [
-            {"image_id": image, "category_id": class_id, "bbox": [x1, y1, x2 - x1, y2 - y1]}
-            for image, class_id, (x1, y1, x2, y2) in rows
+            {"image_id": image, "category_id": each, "bbox": [x1, y1, x2 - x1, y2 - y1], extra: value}
+            for image, class_id, (x1, y1, x2, y2), value in rows
+            for each in (range(classes) if class_id == -1 else [class_id])
         ]
 
-    predictions = [{**box, "score": score} for box, score in zip(entries(found), found.scores.tolist(), strict=True)]
     frame = {"images": [{"id": n} for n in range(images)], "categories": [{"id": n} for n in range(classes)]}
-    return {**frame, "annotations": entries(truth)}, predictions
+    annotations = entries(truth, "iscrowd", truth.ignored().astype(int))
+    return {**frame, "annotations": annotations}, entries(found, "score", found.scores)
 
 
-def random_set(seed: int, images: int, classes: int, boxes: int, found: int) -> tuple[Truth, Detections]:
-    """Random truth (some images empty, some classes absent) and detections, most of them near a true box."""
+def random_set(
+    seed: int, images: int, classes: int, boxes: int, found: int, ignored: int = 0
+) -> tuple[Truth, Detections]:
+    """Random truth (some images empty, some classes absent) and detections, most of them near a true box.
+
+    Ignored boxes of a class or of any, many of them around others, are mixed into the truth.
+    """
     rng = np.random.default_rng(seed)
     corner = rng.uniform(0, 300, (boxes, 2))
     truth = Truth(
@@ -44,6 +50,16 @@ def random_set(seed: int, images: int, classes: int, boxes: int, found: int) -> 
         np.round(rng.random(found), 2),  # equal scores are likely
         np.where(wrong_class, rng.integers(0, classes, found), truth.classes[near]),
     )
+    if ignored:
+        corner = rng.uniform(-50, 250, (ignored, 2))
+        regions = np.concatenate([corner, corner + rng.uniform(20, 250, (ignored, 2))], axis=1)
+        order = rng.permutation(boxes + ignored)
+        truth = Truth(
+            np.concatenate([truth.image, rng.integers(0, images, ignored)])[order],
+            np.concatenate([truth.boxes_xyxy, regions])[order],
+            np.concatenate([truth.classes, rng.integers(-1, classes, ignored)])[order],
+            ignore=np.repeat([False, True], [boxes, ignored])[order],
+        )
     return truth, detections
 
 
@@ -54,16 +70,21 @@ def random_set(seed: int, images: int, classes: int, boxes: int, found: int) -> 
     classes=st.integers(1, 5),
     boxes=st.integers(1, 40),
     found=st.integers(0, 150),
+    ignored=st.integers(0, 15),
 )
-def test_equals_pycocotools(coco_reference, seed: int, images: int, classes: int, boxes: int, found: int) -> None:
-    truth, detections = random_set(seed, images, classes, boxes, found)
+def test_equals_pycocotools(
+    coco_reference, seed: int, images: int, classes: int, boxes: int, found: int, ignored: int
+) -> None:
+    truth, detections = random_set(seed, images, classes, boxes, found, ignored)
     scores = coco_scores(truth, detections, num_classes=classes)
     evaluated = coco_reference.evaluated(*as_files(truth, detections, images, classes)).eval
     # At every IoU, recall level, class and area: -1 there is NaN here.
     precision, recall = evaluated["precision"][..., -1], evaluated["recall"]
     np.testing.assert_allclose(scores.precision, np.where(precision < 0, np.nan, precision), rtol=0, atol=1e-12)
     np.testing.assert_allclose(scores.recall, np.where(recall < 0, np.nan, recall), rtol=0, atol=1e-12)
-    assert scores.boxes.tolist() == [int((truth.classes == c).sum()) for c in range(classes)]
+    real = truth.classes[~truth.ignored()].tolist()
+    assert scores.boxes.tolist() == [real.count(class_id) for class_id in range(classes)]
+    assert scores.ignored == ignored
 
 
 def test_means_are_over_the_classes_that_have_truth(coco_reference) -> None:

@@ -58,7 +58,10 @@ def devkit_class(truth: list[dict], found: list[dict], plus: int, minimum: float
 
 
 def random_set(seed: int, boxes: int, found: int) -> tuple[Truth, Detections]:
-    """Three images, three classes, whole pixels and a coarse scale of scores: ties everywhere."""
+    """Three images, three classes, whole pixels and a coarse scale of scores: ties everywhere.
+
+    Some boxes are difficult, some ignored, and of those some of any class.
+    """
     rng = np.random.default_rng(seed)
     corner = rng.integers(0, 40, (boxes, 2))
     true = np.concatenate([corner, corner + rng.integers(0, 20, (boxes, 2))], axis=1).astype(float)
@@ -67,7 +70,9 @@ def random_set(seed: int, boxes: int, found: int) -> tuple[Truth, Detections]:
     shifted[:, 2:] = np.maximum(shifted[:, 2:], shifted[:, :2])
     image, classes = rng.integers(0, 3, boxes), rng.integers(0, 3, boxes)
     same = rng.random(found) < 0.8
-    truth = Truth(image, true, classes, crowd=rng.random(boxes) < 0.1, difficult=rng.random(boxes) < 0.2)
+    ignore, difficult = rng.random(boxes) < 0.2, rng.random(boxes) < 0.2
+    of_any = ignore & (rng.random(boxes) < 0.5)
+    truth = Truth(image, true, np.where(of_any, -1, classes), ignore=ignore, difficult=difficult)
     detections = Detections(
         np.where(same, image[near] if boxes else 0, rng.integers(0, 3, found)),
         shifted,
@@ -90,12 +95,12 @@ def test_equals_the_devkits_loop(seed: int, boxes: int, found: int, plus_one: bo
     scores = voc_scores(truth, detections, num_classes=3, iou=iou, plus_one=plus_one)
     for class_id in range(3):
         chosen = [n for n in range(found) if detections.classes[n] == class_id]
-        left_out = (truth.crowd | truth.difficult).tolist()  # type: ignore[operator]
+        left_out = (truth.ignore | truth.difficult).tolist()  # type: ignore[operator]
         marks, all_point, eleven_point = devkit_class(
             [
                 {"image": truth.image[n], "box": truth.boxes_xyxy[n].tolist(), "difficult": left_out[n]}
                 for n in range(boxes)
-                if truth.classes[n] == class_id
+                if truth.classes[n] in (class_id, -1)
             ],
             [
                 {
@@ -141,11 +146,12 @@ def test_a_detection_whose_best_box_is_taken_is_a_miss() -> None:
     assert voc_verdicts(truth, found).tolist() == [HIT, MISS]
 
 
-def test_difficult_boxes_are_neither_found_nor_missed_however_often() -> None:
+@pytest.mark.parametrize("mark", ["difficult", "ignore"])
+def test_difficult_and_ignored_boxes_are_neither_found_nor_missed_however_often(mark: str) -> None:
     truth, found = one_class(
         [[0, 0, 10, 10], [50, 50, 60, 60]],
         [(0.9, 0, 0, 10, 10), (0.8, 0, 0, 10, 10), (0.7, 50, 50, 60, 60)],
-        difficult=np.array([True, False]),
+        **{mark: np.array([True, False])},
     )
     scores = voc_scores(truth, found, num_classes=1)
     assert scores.verdicts.tolist() == [UNCOUNTED, UNCOUNTED, HIT]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["equal_pairs", "expand_ranges", "pair_iou"]
+__all__ = ["equal_pairs", "expand_ranges", "pair_iou", "pair_share"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -65,10 +65,36 @@ def pair_iou(first_xyxy: Floats, second_xyxy: Floats, *, extra_px: float = 0.0) 
     >>> pair_iou(np.array([[0.0, 0, 10, 10]]), np.array([[5.0, 0, 15, 10]])).round(4).tolist()
     [0.3333]
     """
-    first_wh, second_wh = (boxes[:, 2:] - boxes[:, :2] + extra_px for boxes in (first_xyxy, second_xyxy))
+    shared = _shared(first_xyxy, second_xyxy, extra_px)
+    return _ratio(shared, _area(first_xyxy, extra_px) + _area(second_xyxy, extra_px) - shared)
+
+
+def pair_share(first_xyxy: Floats, second_xyxy: Floats) -> Floats:
+    """Share of the first box that lies inside the second, for each pair.
+
+    Args:
+        first_xyxy: (P, 4).
+        second_xyxy: (P, 4).
+
+    Returns:
+        (P,) values in [0, 1]; 0, not NaN, where the first box has no area.
+
+    >>> pair_share(np.array([[0.0, 0, 10, 10]]), np.array([[5.0, 0, 100, 100]])).tolist()
+    [0.5]
+    """
+    return _ratio(_shared(first_xyxy, second_xyxy, 0.0), _area(first_xyxy, 0.0))
+
+
+def _area(boxes_xyxy: Floats, extra_px: float) -> Floats:
+    return np.asarray((boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] + extra_px).prod(axis=1))
+
+
+def _shared(first_xyxy: Floats, second_xyxy: Floats, extra_px: float) -> Floats:
     left_up = np.maximum(first_xyxy[:, :2], second_xyxy[:, :2])
     right_down = np.minimum(first_xyxy[:, 2:], second_xyxy[:, 2:])
-    shared = np.maximum(right_down - left_up + extra_px, 0.0).prod(axis=1)
-    union = first_wh.prod(axis=1) + second_wh.prod(axis=1) - shared
-    iou: Floats = np.divide(shared, union, out=np.zeros(len(union)), where=union > 0)
-    return iou
+    return np.asarray(np.maximum(right_down - left_up + extra_px, 0.0).prod(axis=1))
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    ratio: Floats = np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
+    return ratio

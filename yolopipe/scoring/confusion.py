@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.scoring.matching import MATCH_IOU, match
+from yolopipe.scoring.matching import IGNORED, MATCH_IOU, match
 from yolopipe.scoring.scores import Detections, Truth
 
 __all__ = ["confusion"]
@@ -26,7 +26,7 @@ def confusion(
     Returns:
         (C + 1, C + 1) counts: row annotated, column predicted, the last of each the background (a prediction without
         a box, a box without a prediction).  A row sums to the annotated boxes of its class, a column to the
-        predictions of its class; the diagonal holds COCO's true positives.
+        predictions of its class, ignored ones left out; the diagonal holds COCO's true positives.
 
     >>> boxes, zero = np.array([[0.0, 0, 10, 10], [50, 50, 60, 60]]), np.zeros(1, np.int64)
     >>> found = Detections(zero, boxes[:1], np.ones(1), np.array([1]))
@@ -35,8 +35,10 @@ def confusion(
     """
     kept = detections.from_score(lowest)
     table = match(truth, kept, iou=iou)
-    annotated = np.append(truth.classes, num_classes)[table.truth]  # -1, no box, is the background at the end
+    counted = table.verdict != IGNORED
+    # Box -1, no box, is the background at the end.
+    annotated = np.append(truth.classes, num_classes)[table.truth[counted]]
     annotated = np.concatenate([annotated, truth.classes[table.missed]])
-    predicted = np.concatenate([kept.classes, np.full(len(table.missed), num_classes)])
+    predicted = np.concatenate([kept.classes[counted], np.full(len(table.missed), num_classes)])
     side = num_classes + 1
     return np.bincount(annotated * side + predicted, minlength=side * side).reshape(side, side)

@@ -5,6 +5,10 @@ class that it overlaps most, if by ``iou`` or more. Then the remaining predictio
 take the remaining true boxes of any class by the same rule: classification errors. So each true box is matched at
 most once, and the pairs make a confusion matrix whose diagonal holds COCO's true positives.
 
+Ignored boxes are treated as COCO treats crowds: nothing is matched with them, and a prediction that is no true
+positive, and of which ``iou`` or more lies inside an ignored box of its class or of any class, is ignored before
+errors are looked for.
+
 The errors are those of TIDE (Bolya et al. 2020) with its two thresholds. Where several apply, a match counts first,
 then ``iou`` before ``near``, then the prediction's own class before others; TIDE's own code looks for localization
 errors first.
@@ -17,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.detection.pairs import equal_pairs, pair_iou
+from yolopipe.detection.pairs import equal_pairs, pair_iou, pair_share
 from yolopipe.scoring.scores import Detections, Truth
 from yolopipe.scoring.voc_ap import falling
 
@@ -26,6 +30,7 @@ __all__ = [
     "BOTH",
     "CLASSIFICATION",
     "DUPLICATE",
+    "IGNORED",
     "LOCALIZATION",
     "MATCH_IOU",
     "NEAR_IOU",
@@ -35,9 +40,12 @@ __all__ = [
     "match",
 ]
 
-TRUE_POSITIVE, CLASSIFICATION, DUPLICATE, LOCALIZATION, BOTH, BACKGROUND = range(6)
+TRUE_POSITIVE, CLASSIFICATION, DUPLICATE, LOCALIZATION, BOTH, BACKGROUND, IGNORED = range(7)
 
-VERDICTS = ("true positive", "classification", "duplicate", "localization", "class and localization", "background")
+VERDICTS = (
+    *("true positive", "classification", "duplicate", "localization", "class and localization", "background"),
+    "ignored",
+)
 """Names of the verdicts, by number."""
 
 MATCH_IOU = 0.5
@@ -56,12 +64,14 @@ class Matches(NamedTuple):
 
     Args:
         truth: (K,) number of the matched true box, -1 for none.
-        iou: (K,) IoU with the matched box; without a match the highest with any box of the image, 0 without boxes.
+        iou: (K,) IoU with the matched box; without a match the highest with any box of the image that is not
+            ignored, 0 without one.
         verdict: (K,) :data:`TRUE_POSITIVE` (matched, same class); :data:`CLASSIFICATION` (``iou`` or more with a box
             of another class); :data:`DUPLICATE` (``iou`` or more with a box of its class, which a better prediction
             has); :data:`LOCALIZATION` (``near`` or more with a box of its class); :data:`BOTH` (``near`` or more with
-            a box of another class only); :data:`BACKGROUND` (less than ``near`` with every box).
-        missed: numbers of the true boxes that nothing was matched with, ascending.
+            a box of another class only); :data:`BACKGROUND` (less than ``near`` with every box); :data:`IGNORED`
+            (not a true positive, and ``iou`` or more of it inside an ignored box of its class or of any class).
+        missed: numbers of the true boxes that nothing was matched with, ascending; never an ignored one.
     """
 
     truth: Ints
@@ -69,12 +79,16 @@ class Matches(NamedTuple):
     verdict: Ints
     missed: Ints
 
+    def wrong(self) -> Mask:
+        """(K,) false positives: predictions that are neither true positives nor ignored."""
+        return ~np.isin(self.verdict, (TRUE_POSITIVE, IGNORED))
+
 
 def match(truth: Truth, predictions: Detections, *, iou: float = MATCH_IOU, near: float = NEAR_IOU) -> Matches:
     """Match predictions with true boxes, of all images at once.
 
     Args:
-        truth: M boxes; crowds and difficult boxes are matched like any other.
+        truth: M boxes; difficult ones are ignored too.
         predictions: K boxes in the same pixels, in any order; of equal scores the one given first goes first.
         iou: a match overlaps by at least this, 0 to 1.  Of equal overlaps the box given first is taken.
         near: see :class:`Matches`; at most ``iou``.
@@ -94,6 +108,9 @@ def match(truth: Truth, predictions: Detections, *, iou: float = MATCH_IOU, near
     ['true positive', 'duplicate', 'classification', 'localization', 'background']
     """
     number, box = equal_pairs(predictions.image, truth.image)
+    ignored = truth.left_out()
+    inside = _inside(truth, predictions, number[ignored[box]], box[ignored[box]], iou)
+    number, box = number[~ignored[box]], box[~ignored[box]]
     overlap = pair_iou(predictions.boxes_xyxy[number], truth.boxes_xyxy[box])
     same = predictions.classes[number] == truth.classes[box]
     matched = np.full(len(predictions.classes), -1)
@@ -101,17 +118,27 @@ def match(truth: Truth, predictions: Detections, *, iou: float = MATCH_IOU, near
     turn[falling(predictions.scores)] = np.arange(len(matched))
     enough = overlap >= iou
     _take(matched, len(truth.classes), turn, number, box, overlap, enough & same)
-    _take(matched, len(truth.classes), turn, number, box, overlap, enough)
+    inside &= matched < 0
+    _take(matched, len(truth.classes), turn, number, box, overlap, enough & ~inside[number])
     own, other = (_highest(overlap, number, chosen, len(matched)) for chosen in (same, ~same))
     reached = np.maximum(own, other)
     is_match = matched >= 0
     pair = matched[number] == box
     reached[number[pair]] = overlap[pair]
     right = is_match & (np.append(truth.classes, -1)[matched] == predictions.classes)
-    cases = [right, is_match, own >= iou, other >= iou, own >= near, other >= near]
-    kinds = [TRUE_POSITIVE, CLASSIFICATION, DUPLICATE, CLASSIFICATION, LOCALIZATION, BOTH]
-    missed = np.setdiff1d(np.arange(len(truth.classes)), matched)
+    cases = [right, is_match, inside, own >= iou, other >= iou, own >= near, other >= near]
+    kinds = [TRUE_POSITIVE, CLASSIFICATION, IGNORED, DUPLICATE, CLASSIFICATION, LOCALIZATION, BOTH]
+    missed = np.setdiff1d(np.flatnonzero(~ignored), matched)
     return Matches(matched, reached, np.select(cases, kinds, BACKGROUND), missed)
+
+
+def _inside(truth: Truth, predictions: Detections, number: Ints, box: Ints, share: float) -> Mask:
+    """(K,) predictions that lie inside an ignored box of their class or of any class, of these pairs."""
+    applies = (truth.classes[box] == predictions.classes[number]) | (truth.classes[box] < 0)
+    enough = pair_share(predictions.boxes_xyxy[number], truth.boxes_xyxy[box]) >= share
+    inside = np.zeros(len(predictions.classes), np.bool_)
+    inside[number[applies & enough]] = True
+    return inside
 
 
 def _highest(overlap: Floats, number: Ints, chosen: Mask, count: int) -> Floats:

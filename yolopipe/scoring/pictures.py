@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from yolopipe.detection.nms import ImageDetections
 from yolopipe.imaging import drawing
-from yolopipe.imaging.drawing import Key, Pixels, Sketch
-from yolopipe.scoring.matching import TRUE_POSITIVE, match
+from yolopipe.imaging.drawing import Colour, Key, Pixels, Sketch
+from yolopipe.scoring.matching import IGNORED, TRUE_POSITIVE, Matches, match
 from yolopipe.scoring.scores import Detections, Truth
 from yolopipe.shards.schema import Row
 
@@ -36,7 +36,8 @@ class Example:
         name: the image's path.
         pixels: (S, S, 3) uint8 RGB.
         truth_xyxy: (M, 4) pixels of ``pixels``.
-        truth_classes: (M,).
+        truth_classes: (M,); -1 is any class, of ignored boxes.
+        truth_ignore: (M,) boxes to be ignored.
         boxes_xyxy: (K, 4) detections from the shown score on, best first.
         scores: (K,).
         classes: (K,).
@@ -46,6 +47,7 @@ class Example:
     pixels: Pixels
     truth_xyxy: Floats
     truth_classes: Ints
+    truth_ignore: Mask
     boxes_xyxy: Floats
     scores: Floats
     classes: Ints
@@ -66,6 +68,7 @@ def example_of(row: Row, pixels: Pixels, found: ImageDetections, *, score: float
         pixels=pixels,
         truth_xyxy=row.boxes_xyxy,
         truth_classes=row.classes,
+        truth_ignore=np.zeros(len(row.classes), np.bool_),
         boxes_xyxy=found.boxes_xyxy[shown],
         scores=found.scores[shown],
         classes=found.classes[shown],
@@ -101,42 +104,49 @@ def contact_sheet(examples: Sequence[Example], class_names: Sequence[str], *, sc
         Key("true positive", drawing.SKY),
         Key("false positive", drawing.VERMILLION, dashed=True),
     ]
+    if any(example.truth_ignore.any() for example in examples):
+        keys.append(Key("ignored", drawing.GREY, dashed=True))
     note = f"left: annotated, right: predicted with score >= {score:g}; a true positive has the class and IoU >= 0.5"
     return np.concatenate([drawing.legend(keys, width=sheet.shape[1], note=note), sheet])
 
 
 def _pair(example: Example, class_names: Sequence[str]) -> Pixels:
-    right, found = _right_and_found(example)
-    truth = _panel(
-        example.pixels,
-        example.truth_xyxy,
-        [class_names[c] for c in example.truth_classes],
-        found,
-        drawing.YELLOW,
-    )
+    table = _matched(example)
+    right = table.verdict == TRUE_POSITIVE
+    found = np.isin(np.arange(len(example.truth_classes)), table.truth[right])
+    ignored = example.truth_ignore
+    names = [class_names[c] if c >= 0 else "any class" for c in example.truth_classes]
+    truth = _panel(example.pixels, example.truth_xyxy, names, _colours(found, ignored, drawing.YELLOW))
     labels = [f"{class_names[c]} {s:.2f}" for c, s in zip(example.classes, example.scores, strict=True)]
-    predicted = _panel(example.pixels, example.boxes_xyxy, labels, right, drawing.VERMILLION)
+    colours = _colours(right, table.verdict == IGNORED, drawing.VERMILLION)
+    predicted = _panel(example.pixels, example.boxes_xyxy, labels, colours)
     seam = np.full((truth.shape[0], 3, 3), drawing.PAPER, np.uint8)
-    tally = f"{found.sum()} of {len(found)} found, {(~right).sum()} false"
+    tally = f"{found.sum()} of {(~ignored).sum()} found, {table.wrong().sum()} false"
     both = np.concatenate([truth, seam, predicted], axis=1)
     return drawing.with_title(both, example.name, tally)
 
 
-def _right_and_found(example: Example) -> tuple[Mask, Mask]:
-    """(K,) true positives and (M,) true boxes that have one."""
+def _matched(example: Example) -> Matches:
     true_classes, classes = example.truth_classes.astype(np.int64), example.classes.astype(np.int64)
-    truth = Truth(np.zeros_like(true_classes), example.truth_xyxy.astype(np.float64), true_classes)
+    true_xyxy, ignore = example.truth_xyxy.astype(np.float64), example.truth_ignore
+    truth = Truth(np.zeros_like(true_classes), true_xyxy, true_classes, ignore=ignore)
     boxes_xyxy, scores = example.boxes_xyxy.astype(np.float64), example.scores.astype(np.float64)
-    table = match(truth, Detections(np.zeros_like(classes), boxes_xyxy, scores, classes))
-    right = table.verdict == TRUE_POSITIVE
-    return right, np.isin(np.arange(len(true_classes)), table.truth[right])
+    return match(truth, Detections(np.zeros_like(classes), boxes_xyxy, scores, classes))
 
 
-def _panel(pixels: Pixels, boxes_xyxy: Floats, labels: Sequence[str], good: Mask, bad: drawing.Colour) -> Pixels:
+def _colours(good: Mask, ignored: Mask, bad: Colour) -> list[Colour]:
+    return [
+        drawing.GREY if is_ignored else drawing.SKY if is_good else bad
+        for is_good, is_ignored in zip(good, ignored, strict=True)
+    ]
+
+
+def _panel(pixels: Pixels, boxes_xyxy: Floats, labels: Sequence[str], colours: Sequence[Colour]) -> Pixels:
+    """Boxes in these colours, dashed unless they are right, on the picture."""
     side = pixels.shape[0]
     sketch = Sketch(pixels, scale=max(1, round(TILE_PX / side)) if side <= TILE_PX * 1.5 else TILE_PX / side)
-    for box, is_good in zip(boxes_xyxy, good, strict=True):
-        sketch.box(box, drawing.SKY if is_good else bad, dashed=not is_good)
-    for box, label, is_good in zip(boxes_xyxy, labels, good, strict=True):
-        sketch.label(box, label, drawing.SKY if is_good else bad)
+    for box, colour in zip(boxes_xyxy, colours, strict=True):
+        sketch.box(box, colour, dashed=colour != drawing.SKY)
+    for box, label, colour in zip(boxes_xyxy, labels, colours, strict=True):
+        sketch.label(box, label, colour)
     return sketch.pixels()

@@ -11,12 +11,11 @@ import numpy as np
 from yolopipe import paths
 from yolopipe.config.params import Config
 from yolopipe.detection.nms import ImageDetections
-from yolopipe.detection.to_source import to_source
 from yolopipe.errors import DataError
 from yolopipe.result import CommandResult
 from yolopipe.scoring.baseline import committed_metrics
 from yolopipe.scoring.report_page import write_report
-from yolopipe.scoring.results import Found, assess
+from yolopipe.scoring.results import Found, annotated_in_source, assess
 from yolopipe.shards.manifest import Manifest, load_manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.tables import read_table
@@ -74,7 +73,7 @@ def _found(manifest: Manifest) -> Found:
     for row in read_rows(paths.SHARDS, manifest, "val", pixels=False):
         ours = runs.pop(row.path, slice(0, 0))
         found.images.append(row.path)
-        found.annotated.append((to_source(row, row.boxes_xyxy), row.classes.astype(np.int64)))
+        found.annotated.append(annotated_in_source(row))
         found.detected.append(ImageDetections(boxes[ours], scores[ours], classes[ours]))
     if runs:
         raise DataError(

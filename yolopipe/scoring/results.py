@@ -5,23 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from yolopipe.detection.nms import ImageDetections
+from yolopipe.detection.to_source import to_source
 from yolopipe.scoring.confusion import confusion
 from yolopipe.scoring.measures import Measures, measure
 from yolopipe.scoring.pictures import Example
 from yolopipe.scoring.score_curves import BestF1, Calibration, best_f1, calibration
 from yolopipe.scoring.scores import Detections, Truth
+from yolopipe.shards.schema import Row
 
 __all__ = [
+    "Annotated",
     "Evaluation",
     "Found",
+    "annotated_in_source",
     "assess",
+    "boxes_text",
     "class_rows",
     "class_values",
     "mean_rows",
@@ -35,28 +40,50 @@ SHOWN_CLASSES = 20
 """With more classes the summary shows those with the lowest AP; ``per_class.csv`` has all."""
 
 
+class Annotated(NamedTuple):
+    """The annotated boxes of an image, in source pixels.
+
+    Args:
+        boxes_xyxy: (M, 4).
+        classes: (M,); -1 is any class, of ignored boxes.
+        ignore: (M,) boxes to be ignored.
+    """
+
+    boxes_xyxy: npt.NDArray[np.float64]
+    classes: npt.NDArray[np.int64]
+    ignore: npt.NDArray[np.bool_]
+
+
+def annotated_in_source(row: Row) -> Annotated:
+    """The boxes of a row of the shards, mapped back to the source image."""
+    classes = row.classes.astype(np.int64)
+    return Annotated(to_source(row, row.boxes_xyxy), classes, np.zeros(len(classes), np.bool_))
+
+
 @dataclass
 class Found:
     """Annotated boxes and detections of val, image by image, in source pixels.
 
     Args:
         images: path of each image; its position is its number.
-        annotated: per image boxes (M, 4) xyxy and classes (M,).
+        annotated: per image the annotated boxes.
         detected: per image the detections, best score first.
         examples: images of the contact sheet.
         outside: number of detections entirely inside the letterbox padding; they are dropped.
     """
 
     images: list[str] = field(default_factory=list)
-    annotated: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]] = field(default_factory=list)
+    annotated: list[Annotated] = field(default_factory=list)
     detected: list[ImageDetections] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     outside: int = 0
 
     def truth(self) -> Truth:
         """All annotated boxes."""
-        boxes, classes = zip(*self.annotated, strict=True)
-        return Truth(_image_numbers(classes), np.concatenate(boxes), np.concatenate(classes))
+        boxes, classes, ignore = (list(part) for part in zip(*self.annotated, strict=True))
+        return Truth(
+            _image_numbers(classes), np.concatenate(boxes), np.concatenate(classes), ignore=np.concatenate(ignore)
+        )
 
     def detections(self) -> Detections:
         """All detections."""
@@ -101,7 +128,8 @@ def assess(found: Found, *, num_classes: int, shown_score: float) -> Evaluation:
         shown_score: detections that score at least this count for calibration and confusion.
 
     >>> box, cat = np.array([[0.0, 0, 9, 9]]), np.zeros(1, np.int64)
-    >>> found = Found(["a.jpg"], [(box, cat)], [ImageDetections(box.astype(np.float32), np.ones(1, np.float32), cat)])
+    >>> detected = ImageDetections(box.astype(np.float32), np.ones(1, np.float32), cat)
+    >>> found = Found(["a.jpg"], [Annotated(box, cat, np.zeros(1, np.bool_))], [detected])
     >>> assess(found, num_classes=1, shown_score=0.3).confusion.tolist()
     [[1, 0], [0, 0]]
     """
@@ -144,14 +172,15 @@ def _rounded(values: Mapping[str, float | int | None]) -> dict[str, float | int 
 
 def metrics(evaluation: Evaluation, found: Found, class_names: Sequence[str]) -> dict[str, Any]:
     """The content of ``metrics/eval.json``: numbers to six decimals, null for a class without truth."""
-    boxes = int(evaluation.measures.coco.boxes.sum())
+    coco = evaluation.measures.coco
     of_all = {
         **evaluation.measures.of_all(),
         **_best_values(evaluation.best_of_all),
         "calibration_error": evaluation.calibration.error(),
     }
     per_class = {name: class_values(evaluation, class_id) for class_id, name in enumerate(class_names)}
-    return {**_rounded(of_all), "per_class": per_class, "images": len(found.images), "boxes": boxes}
+    counts = {"images": len(found.images), "boxes": int(coco.boxes.sum()), "ignored": coco.ignored}
+    return {**_rounded(of_all), "per_class": per_class, **counts}
 
 
 def predictions_table(found: Found, class_names: Sequence[str]) -> pa.Table:
@@ -171,6 +200,12 @@ def predictions_table(found: Found, class_names: Sequence[str]) -> pa.Table:
             **{name: pa.array(corners[:, column]) for column, name in enumerate(("x1", "y1", "x2", "y2"))},
         }
     )
+
+
+def boxes_text(measures: Measures) -> str:
+    """Number of annotated boxes and of ignored ones, for a summary: ``120 boxes, 7 ignored``."""
+    ignored = measures.coco.ignored
+    return f"{measures.coco.boxes.sum():,} boxes" + (f", {ignored:,} ignored" if ignored else "")
 
 
 def mean_rows(measures: Measures) -> dict[str, str]:

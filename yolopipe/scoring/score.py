@@ -8,7 +8,7 @@ from pathlib import Path
 from yolopipe import console
 from yolopipe.result import CommandResult
 from yolopipe.scoring.measures import measure
-from yolopipe.scoring.results import class_rows, mean_rows, shortened, untested
+from yolopipe.scoring.results import boxes_text, class_rows, mean_rows, shortened, untested
 from yolopipe.scoring.score_files import ScoreFiles, read_score_files
 
 __all__ = ["run"]
@@ -34,7 +34,7 @@ def run(predictions: str | Path, truth: str | Path, *, plus_one: bool = False) -
     _warn(files, untested(measures, files.class_names))
     rows = {**mean_rows(measures), **class_rows(measures, files.class_names)}
     found = len(files.detections.classes)
-    title = f"{files.images:,} images, {len(files.truth.classes):,} boxes, {found:,} predictions"
+    title = f"{files.images:,} images, {boxes_text(measures)}, {found:,} predictions"
     return CommandResult(title, rows, measures.by_name(files.class_names))
 
 

@@ -63,7 +63,7 @@ def read_score_files(predictions: str | Path, truth: str | Path) -> ScoreFiles:
             category[coco.category],
             sizes_wh=annotated.sizes_wh,
             area=annotated.area,
-            crowd=annotated.crowd,
+            ignore=annotated.crowd,
             difficult=annotated.difficult,
         ),
         Detections(

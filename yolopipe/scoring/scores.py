@@ -38,11 +38,11 @@ class Truth:
     Args:
         image: (M,) number of the image each box is in, from 0.
         boxes_xyxy: (M, 4) in the same pixels as the detections.
-        classes: (M,).
+        classes: (M,); -1 is any class, of ignored boxes only: as if the box were given once in every class.
         sizes_wh: (M, 2) widths and heights as a file gives them; x + w - x is not w to the last bit.
         area: (M,) square pixels, for the sizes; default width times height.
-        crowd: (M,) boxes around many; default none.
-        difficult: (M,) VOC's mark; default none.  COCO's measures ignore it.
+        ignore: (M,) boxes to be ignored: crowds for COCO, left out like difficult boxes for VOC; default none.
+        difficult: (M,) VOC's mark; default none.  COCO's measures count these boxes like any other.
     """
 
     image: Ints
@@ -50,13 +50,16 @@ class Truth:
     classes: Ints
     sizes_wh: Floats | None = None
     area: Floats | None = None
-    crowd: Mask | None = None
+    ignore: Mask | None = None
     difficult: Mask | None = None
 
+    def ignored(self) -> Mask:
+        """(M,) boxes that no measure counts: ``ignore``, or none."""
+        return np.zeros(len(self.classes), np.bool_) if self.ignore is None else self.ignore
+
     def left_out(self) -> Mask:
-        """(M,) boxes that VOC's measures count neither as found nor as missed: difficult ones and crowds."""
-        none = np.zeros(len(self.classes), np.bool_)
-        return (none if self.crowd is None else self.crowd) | (none if self.difficult is None else self.difficult)
+        """(M,) boxes that VOC's measures count neither as found nor as missed: ignored and difficult ones."""
+        return self.ignored() if self.difficult is None else self.ignored() | self.difficult
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,14 @@ class Scores:
         precision: (10, 101, C, 4) at each IoU, recall level, class and area of :data:`AREAS`, with 100 detections;
             NaN where the class has no truth of that area.
         recall: (10, C, 4, 3) the highest recall with each limit of :data:`LIMITS`; NaN likewise.
-        boxes: (C,) annotated boxes that count (crowds do not).
+        boxes: (C,) annotated boxes, without ignored ones.
+        ignored: number of ignored boxes.
     """
 
     precision: Floats
     recall: Floats
     boxes: Ints
+    ignored: int
 
     def ap(self, iou: int | None = None, *, area: str = "all", class_id: int | None = None) -> float | None:
         """Average precision.
@@ -159,17 +164,21 @@ def coco_scores(truth: Truth, detections: Detections, *, num_classes: int) -> Sc
     """
     precision = np.full((len(IOUS), 101, num_classes, len(AREAS)), np.nan)
     recall = np.full((len(IOUS), num_classes, len(AREAS), len(LIMITS)), np.nan)
-    for class_id in np.unique(truth.classes).tolist():
+    counted = truth.classes[~truth.ignored()]
+    for class_id in np.unique(counted).tolist():
         precision[:, :, class_id], recall[:, class_id] = _class_scores(truth, detections, class_id)
-    counted = truth.classes if truth.crowd is None else truth.classes[~truth.crowd]
-    return Scores(precision, recall, np.bincount(counted, minlength=num_classes))
+    ignored = len(truth.classes) - len(counted)
+    return Scores(precision, recall, np.bincount(counted, minlength=num_classes), ignored)
 
 
 def _class_scores(truth: Truth, detections: Detections, class_id: int) -> tuple[Floats, Floats]:
     """(10, 101, 4) precision and (10, 4, 3) recall of one class; NaN where it has no truth of an area."""
-    annotated, found = np.flatnonzero(truth.classes == class_id), np.flatnonzero(detections.classes == class_id)
+    found = np.flatnonzero(detections.classes == class_id)
+    any_class = np.flatnonzero(truth.classes < 0)
+    any_class = any_class[np.isin(truth.image[any_class], detections.image[found])]  # elsewhere they change nothing
+    annotated = np.union1d(np.flatnonzero(truth.classes == class_id), any_class)
     truth_items = _items(truth, annotated)
-    crowd = None if truth.crowd is None else truth.crowd.astype(np.int64)
+    crowd = None if truth.ignore is None else truth.ignore.astype(np.int64)
     for name, values in (("area", truth.area), ("iscrowd", crowd)):
         if values is not None:
             for item, value in zip(truth_items, values[annotated].tolist(), strict=True):

@@ -5,6 +5,8 @@ is compared with the box of its class and image that it overlaps most.  If that 
 miss; if the box is difficult it is not counted; if an earlier detection has the box it is a miss; else a hit.  It is
 apart from :mod:`~yolopipe.scoring.matching`, COCO's rule, where a detection whose best box is taken may get the next
 best, and where corners do not count as pixels.
+
+Ignored boxes are treated like difficult ones; those of any class are compared with the detections of every class.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def voc_scores(
     """Score detections as the VOC devkit does.
 
     Args:
-        truth: annotated boxes; difficult ones and crowds count neither as found nor as missed.
+        truth: annotated boxes; ignored and difficult ones count neither as found nor as missed.
         detections: found boxes, without a limit to their number; equal scores keep their order.
         num_classes: classes are numbered 0 to ``num_classes - 1``.
         iou: a hit overlaps its box by at least this.
@@ -111,8 +113,11 @@ def voc_verdicts(truth: Truth, detections: Detections, *, iou: float = 0.5, plus
 
 def _best_boxes(truth: Truth, detections: Detections, iou: float, extra_px: float) -> tuple[Ints, Ints]:
     """Detections that overlap some box of their class and image enough, and the box that each overlaps most."""
-    groups = int(max(truth.classes.max(initial=0), detections.classes.max(initial=0))) + 1
-    number, box = equal_pairs(detections.image * groups + detections.classes, truth.image * groups + truth.classes)
+    groups = int(max(truth.classes.max(initial=0), detections.classes.max(initial=0))) + 2
+    group = truth.image * groups + truth.classes + 1  # the first group of an image is its boxes of any class
+    own_class = equal_pairs(detections.image * groups + detections.classes + 1, group)
+    any_class = equal_pairs(detections.image * groups, group)
+    number, box = (np.concatenate(both) for both in zip(own_class, any_class, strict=True))
     overlap = pair_iou(detections.boxes_xyxy[number], truth.boxes_xyxy[box], extra_px=extra_px)
     enough = np.flatnonzero(overlap >= iou)
     number, box, overlap = number[enough], box[enough], overlap[enough]

@@ -7,13 +7,11 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from yolopipe import console, paths
 from yolopipe.config.params import Config, Evaluate
 from yolopipe.detection.nms import ImageDetections, detect_batch
 from yolopipe.detection.suppression import Suppression
-from yolopipe.detection.to_source import detections_in_source, to_source
+from yolopipe.detection.to_source import detections_in_source
 from yolopipe.errors import DataError
 from yolopipe.files import write_json
 from yolopipe.result import CommandResult
@@ -24,7 +22,9 @@ from yolopipe.scoring.report_page import write_report
 from yolopipe.scoring.results import (
     Evaluation,
     Found,
+    annotated_in_source,
     assess,
+    boxes_text,
     class_rows,
     mean_rows,
     metrics,
@@ -122,7 +122,7 @@ def _detections(params: Evaluate, manifest: Manifest, predict: Predict) -> Itera
 def _add(found: Found, row: Row, image: ImageDetections) -> None:
     kept, outside = detections_in_source(row, image)
     found.images.append(row.path)
-    found.annotated.append((to_source(row, row.boxes_xyxy), row.classes.astype(np.int64)))
+    found.annotated.append(annotated_in_source(row))
     found.detected.append(kept)
     found.outside += outside
 
@@ -146,8 +146,7 @@ def _result(evaluation: Evaluation, found: Found, class_names: Sequence[str]) ->
         "detections_outside_image": found.outside,
         "classes_without_truth": without_truth,
     }
-    boxes = int(evaluation.measures.coco.boxes.sum())
-    title = f"{len(found.images):,} images, {boxes:,} boxes, {detections:,} detections"
+    title = f"{len(found.images):,} images, {boxes_text(evaluation.measures)}, {detections:,} detections"
     return CommandResult(title, rows, report, "yolopipe report --open; dvc metrics diff")
 
 

@@ -3,7 +3,8 @@
 const PAGE = 24;
 const NAMES = [...data.classes, '(background)'];
 const SVG = 'http://www.w3.org/2000/svg';
-const ERRORS = ['true-positive', 'classification', 'duplicate', 'localization', 'both', 'background']; // ids, in the order of KINDS
+const ERRORS = ['true-positive', 'classification', 'duplicate', 'localization', 'both', 'background', 'ignored']; // ids, in the order of KINDS
+const LOOKS = KINDS.map((_, kind) => ({ [TRUE_POSITIVE]: 'found', [IGNORED]: 'found ignored' })[kind] ?? 'found bad');
 const state = { score: data.score, truth: true, found: true, only: 'all', cls: '', cell: null, sort: 'worst', shown: PAGE, open: -1 };
 let verdicts = [];
 let listed = [];
@@ -29,7 +30,7 @@ function judgeAll() {
     missed += verdict.missed.length;
     verdict.counts.forEach((count, kind) => { total[kind] += count; });
   }
-  const found = total.reduce((sum, count) => sum + count, 0);
+  const found = total.reduce((sum, count) => sum + count, 0) - total[IGNORED];
   const right = total[TRUE_POSITIVE];
   const boxes = images.reduce((sum, image) => sum + image.annotated.length, 0);
   const f1 = found + boxes ? (2 * right) / (found + boxes) : 0;
@@ -84,7 +85,8 @@ function wanted(verdict) {
   if (state.cell && !verdict.cells.some(([row, column]) => row === state.cell[0] && column === state.cell[1])) return false;
   if (state.cls === '') return true;
   const cls = Number(state.cls);
-  return verdict.cells.some(([row, column]) => row === cls || column === cls);
+  const { annotated, ignored, detected } = verdict.image;
+  return [annotated, ignored, detected.slice(0, verdict.kinds.length)].some((boxes) => boxes.some((box) => box.cls === cls));
 }
 
 function list() {
@@ -106,8 +108,10 @@ function tags(verdict) {
   const parts = [];
   const add = (count, name) => { if (count) parts.push(`${count} ${name}`); };
   add(verdict.missed.length, 'missed');
-  KINDS.forEach((name, kind) => { if (kind !== TRUE_POSITIVE) add(verdict.counts[kind], name); });
-  return parts.length ? parts.join(' · ') : 'no errors';
+  KINDS.forEach((name, kind) => { if (kind !== TRUE_POSITIVE && kind !== IGNORED) add(verdict.counts[kind], name); });
+  if (!parts.length) parts.push('no errors');
+  add(verdict.counts[IGNORED], KINDS[IGNORED]);
+  return parts.join(' · ');
 }
 
 function tile(verdict, place) {
@@ -123,10 +127,11 @@ function drawn(verdict, named) {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('viewBox', `0 0 ${data.size} ${data.size}`);
   const missed = new Set(verdict.missed);
+  if (state.truth) verdict.image.ignored.forEach((box) => addBox(svg, box, 'region', `${NAMES[box.cls] ?? 'any class'}, ignored`, named));
   if (state.truth) verdict.image.annotated.forEach((box, n) => addBox(svg, box, missed.has(n) ? 'truth missed' : 'truth', `${NAMES[box.cls]}${missed.has(n) ? ', missed' : ''}`, named && missed.has(n)));
   if (state.found) verdict.kinds.forEach((kind, n) => {
     const box = verdict.image.detected[n];
-    addBox(svg, box, kind === TRUE_POSITIVE ? 'found' : 'found bad', `${NAMES[box.cls]} ${box.score.toFixed(2)}, ${KINDS[kind]}`, named);
+    addBox(svg, box, LOOKS[kind], `${NAMES[box.cls]} ${box.score.toFixed(2)}, ${KINDS[kind]}`, named);
   });
   frame.append(svg);
   return frame;

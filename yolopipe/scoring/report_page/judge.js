@@ -2,8 +2,8 @@
 
 const data = readJson('data');
 const pictures = readJson('pictures');
-const TRUE_POSITIVE = 0, CLASSIFICATION = 1, DUPLICATE = 2, LOCALIZATION = 3, BOTH = 4, BACKGROUND_ERROR = 5;
-const KINDS = ['true positive', 'classification', 'duplicate', 'localization', 'class + localization', 'background'];
+const TRUE_POSITIVE = 0, CLASSIFICATION = 1, DUPLICATE = 2, LOCALIZATION = 3, BOTH = 4, BACKGROUND_ERROR = 5, IGNORED = 6;
+const KINDS = ['true positive', 'classification', 'duplicate', 'localization', 'class + localization', 'background', 'ignored'];
 const MATCH_IOU = 0.5;
 const NEAR_IOU = 0.1;
 const BACKGROUND = data.classes.length;
@@ -18,19 +18,33 @@ function boxesOf(flat, width) {
   return boxes;
 }
 
-function iou(a, b) {
-  const width = Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1);
-  const height = Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1);
-  if (width <= 0 || height <= 0) return 0;
-  const shared = width * height;
-  const union = (a.x2 - a.x1) * (a.y2 - a.y1) + (b.x2 - b.x1) * (b.y2 - b.y1) - shared;
-  return union > 0 ? shared / union : 0;
+function area(box) {
+  return (box.x2 - box.x1) * (box.y2 - box.y1);
 }
 
-const images = data.images.map(({ path, truth, found, picture }, index) => {
+function sharedArea(a, b) {
+  const width = Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1);
+  const height = Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1);
+  return width > 0 && height > 0 ? width * height : 0;
+}
+
+function iou(a, b) {
+  const shared = sharedArea(a, b);
+  return shared > 0 ? shared / (area(a) + area(b) - shared) : 0;
+}
+
+/** Whether MATCH_IOU or more of a detection lies inside an ignored box of its class, or of any class (-1). */
+function isInside(box, ignored) {
+  return area(box) > 0 && ignored.some((other) => (other.cls === box.cls || other.cls < 0) && sharedArea(box, other) / area(box) >= MATCH_IOU);
+}
+
+const images = data.images.map(({ path, truth, ignored: regions, found, picture }, index) => {
   const annotated = boxesOf(truth, 5);
+  const ignored = boxesOf(regions, 5);
   const detected = boxesOf(found, 6);
-  return { index, path, picture, annotated, detected, overlaps: detected.map((box) => annotated.map((other) => iou(box, other))) };
+  const overlaps = detected.map((box) => annotated.map((other) => iou(box, other)));
+  const inside = detected.map((box) => isInside(box, ignored));
+  return { index, path, picture, annotated, ignored, detected, overlaps, inside };
 });
 
 /** The free annotated box that a detection overlaps most, from MATCH_IOU on; -1 for none. */
@@ -55,14 +69,14 @@ function unmatched(image, number) {
   return other >= NEAR_IOU ? BOTH : BACKGROUND_ERROR;
 }
 
-/** The verdict on one image: a kind for each shown detection, the missed boxes, and its cells of the confusion matrix. */
+/** The verdict on one image: a kind for each shown detection, the missed boxes, its cells of the confusion matrix. */
 function judge(image, score) {
   const free = image.annotated.map(() => true);
   let shown = image.detected.findIndex((box) => box.score < score);
   if (shown < 0) shown = image.detected.length;
   const kinds = Array(shown).fill(-1);
   const rows = Array(shown).fill(BACKGROUND);
-  for (const kind of [TRUE_POSITIVE, CLASSIFICATION]) {
+  const take = (kind) => {
     for (let number = 0; number < shown; number += 1) {
       if (kinds[number] >= 0) continue;
       const { cls } = image.detected[number];
@@ -72,12 +86,16 @@ function judge(image, score) {
       kinds[number] = kind;
       rows[number] = image.annotated[best].cls;
     }
-  }
+  };
+  take(TRUE_POSITIVE);
+  kinds.forEach((kind, number) => { if (kind < 0 && image.inside[number]) kinds[number] = IGNORED; });
+  take(CLASSIFICATION);
   const counts = KINDS.map(() => 0);
-  const cells = rows.map((row, number) => {
+  const cells = [];
+  rows.forEach((row, number) => {
     if (kinds[number] < 0) kinds[number] = unmatched(image, number);
     counts[kinds[number]] += 1;
-    return [row, image.detected[number].cls];
+    if (kinds[number] !== IGNORED) cells.push([row, image.detected[number].cls]);
   });
   const missed = [];
   free.forEach((open, number) => {
@@ -85,6 +103,6 @@ function judge(image, score) {
     missed.push(number);
     cells.push([image.annotated[number].cls, BACKGROUND]);
   });
-  const errors = missed.length + shown - counts[TRUE_POSITIVE];
+  const errors = missed.length + shown - counts[TRUE_POSITIVE] - counts[IGNORED];
   return { image, kinds, missed, cells, counts, errors };
 }

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.imaging.geometry import transform_boxes
-from yolopipe.scoring.matching import TRUE_POSITIVE, match
+from yolopipe.scoring.matching import match
 from yolopipe.scoring.results import Found
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row, decode_pixels
@@ -66,7 +66,10 @@ def gather(found: Found, read: ReadRows, manifest: Manifest, *, shown_score: flo
     """
     order = np.argsort(-_errors(found, shown_score), kind="stable")
     boxes = np.array(
-        [len(t) + int((d.scores >= FLOOR).sum()) for (t, _), d in zip(found.annotated, found.detected, strict=True)]
+        [
+            len(a.classes) + int((d.scores >= FLOOR).sum())
+            for a, d in zip(found.annotated, found.detected, strict=True)
+        ]
     )
     listed = order[np.cumsum(boxes[order]) <= MOST_BOXES].tolist()
     rank_of = {number: rank for rank, number in enumerate(listed)}
@@ -88,7 +91,7 @@ def _errors(found: Found, shown_score: float) -> npt.NDArray[np.int64]:
     """Missed boxes and false positives of each image."""
     truth, shown = found.truth(), found.detections().from_score(shown_score)
     table = match(truth, shown)
-    images = np.concatenate([truth.image[table.missed], shown.image[table.verdict != TRUE_POSITIVE]])
+    images = np.concatenate([truth.image[table.missed], shown.image[table.wrong()]])
     return np.bincount(images, minlength=len(found.images))
 
 
@@ -125,13 +128,17 @@ def _left_out(total: int, listed: int, pictured: int) -> Iterator[str]:
 
 
 def _entry(found: Found, number: int, row: Row) -> dict[str, Any]:
-    """Boxes in pixels of the network input, to a hundredth: x1, y1, x2, y2, class and, of detections, score."""
-    truth_xyxy, truth_classes = found.annotated[number]
+    """Boxes in pixels of the network input, to a hundredth: x1, y1, x2, y2, class and, of detections, score.
+
+    The class of an ignored box is -1 where it is for any class.
+    """
+    boxes_xyxy, classes, ignore = found.annotated[number]
     detected = found.detected[number]
     shown = detected.scores >= FLOOR
     return {
         "path": row.path,
-        "truth": _flat(row, truth_xyxy, truth_classes),
+        "truth": _flat(row, boxes_xyxy[~ignore], classes[~ignore]),
+        "ignored": _flat(row, boxes_xyxy[ignore], classes[ignore]),
         "found": _flat(row, detected.boxes_xyxy[shown], detected.classes[shown], detected.scores[shown]),
     }
 

@@ -86,6 +86,8 @@ def write_report(
         "title": f"mAP {values['mAP']:.3f}" if values["mAP"] is not None else "no mAP",
         "images": len(found.images),
         "boxes": values["boxes"],
+        "ignored": values["ignored"],
+        "step": manifest.input_size / 40,
         "manifest": manifest,
         "tiles": [_tile(name, values.get(key), (baseline.metrics or {}).get(key)) for key, name in TILES],
         "baseline": baseline,
