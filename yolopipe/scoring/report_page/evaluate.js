@@ -19,6 +19,12 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+function makeSvg(tag, attributes) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
 // ---- counts and confusion matrix at a score
 
 function judgeAll() {
@@ -124,8 +130,7 @@ function tile(verdict, place) {
 function drawn(verdict, named) {
   const frame = make('span', { class: 'frame' });
   if (verdict.image.picture >= 0) frame.append(make('img', { alt: '', src: `data:image/jpeg;base64,${pictures[verdict.image.picture]}` }));
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', `0 0 ${data.size} ${data.size}`);
+  const svg = makeSvg('svg', { viewBox: `0 0 ${data.size} ${data.size}` });
   const missed = new Set(verdict.missed);
   if (state.truth) verdict.image.ignored.forEach((box) => addBox(svg, box, 'region', `${NAMES[box.cls] ?? 'any class'}, ignored`, named));
   if (state.truth) verdict.image.annotated.forEach((box, n) => addBox(svg, box, missed.has(n) ? 'truth missed' : 'truth', `${NAMES[box.cls]}${missed.has(n) ? ', missed' : ''}`, named && missed.has(n)));
@@ -138,20 +143,20 @@ function drawn(verdict, named) {
 }
 
 function addBox(svg, box, kind, text, named) {
-  const rect = document.createElementNS(SVG, 'rect');
-  const values = { x: box.x1, y: box.y1, width: Math.max(0, box.x2 - box.x1), height: Math.max(0, box.y2 - box.y1), class: kind };
-  for (const [name, value] of Object.entries(values)) rect.setAttribute(name, value);
-  const title = document.createElementNS(SVG, 'title');
+  const place = { x: box.x1, y: box.y1, width: Math.max(0, box.x2 - box.x1), height: Math.max(0, box.y2 - box.y1) };
+  if (/ignored|region/.test(kind)) svg.append(makeSvg('rect', { ...place, class: 'rim' })); // grey needs it on a light picture
+  const rect = makeSvg('rect', { ...place, class: kind });
+  const title = makeSvg('title', {});
   title.textContent = text;
   rect.append(title);
   svg.append(rect);
   if (!named) return;
-  const label = document.createElementNS(SVG, 'text');
   const size = data.size / 42;
-  label.setAttribute('x', box.x1);
-  label.setAttribute('y', box.y1 > size ? box.y1 - size / 4 : box.y2 + size);
-  label.setAttribute('font-size', size);
-  label.setAttribute('class', `${kind} name`);
+  const above = box.y1 > size ? box.y1 - size / 4 : box.y2 + size;
+  const atEnd = box.x1 > 0.7 * data.size; // the text would leave the picture
+  const label = makeSvg('text', {
+    x: atEnd ? box.x2 : box.x1, y: kind === 'region' ? box.y2 - size / 4 : above, 'text-anchor': atEnd ? 'end' : 'start', 'font-size': size, class: kind,
+  });
   label.textContent = text;
   svg.append(label);
 }

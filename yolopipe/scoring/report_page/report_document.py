@@ -87,7 +87,6 @@ def write_report(
         "images": len(found.images),
         "boxes": values["boxes"],
         "ignored": values["ignored"],
-        "step": manifest.input_size / 40,
         "manifest": manifest,
         "tiles": [_tile(name, values.get(key), (baseline.metrics or {}).get(key)) for key, name in TILES],
         "baseline": baseline,
