@@ -35,7 +35,7 @@ def is_inside(truth: Truth, found: Detections, n: int, share: float) -> bool:
         if truth.classes[box] in (found.classes[n], -1):
             left, top, right, bottom = truth.boxes_xyxy[box].astype(int).tolist()
             across, down = set(range(x1, x2)) & set(range(left, right)), set(range(y1, y2)) & set(range(top, bottom))
-            if len(across) * len(down) >= share * (x2 - x1) * (y2 - y1):
+            if len(across) * len(down) / ((x2 - x1) * (y2 - y1)) >= share:
                 return True
     return False
 

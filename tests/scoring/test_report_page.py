@@ -305,6 +305,35 @@ def test_truth_and_detections_can_be_hidden(open_page, scored) -> None:
 
 
 @pytest.mark.slow
+def test_ignored_boxes_are_drawn_and_found_by_the_filters(open_page, scored) -> None:
+    page = open_page(scored.file)
+    regions = sum(int(one.ignore.sum()) for one in scored.found.annotated)
+    boxes = sum(len(one.classes) for one in scored.found.annotated) - regions
+    facts = page(".facts").inner_text()
+    assert f"{boxes} annotated boxes, {regions} ignored" in facts
+    assert page.texts(".legend li")[-1] == "ignored"
+    page("#more").click()
+    drawn = "document.querySelectorAll('.shot rect.region').length"
+    assert page.tab.evaluate(drawn) == regions
+    fill = "getComputedStyle(document.querySelector('.shot rect.region')).fill"
+    assert "#hatch" in page.tab.evaluate(fill)
+    assert page.tab.evaluate("document.querySelector('#hatch').tagName") == "pattern"
+    page("#toggle-truth").click()
+    assert page.tab.evaluate(drawn) == 0
+    verdicts = verdicts_at(scored.found, 0.3)
+    ignored = [path for path, v in zip(scored.found.images, verdicts, strict=True) if IGNORED in v.verdict]
+    page("#only").select_option("ignored")
+    assert page("#gallery-count").inner_text() == f"{len(ignored)} of 40 images"
+    page("#only").select_option("all")
+    page("#of-class").select_option("1")
+    of_class = sum(
+        1 in annotated.classes or 1 in detected.classes[detected.scores >= 0.3]
+        for annotated, detected in zip(scored.found.annotated, scored.found.detected, strict=True)
+    )
+    assert page("#gallery-count").inner_text() == f"{of_class} of 40 images"
+
+
+@pytest.mark.slow
 def test_an_image_enlarged_by_keyboard_and_hostile_names_shown_as_text(open_page, scored) -> None:
     page = open_page(scored.file)
     page("#sort").select_option("path")
@@ -358,6 +387,8 @@ def test_a_page_of_images_without_boxes(open_page, shards, tmp_path: Path, annot
     )
     assert cells(page).total() == 3 * (annotated + detected)
     assert page("#count-missed").inner_text() == str(3 * annotated)
+    assert not page("#count-ignored").is_visible()
+    assert page('#only option[value="ignored"], .legend .region, #hatch').count() == 0
     assert page("#count-background").inner_text() == str(3 * detected)
     assert page("#count-precision").inner_text() == ("0.000" if detected else "–")
     assert page("#count-recall").inner_text() == ("0.000" if annotated else "–")

@@ -26,6 +26,7 @@ from yolopipe.detection.suppression import Suppression
 from yolopipe.detection.to_source import detections_in_source
 from yolopipe.errors import DataError, ShardError
 from yolopipe.model.card import ModelCard
+from yolopipe.scoring import render_report
 from yolopipe.scoring.same_data import check_same_data
 from yolopipe.shards.manifest import Manifest
 from yolopipe.stages import evaluate
@@ -112,19 +113,19 @@ def truth(network: SimpleNamespace) -> Truth:
 
 @pytest.fixture
 def build(network: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Truth], Manifest]:
-    """``build(truth)`` writes the shards of a project, the working folder, that has the network."""
+    """``build(truth, ignored)`` writes the shards of a project, the working folder, that has the network."""
     monkeypatch.chdir(tmp_path)
     paths.LAST_WEIGHTS.parent.mkdir(parents=True)
     shutil.copy(network.file, paths.LAST_WEIGHTS)
 
-    def write(truth: Truth) -> Manifest:
+    def write(truth: Truth, ignored: Truth | None = None) -> Manifest:
         shutil.rmtree(paths.SHARDS, ignore_errors=True)
-        rows = [
-            shard_builder.build_row(
-                path, truth[path][0].tolist(), truth[path][1].tolist(), size=SIZE, source_wh=wh, pixels=pixels
-            )
-            for (path, wh), pixels in zip(IMAGES.items(), network.pixels, strict=True)
-        ]
+        rows = []
+        for (path, wh), pixels in zip(IMAGES.items(), network.pixels, strict=True):
+            boxes, classes = (part.tolist() for part in truth[path])
+            regions, kinds = (part.tolist() for part in ignored[path]) if ignored else ([], [])
+            more = {"ignored": regions, "ignored_classes": kinds}
+            rows.append(shard_builder.build_row(path, boxes, classes, size=SIZE, source_wh=wh, pixels=pixels, **more))
         splits = {"train": rows[:1], "val": rows}
         return shard_builder.build_shards(paths.SHARDS, splits, size=SIZE, class_names=NAMES)
 
@@ -235,6 +236,36 @@ def test_plots_of_a_renamed_a_removed_and_an_added_box(build, truth: Truth, netw
     assert wrong == 2
 
 
+@pytest.mark.slow
+def test_ignored_boxes_count_neither_way(build, truth: Truth, network: SimpleNamespace) -> None:
+    """Half of the boxes are ignored, some of them for any class: every measure stays 1.  Removed, they are errors."""
+    at = [(path, n) for path, (_, classes) in truth.items() for n in range(len(classes))]
+    real, ignored = {}, {}
+    for path, (boxes, classes) in truth.items():
+        chosen = np.array([at.index((path, n)) % 2 == 0 for n in range(len(classes))], bool)
+        real[path] = boxes[~chosen], classes[~chosen]
+        ignored[path] = boxes[chosen], np.where(np.arange(chosen.sum()) % 2, -1, classes[chosen])
+    kept, left = (sum(len(classes) for _, classes in part.values()) for part in (real, ignored))
+    assert min(kept, left, sum(int((classes == -1).sum()) for _, classes in ignored.values())) > 0
+    build(real, ignored)
+    result = evaluate.run(config(picture_score=network.score))
+    metrics = json.loads(paths.EVAL_METRICS.read_text())
+    ones = ("mAP", "mAP50", "AR_100", "voc_mAP50_all_point", "F1", "F1_precision", "F1_recall")
+    assert [metrics[key] for key in ones] == [1.0] * len(ones)
+    assert (metrics["boxes"], metrics["ignored"]) == (kept, left)
+    assert sum(values["boxes"] for values in metrics["per_class"].values()) == kept
+    assert f"{kept} boxes, {left} ignored" in result.title
+    pairs = [row.split(",") for row in (paths.EVAL_PLOTS / "confusion.csv").read_text().splitlines()[1:]]
+    assert len(pairs) == kept
+    assert all(annotated == found for annotated, found in pairs)
+    page = paths.REPORT.read_bytes()
+    render_report.run(config(picture_score=network.score))
+    assert paths.REPORT.read_bytes() == page
+    build(real)
+    assert evaluate.run(config(picture_score=network.score)).report["mAP"] < 1
+    assert json.loads(paths.EVAL_METRICS.read_text())["ignored"] == 0
+
+
 def test_nothing_found_is_a_score_of_zero(build, truth: Truth) -> None:
     build(truth)
     result = evaluate.run(config(score_threshold=0.999))
@@ -267,7 +298,7 @@ def test_no_shards_and_no_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ShardError):
         evaluate.run(config())
-    rows = [shard_builder.build_row("empty.png", [], [], size=SIZE)]
+    rows = [shard_builder.build_row("empty.png", [], [], size=SIZE, ignored=[[1, 1, 9, 9]])]
     shard_builder.build_shards(paths.SHARDS, {"train": rows, "val": rows}, size=SIZE, class_names=NAMES)
     with pytest.raises(DataError, match=r"\bval\b"):
         evaluate.run(config())

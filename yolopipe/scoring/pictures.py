@@ -66,9 +66,9 @@ def example_of(row: Row, pixels: Pixels, found: ImageDetections, *, score: float
     return Example(
         name=row.path,
         pixels=pixels,
-        truth_xyxy=row.boxes_xyxy,
-        truth_classes=row.classes,
-        truth_ignore=np.zeros(len(row.classes), np.bool_),
+        truth_xyxy=row.every_box.boxes_xyxy,
+        truth_classes=row.every_box.classes,
+        truth_ignore=row.ignore,
         boxes_xyxy=found.boxes_xyxy[shown],
         scores=found.scores[shown],
         classes=found.classes[shown],

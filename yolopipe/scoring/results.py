@@ -56,8 +56,8 @@ class Annotated(NamedTuple):
 
 def annotated_in_source(row: Row) -> Annotated:
     """The boxes of a row of the shards, mapped back to the source image."""
-    classes = row.classes.astype(np.int64)
-    return Annotated(to_source(row, row.boxes_xyxy), classes, np.zeros(len(classes), np.bool_))
+    every = row.every_box
+    return Annotated(to_source(row, every.boxes_xyxy), every.classes.astype(np.int64), row.ignore)
 
 
 @dataclass
