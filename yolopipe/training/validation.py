@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,10 +13,11 @@ from yolopipe.config.params import Evaluate
 from yolopipe.detection.network import Predict
 from yolopipe.detection.nms import detect_batch
 from yolopipe.detection.suppression import Suppression
-from yolopipe.detection.to_source import detections_in_source, to_source
+from yolopipe.detection.to_source import detections_in_source
 from yolopipe.imaging.drawing import Pixels
 from yolopipe.scoring.pictures import contact_sheet, evenly_spread, example_of
-from yolopipe.scoring.scores import Detections, Truth, coco_scores
+from yolopipe.scoring.results import Found, annotated_in_source
+from yolopipe.scoring.scores import coco_scores
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.reader import read_rows
 from yolopipe.shards.schema import decode_pixels
@@ -41,25 +41,16 @@ def map_scorer(
         A function that predicts all validation images and returns their mAP, 0 to 1.
     """
     rows = list(read_rows(directory, manifest, "val", pixels=False))
-    truth = Truth(*_joined([(to_source(row, row.boxes_xyxy), row.classes.astype(np.int64)) for row in rows]))
+    truth = Found(annotated=[annotated_in_source(row) for row in rows]).truth()
     suppression = Suppression()
 
     def score() -> float:
         found = [image for batch in batches() for image in detect_batch(predict(batch["image"]), suppression)]
         kept = [detections_in_source(row, image)[0] for row, image in zip(rows, found, strict=True)]
-        image, boxes_xyxy, classes = _joined([(one.boxes_xyxy, one.classes) for one in kept])
-        scores = np.concatenate([one.scores for one in kept])
-        detections = Detections(image, boxes_xyxy, scores.astype(np.float64), classes)
+        detections = Found(detected=kept).detections()
         return coco_scores(truth, detections, num_classes=len(manifest.class_names)).ap() or 0.0
 
     return score
-
-
-def _joined(images: list[tuple[Any, Any]]) -> tuple[Any, Any, Any]:
-    """Number of the image, boxes and classes of all boxes of all images."""
-    counts = [len(classes) for _, classes in images]
-    boxes_xyxy = np.concatenate([np.asarray(boxes, np.float64).reshape(-1, 4) for boxes, _ in images])
-    return np.repeat(np.arange(len(images)), counts), boxes_xyxy, np.concatenate([classes for _, classes in images])
 
 
 def picture_maker(directory: str | Path, manifest: Manifest, predict: Predict) -> Callable[[], Pixels]:
