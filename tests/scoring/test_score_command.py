@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -50,11 +51,14 @@ def test_equals_pycocotools(
     coco_reference, tmp_path: Path, seed: int, images: int, boxes: int, found: int, classes: int
 ) -> None:
     truth, predictions = coco_reference.random_files(seed, images=images, boxes=boxes, found=found, classes=classes)
-    report = run(*write(tmp_path, truth, predictions)).report
+    result = run(*write(tmp_path, truth, predictions))
+    report = result.report
     assert list(report) == KEYS
     close(report, coco_reference.expected(truth, predictions))
     crowds = sum(box.get("iscrowd", 0) for box in truth["annotations"])
     assert sum(values["boxes"] for values in report["per_class"].values()) == boxes - crowds
+    counts = [int(number) for number in re.findall(r"\d+", result.title)]
+    assert counts == [images, boxes - crowds, *([crowds] if crowds else []), found]
     json.dumps(report, allow_nan=False)
 
 
