@@ -187,9 +187,10 @@ def read_coco(path: str | Path) -> CocoFile:
             frame.problems.add(place, "duplicate-id", f"annotation id {shown(value['id'])} is used before", "box")
             return
         annotation_ids.add(number)
-        outlines += outline is not None
-        box_xyxy = corners_of(value["bbox"], record.text) if outline is None else outline
-        boxes.add(value, place, (*box_xyxy, value.get("iscrowd") == 1))
+        if outline is not None:
+            outlines += 1
+        box_xyxy = outline or corners_of(value["bbox"], record.text)
+        boxes.add(value, place, (*box_xyxy, 1.0 if value.get("iscrowd") == 1 else 0.0))
 
     whole = frame.read(take)
     rows, image, category, places = boxes.finish(frame.images, frame.categories, whole=whole, width=5)
