@@ -45,6 +45,18 @@ def test_parts_order_and_entities(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "difficult"),
+    [
+        *[(text, True) for text in ("1", " true ", "2.0", "YES")],
+        *[(text, False) for text in ("0", "0.0", "False", "Unspecified", "", "nan")],
+    ],
+)
+def test_what_is_difficult(tmp_path: Path, text: str, difficult: bool) -> None:
+    image = read(tmp_path, PERSON.replace("<difficult>1<", f"<difficult>{text}<"))
+    assert [item.difficult for item in image.objects] == [difficult, False]
+
+
 def test_other_encodings(tmp_path: Path) -> None:
     latin = PERSON.replace("UTF-8", "ISO-8859-1").encode("latin1")
     assert read(tmp_path, latin).objects[1].name == "größe"

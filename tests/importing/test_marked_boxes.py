@@ -271,6 +271,13 @@ def test_the_commands(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(texts) == [["a.png 1,2,30,40,-1,1"], ["b.png 1,2,30,40,0"]]
 
 
+def test_other_classes_need_a_names_file(capsys: pytest.CaptureFixture[str]) -> None:
+    draw("coco", ALL_MARKED)
+    for others in ("drop", "ignore"):
+        assert call("import", "coco", "set", "--out", "o", "--others", others) == 2
+        assert "--classes" in capsys.readouterr().err
+
+
 def test_options_of_the_import_need_a_source(capsys: pytest.CaptureFixture[str]) -> None:
     for option in (("--crowds", "keep"), ("--difficult", "skip"), ("--others", "ignore"), ("--on-bad", "skip")):
         assert call("init", "p", *option) == 2

@@ -52,7 +52,8 @@ ImportClasses = Annotated[
     typer.Option("--classes", help="Names file with the class order to use.", metavar="FILE", show_default=False),
 ]
 Others = Annotated[
-    Literal["fail", "drop", "ignore"], typer.Option("--others", help="Boxes of classes that are not in --classes.")
+    Literal["fail", "drop", "ignore"],
+    typer.Option("--others", help="Classes that are not in --classes: a problem, boxes left out, or to be ignored."),
 ]
 Treatment = Literal["ignore", "skip", "keep"]
 CROWDS_HELP = "Crowds (COCO, Parquet) and groups (Open Images): boxes to be ignored, left out, or kept as objects."

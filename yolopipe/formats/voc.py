@@ -218,9 +218,14 @@ def _collect(file: str, handler: _Handler) -> VocImage:
             image.problems.append(Problem(file, *place, rule, message, scope="box"))
         else:
             box_xyxy, shape = _box_of(element)
-            difficult = element.texts.get("difficult", "0") not in ("", "0")
+            difficult = _is_true(element.texts.get("difficult", "0"))
             image.objects.append(VocObject(element.texts["name"], box_xyxy, difficult, *element.place, shape))
     return image
+
+
+def _is_true(text: str) -> bool:
+    """VOC writes 1; tools also write True, False, 0.0 and Unspecified."""
+    return text.lower() in ("true", "yes") or (is_number(text) and float(text) != 0)
 
 
 def _faults_of(element: _Element) -> Iterator[tuple[str, _Place, str]]:

@@ -65,7 +65,7 @@ def import_data(
     Raises:
         DataError: ``source`` is not a data set of this format.
         UsageError: a split that does not exist, an ambiguous source, an option about marks that the format does not
-            have, or ``out`` would overwrite a source file.
+            have, ``others`` without ``classes``, or ``out`` would overwrite a source file.
         ProblemsError: all problems in the source, with file and line; nothing is written then.
     """
     form = IMPORTERS[kind]
@@ -75,6 +75,8 @@ def import_data(
         if treatment != "ignore" and option not in {mark.option for mark in form.marks}:
             having = ", ".join(name for name, other in IMPORTERS.items() if option in {m.option for m in other.marks})
             raise UsageError(f"--{option} {treatment}: {kind} has no such boxes; formats with this option: {having}")
+    if others != "fail" and classes is None:
+        raise UsageError(f"--others {others} needs the classes that are wanted: --classes FILE")
     for path in (source, images, annotations):
         if path is not None and not Path(path).exists():
             raise DataError(f"no file or folder {path}")
