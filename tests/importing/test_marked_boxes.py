@@ -261,7 +261,9 @@ def test_the_commands(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
             facts = json.loads(capsys.readouterr().out)["splits"]["all"]
             assert (facts["ignored"], facts["boxes"]) == (ignored, boxes)
     for treatment, mark in (("ignore", ",1"), ("keep", "")):
+        capsys.readouterr()
         assert call("init", treatment, "--from", kind, "set", option, treatment) == 0
+        assert ("2 ignored" in capsys.readouterr().out) == (treatment == "ignore")
         texts = [text_of(f"{treatment}/data/annotations/{name}.txt") for name in ("train", "val")]
         assert sorted(texts) == [[f"a.png 1,2,30,40,0{mark}"], [f"b.png 1,2,30,40,1{mark}"]]
     Path("dog.names").write_text("dog\n")

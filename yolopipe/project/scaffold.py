@@ -192,8 +192,13 @@ def _import(
     with atomic_directory(ANNOTATIONS) as partial:
         found = import_data(form, path, partial, pictures=PICTURES, **options)
         chosen = choose_data(partial, ANNOTATIONS)
-    rows = {name: value for name, value in found.rows.items() if not name.startswith(("written", "class"))}
-    return chosen, {f"import {form}": found.title.partition(": ")[2], **rows}
+    rows: dict[str, object] = {f"import {form}": found.title.partition(": ")[2]}
+    for name, value in found.rows.items():
+        if name in found.report["splits"]:  # not under the names that the summary gives to the files
+            rows[f"imported {name}"] = value
+        elif not name.startswith(("written", "class")):
+            rows[name] = value
+    return chosen, rows
 
 
 def _result(
