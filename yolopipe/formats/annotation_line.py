@@ -6,7 +6,17 @@ import math
 import re
 from typing import NamedTuple
 
-__all__ = ["BLANKS", "Line", "is_comment", "number_text", "split_line", "why_no_such_image", "why_not_a_box"]
+__all__ = [
+    "BLANKS",
+    "Line",
+    "is_comment",
+    "looks_like_box",
+    "number_text",
+    "split_box",
+    "split_line",
+    "why_no_such_image",
+    "why_not_a_box",
+]
 
 # Possessive quantifiers: a long wrong number costs one pass, not its square.
 _NUMBER = r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?"
@@ -49,26 +59,43 @@ def split_line(line: str) -> Line:
         path, bad = _split_path(line[:start])
     boxes = []
     for token in _TOKEN.finditer(line, start):
-        box = _BOX.fullmatch(token[0])
+        box = split_box(token[0])
         if box is None:
             bad.append((token.start(), token[0]))
         else:
-            *numbers, ignore = box.groups()
-            boxes.append((token.start(), (*numbers, "0" if ignore in (None, "0") else "1")))
+            boxes.append((token.start(), box))
     return Line(path, boxes, bad)
+
+
+def split_box(token: str) -> tuple[str, ...] | None:
+    """The six number texts of a well-formed box, the last "1" for one to be ignored, else "0"; None for other text.
+
+    >>> split_box("1,2,3,4,0"), split_box("1,2,3,4,-1,1"), split_box("1,2")
+    (('1', '2', '3', '4', '0', '0'), ('1', '2', '3', '4', '-1', '1'), None)
+    """
+    box = _BOX.fullmatch(token)
+    if box is None:
+        return None
+    *numbers, ignore = box.groups()
+    return (*numbers, "0" if ignore in (None, "0") else "1")
 
 
 def _split_path(text: str) -> tuple[str, list[tuple[int, str]]]:
     """Path and malformed tokens of ``text``: those after the last image name, or from the first box-like token on."""
     tokens = [(match.start(), match[0]) for match in _TOKEN.finditer(text.rstrip(BLANKS))]
     ends = [i + 1 for i, (_, token) in enumerate(tokens) if _IMAGE_END.search(token)]
-    likes = [i for i, (_, token) in enumerate(tokens) if _looks_like_box(token)]
+    likes = [i for i, (_, token) in enumerate(tokens) if looks_like_box(token)]
     cut = ends[-1] if ends else likes[0] if likes else len(tokens)
     bad = tokens[cut:]
     return text[: bad[0][0] if bad else None].strip(BLANKS), bad
 
 
-def _looks_like_box(token: str) -> bool:
+def looks_like_box(token: str) -> bool:
+    """Whether a word may be meant as a box.
+
+    >>> looks_like_box("1,2,x"), looks_like_box("a/b,1,2")
+    (True, False)
+    """
     separators = token.count(",") + token.count(";")
     return separators >= 2 and "/" not in token and "\\" not in token
 
