@@ -109,7 +109,8 @@ class Problem:
         rule: a short fixed name, e.g. ``outside-image``.
         message: what was expected and what came.
         image: path of the image as in the text, or ``""``.
-        action: ``failed``, ``dropped-box``, ``dropped-image``, ``dropped-record``, ``clipped`` or ``noted``.
+        action: ``failed``, ``dropped-box``, ``dropped-image``, ``dropped-record``, ``dropped-correction``,
+            ``clipped`` or ``noted``.
         scope: what ``import --on-bad skip`` leaves out for it; a problem of a whole file stays an error.
 
     >>> print(Problem("train.txt", 3, 17, "no-area", "box 5,5,5,9 has no area"))

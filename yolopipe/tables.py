@@ -16,7 +16,9 @@
 - ``boxes_xyxy`` frame pixels, ``classes``, ``ignore`` and ``origin`` as above.
 
 ``classes`` is -1 for any class, which only boxes to be ignored may have.  ``origin`` is the place at which the
-annotation text of the split names the box, 1-based line and column: what problems print as ``train.txt:15:32``.
+annotation text of the split names the box, 1-based line and column: what problems print as ``train.txt:15:32``.  A
+box that a correction changed keeps its place; one that a correction added has the place in the corrections file, the
+line with a minus sign.
 
 The class names are in the file's metadata.  Nothing of machine or time is written: equal rows give equal bytes.
 """

@@ -38,7 +38,7 @@ def test_the_recording_sees_helpers_and_every_way_to_read(drawn: ModuleType) -> 
         assert undeclared(seen, "augment") == seen - {"seed"}
     seen = set()
     dict(recording(drawn.make_config(), seen).data)
-    assert seen == {"data.train", "data.val", "data.classes", "data.images"}
+    assert seen == {"data.train", "data.val", "data.classes", "data.images", "data.corrections"}
 
 
 def test_a_stage_with_a_helper_that_reads_more_is_caught(drawn: ModuleType) -> None:

@@ -111,6 +111,7 @@ def test_imported_voc(voc):
         "val": "data/annotations/val.txt",
         "classes": "data/annotations/classes.names",
         "images": str(source / "JPEGImages"),
+        "corrections": "",
     }
     assert result.report["images"] == {"train": 4, "val": 2}
     assert result.report["classes"] == ["cat", "dog"]

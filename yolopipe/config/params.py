@@ -81,12 +81,13 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """Paths of the input, from the project folder.  The only section without defaults."""
+    """Paths of the input, from the project folder.  The only section with keys that have no default."""
 
     train: str = Field(min_length=1)
     val: str = Field(min_length=1)
     classes: str = Field(min_length=1)
     images: str = Field(min_length=1)
+    corrections: str = ""
 
 
 class Sample(Section):

@@ -12,7 +12,9 @@ import numpy as np
 from yolopipe.formats.annotation_line import why_no_such_image
 from yolopipe.formats.annotation_text import LineFault, read_annotation_lines
 from yolopipe.imaging.headers import check_headers
+from yolopipe.parsing.apply_corrections import apply_corrections
 from yolopipe.parsing.box_rules import BoxChecker
+from yolopipe.parsing.correction_index import CorrectionsFile, load_corrections
 from yolopipe.parsing.policy import CheckedChunk, Finding, Policy, find_box_faults
 
 __all__ = ["LinesTask", "check_lines", "finding_of", "in_chunks"]
@@ -30,6 +32,7 @@ class LinesTask:
         folder: where relative image paths start.
         checker: the rules for boxes.
         policy: ``parse.on_bad``; under ``clip`` boxes are clipped here.
+        corrections: the file that is applied before the boxes are checked; None for none.
     """
 
     split: str
@@ -39,6 +42,7 @@ class LinesTask:
     folder: Path
     checker: BoxChecker
     policy: Policy
+    corrections: CorrectionsFile | None = None
 
 
 def in_chunks(lines: Iterable[str | None], size: int) -> Iterator[tuple[int, list[str | None]]]:
@@ -54,7 +58,7 @@ def in_chunks(lines: Iterable[str | None], size: int) -> Iterator[tuple[int, lis
 
 
 def check_lines(task: LinesTask) -> tuple[str, CheckedChunk]:
-    """Read the lines and the headers of their images, and check every box.
+    """Read the lines and the headers of their images, correct the boxes and check every one.
 
     Images listed twice, or in train and val, need the whole text and are not looked for here.
 
@@ -62,12 +66,14 @@ def check_lines(task: LinesTask) -> tuple[str, CheckedChunk]:
         The name of the split, and the checked chunk.
     """
     text = read_annotation_lines(task.file, task.first_line, task.lines)
+    text, applied = apply_corrections(text, load_corrections(task.corrections) if task.corrections else None)
     headers = check_headers(text.image_paths, task.folder)
     chunk = CheckedChunk(
         text=text,
         size_wh=np.array([header[:2] for header in headers], np.int32).reshape(-1, 2),
         orientation=np.array([header.orientation for header in headers], np.int32),
         boxes_xyxy=text.boxes_xyxy,
+        applied=applied,
     )
     chunk.findings += [finding_of(fault) for fault in text.faults]
     for image, header in enumerate(headers):

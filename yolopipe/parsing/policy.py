@@ -9,6 +9,8 @@ clip          clipped, then checked again             the box is dropped        
 drop-box      the box is dropped                      the box is dropped         the run fails
 drop-image    the image is dropped                    the image is dropped       the image is dropped
 ============  ======================================  =========================  ==========================
+
+A bad line of ``data.corrections`` fails the run under ``fail``; under the other policies it is left out.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy.typing as npt
 
 from yolopipe.errors import Problem
 from yolopipe.formats.annotation_text import AnnotationText
+from yolopipe.parsing.apply_corrections import AppliedCorrections
 from yolopipe.parsing.box_rules import BoxChecker, clip_boxes, partly_outside
 
 __all__ = [
@@ -40,7 +43,7 @@ __all__ = [
 ]
 
 Policy = Literal["fail", "clip", "drop-box", "drop-image"]
-Scope = Literal["image", "box", "note"]
+Scope = Literal["image", "box", "correction", "note"]
 """What a finding makes unusable; a note makes nothing unusable."""
 
 _ACTIONS = {"clip": "dropped-box", "drop-box": "dropped-box", "drop-image": "dropped-image"}
@@ -68,10 +71,11 @@ class CheckedChunk:
     """A chunk of a split, with all findings on it: M images, N boxes.
 
     Args:
-        text: the annotation text.
+        text: the annotation text, corrected.
         size_wh: (M, 2) int32 oriented sizes; 0 where the image could not be read.
         orientation: (M,) int32 EXIF 1..8.
         boxes_xyxy: (N, 4) float64; clipped where the policy says so.
+        applied: what corrections did to the text, and the place of each box.
         findings: in the order in which they were found.
     """
 
@@ -79,6 +83,7 @@ class CheckedChunk:
     size_wh: npt.NDArray[np.int32]
     orientation: npt.NDArray[np.int32]
     boxes_xyxy: npt.NDArray[np.float64]
+    applied: AppliedCorrections
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, image: int, rule: str, message: str, *, scope: Scope = "image") -> None:
@@ -126,7 +131,7 @@ def find_box_faults(chunk: CheckedChunk, checker: BoxChecker, policy: Policy) ->
         for box in np.flatnonzero(mask):
             problem = _box_problem(chunk, checker, rule, box, size)
             if rule == "duplicate-box":
-                first = f" (column {text.box_column[faults.first[box]]})"
+                first = f" ({_place_of_first(chunk, int(faults.first[box]))})"
                 problem = dataclasses.replace(problem, message=problem.message + first)
             chunk.findings.append(Finding(problem, "box", int(text.box_image[box]), int(box)))
 
@@ -143,8 +148,15 @@ def _box_problem(
         size_wh[image],
         orientation=int(chunk.orientation[image]),
     )
-    line, column = int(text.lines[image]), int(text.box_column[box])
-    return Problem(text.file, line, column, rule, message, text.image_paths[image])
+    line, column = chunk.applied.places[box].tolist()
+    file = text.file if line > 0 else chunk.applied.file
+    return Problem(file, abs(line), column, rule, message, text.image_paths[image])
+
+
+def _place_of_first(chunk: CheckedChunk, box: int) -> str:
+    """Where the box stands that a duplicate repeats, which is nearly always on the same line."""
+    line, column = chunk.applied.places[box].tolist()
+    return f"column {column}" if line > 0 else f"{chunk.applied.file}:{-line}:{column}"
 
 
 def action_of(scope: Scope, rule: str, policy: Policy) -> str:
@@ -159,6 +171,8 @@ def action_of(scope: Scope, rule: str, policy: Policy) -> str:
         return "noted"
     if policy == "fail" or (scope == "image" and policy != "drop-image"):
         return "failed"
+    if scope == "correction":
+        return "dropped-correction"
     return "clipped" if policy == "clip" and rule == "outside-image" else _ACTIONS[policy]
 
 
@@ -197,7 +211,7 @@ def _with_action(finding: Finding, policy: Policy) -> Problem:
 
 
 def _ordered(problems: Iterable[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda p: (p.line, p.column, p.rule, p.action))
+    return sorted(problems, key=lambda p: (p.file, p.line, p.column, p.rule, p.action))
 
 
 def count_by_rule(problems: Sequence[Problem]) -> Iterator[tuple[str, str, int]]:

@@ -10,10 +10,21 @@ from typing import Any
 import numpy as np
 
 from yolopipe import paths
+from yolopipe.errors import Problem
+from yolopipe.parsing.apply_corrections import corrections_text
 from yolopipe.parsing.policy import CheckedChunk, Kept, count_by_rule
 from yolopipe.result import CommandResult
 
-__all__ = ["SPLITS", "Counts", "ParsedChunk", "add_counts", "counts_of", "split_counts", "summary_of"]
+__all__ = [
+    "SPLITS",
+    "Counts",
+    "ParsedChunk",
+    "add_counts",
+    "counts_of",
+    "nested_counts",
+    "split_counts",
+    "summary_of",
+]
 
 Counts = dict[str, Any]
 """Plain JSON: names to numbers, or to more of the same."""
@@ -42,13 +53,16 @@ class ParsedChunk:
         return int(self.kept.images.sum())
 
 
-def counts_of(splits: Mapping[str, Counts], names: Sequence[str], policy: str) -> Counts:
+def counts_of(
+    splits: Mapping[str, Counts], names: Sequence[str], policy: str, corrections: Counts | None = None
+) -> Counts:
     """The counts of a run, as plain JSON: the content of ``data/parsed/counts.json``.
 
     Args:
         splits: :func:`split_counts` of each split.
         names: class names in order.
         policy: ``parse.on_bad``.
+        corrections: how many were applied, by kind, and problems of the others; None where no file is named.
 
     Returns:
         Images, backgrounds, boxes, boxes to be ignored, boxes by class, and problems by rule and action, by split.
@@ -57,6 +71,7 @@ def counts_of(splits: Mapping[str, Counts], names: Sequence[str], policy: str) -
         "on_bad": policy,
         "classes": list(names),
         "splits": dict(splits),
+        **({} if corrections is None else {"corrections": corrections}),
     }
 
 
@@ -82,9 +97,6 @@ def split_counts(part: ParsedChunk, names: Sequence[str]) -> Counts:
     boxes = kept.boxes & ~text.ignore
     per_class = np.bincount(text.classes[boxes], minlength=len(names)).tolist()
     filled = np.unique(text.box_image[boxes]).size
-    per_rule: dict[str, dict[str, int]] = {}
-    for rule, action, n in count_by_rule(kept.problems):
-        per_rule.setdefault(rule, {})[action] = n
     unread = Counter(fault.problem.rule for fault in text.faults)
     return {
         "images": part.images,
@@ -95,8 +107,16 @@ def split_counts(part: ParsedChunk, names: Sequence[str]) -> Counts:
         "orientations_fixed": int((part.chunk.orientation[kept.images] != 1).sum()),
         "images_read": len(text.image_paths) + unread["not-utf8"] + unread["no-image-path"],
         "boxes_read": len(text.classes) + unread["bad-box-text"],
-        "problems": per_rule,
+        "problems": nested_counts(kept.problems),
     }
+
+
+def nested_counts(problems: Sequence[Problem]) -> dict[str, dict[str, int]]:
+    """How many problems there are, by rule and then by action."""
+    per_rule: dict[str, dict[str, int]] = {}
+    for rule, action, n in count_by_rule(problems):
+        per_rule.setdefault(rule, {})[action] = n
+    return per_rule
 
 
 def summary_of(counts: dict[str, Any], names: Sequence[str], guesses: Sequence[str] = ()) -> CommandResult:
@@ -118,8 +138,11 @@ def summary_of(counts: dict[str, Any], names: Sequence[str], guesses: Sequence[s
         backgrounds = f" ({split['backgrounds']:,} without boxes)" if split["backgrounds"] else ""
         ignored = f", {split['ignored']:,} boxes to be ignored" if split["ignored"] else ""
         rows[name] = f"{split['images']:,} images{backgrounds}, {split['boxes']:,} boxes{ignored}"
+    corrections = counts.get("corrections")
+    if corrections is not None:
+        rows["data.corrections"] = corrections_text(corrections)
     rows |= _class_rows(splits, names)
-    rows |= _dropped_rows(splits)
+    rows |= _dropped_rows(splits, corrections)
     empty = [name for name in names if splits["train"]["boxes_per_class"][name] == 0]
     warnings = [f"classes without a box in train: {', '.join(empty)}"] if empty else []
     if warnings or guesses:
@@ -138,12 +161,12 @@ def _class_rows(splits: dict[str, Any], names: Sequence[str]) -> dict[str, str]:
     return rows
 
 
-def _dropped_rows(splits: dict[str, Any]) -> dict[str, str]:
+def _dropped_rows(splits: dict[str, Any], corrections: Counts | None) -> dict[str, str]:
     turned = sum(split["orientations_fixed"] for split in splits.values())
     rows = {"EXIF": f"{turned:,} images rotated upright"} if turned else {}
     totals: Counter[tuple[str, str]] = Counter()
-    for split in splits.values():
-        for rule, actions in split["problems"].items():
+    for part in (*splits.values(), *([corrections] if corrections else [])):
+        for rule, actions in part["problems"].items():
             totals.update({(action, rule): n for action, n in actions.items()})
     for (action, rule), n in sorted(totals.items()):
         rows[f"{action} {rule}"] = f"{n:,} ({paths.PARSED}/problems.csv)"

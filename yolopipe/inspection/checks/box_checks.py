@@ -217,6 +217,7 @@ def dropped_checks(dropped: Mapping[str, DroppedBoxes], boxes_read: int, images_
 _ACTIONS = {
     "dropped-box": "dropped by parse",
     "dropped-image": "dropped with the image",
+    "dropped-correction": "corrections left out by parse",
     "clipped": "clipped by parse",
 }
 

@@ -165,6 +165,8 @@ def _dropped(file: Path, files: Mapping[str, str], lines: Mapping[str, Mapping[s
     split_of = {name: split for split, name in files.items()}
     with file.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
+            if row["action"] == "noted" and row["rule"] not in PARSE_RULES:
+                continue
             dropped = found[PARSE_RULES.get(row["rule"], "dropped")]
             dropped.actions[row["action"]] += 1
             dropped.rules[row["rule"]] += 1
