@@ -87,7 +87,7 @@ FAULTS = {
     ],
     "wiring": [
         ("dvc.yaml", "  parse:\n", "  prase:\n", "stage parse", "`parse`"),
-        ("dvc.yaml", "python -m yolopipe train", "python -m yolopipe parse", "stage train", "dvc.yaml:44:5: "),
+        ("dvc.yaml", "python -m yolopipe train", "python -m yolopipe parse", "stage train", "dvc.yaml:45:5: "),
         ("dvc.yaml", "python -m yolopipe train", "yolopipe train", "stage train", "`yolopipe train`"),
         ("dvc.yaml", "      - algorithm.train\n", "", "stage train", "`algorithm.train`"),
         ("dvc.yaml", "      - precompute.input_size\n", "", "stage parse", "`precompute.input_size`"),
