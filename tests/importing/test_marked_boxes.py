@@ -252,25 +252,31 @@ def test_options_of_other_formats_are_refused(kind: str, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_commands(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_import_commands(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     draw(kind, ALL_MARKED)
     option = f"--{FORMATS[kind].option}"
-    for form in (kind, "auto"):
-        for treatment, ignored, boxes in (("ignore", 2, 0), ("skip", 0, 0), ("keep", 0, 2)):
-            assert call("import", form, "set", "--out", f"{form} {treatment}", option, treatment, "--json") == 0
-            facts = json.loads(capsys.readouterr().out)["splits"]["all"]
-            assert (facts["ignored"], facts["boxes"]) == (ignored, boxes)
-    for treatment, mark in (("ignore", ",1"), ("keep", "")):
-        capsys.readouterr()
-        assert call("init", treatment, "--from", kind, "set", option, treatment) == 0
-        assert ("2 ignored" in capsys.readouterr().out) == (treatment == "ignore")
-        texts = [text_of(f"{treatment}/data/annotations/{name}.txt") for name in ("train", "val")]
-        assert sorted(texts) == [[f"a.png 1,2,30,40,0{mark}"], [f"b.png 1,2,30,40,1{mark}"]]
+    for form, treatment, ignored, boxes in ((kind, "ignore", 2, 0), (kind, "keep", 0, 2), ("auto", "skip", 0, 0)):
+        assert call("import", form, "set", "--out", treatment, option, treatment, "--json") == 0
+        facts = json.loads(capsys.readouterr().out)["splits"]["all"]
+        assert (facts["ignored"], facts["boxes"]) == (ignored, boxes)
+
+
+def imported(project: str) -> list[str]:
+    return sorted(line for name in ("train", "val") for line in text_of(f"{project}/data/annotations/{name}.txt"))
+
+
+def test_a_new_project(capsys: pytest.CaptureFixture[str]) -> None:
+    draw("coco", ALL_MARKED, "crowds")
+    draw("voc", ALL_MARKED, "difficult")
+    assert call("init", "one", "--from", "coco", "crowds") == 0
+    assert imported("one") == ["a.png 1,2,30,40,0,1", "b.png 1,2,30,40,1,1"]
+    assert "2 ignored" in capsys.readouterr().out
+    assert call("init", "two", "--from", "voc", "difficult", "--difficult", "keep") == 0
+    assert imported("two") == ["a.png 1,2,30,40,0", "b.png 1,2,30,40,1"]
     Path("dog.names").write_text("dog\n")
-    arguments = ("--classes", "dog.names", "--others", "ignore")
-    assert call("init", "dogs", "--from", kind, "set", *arguments, option, "keep") == 0
-    texts = [text_of(f"dogs/data/annotations/{name}.txt") for name in ("train", "val")]
-    assert sorted(texts) == [["a.png 1,2,30,40,-1,1"], ["b.png 1,2,30,40,0"]]
+    others = ("--classes", "dog.names", "--others", "ignore", "--crowds", "keep")
+    assert call("init", "three", "--from", "auto", "crowds", *others) == 0
+    assert imported("three") == ["a.png 1,2,30,40,-1,1", "b.png 1,2,30,40,0"]
 
 
 def test_other_classes_need_a_names_file(capsys: pytest.CaptureFixture[str]) -> None:
