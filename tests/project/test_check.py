@@ -409,3 +409,68 @@ def test_nothing_is_written(project):
     before = content()
     check.run()
     assert content() == before
+
+
+DEPENDENCY = "# - ${data.corrections}  # uncomment when params.yaml names a file there: DVC has no optional deps"
+
+
+def correct(lines, *, listed=True):
+    """Name corrections in the params, and list them in the pipeline."""
+    Path("corrections.txt").write_text("".join(f"{line}\n" for line in lines))
+    edit("params.yaml", 'corrections: ""', "corrections: corrections.txt")
+    if listed:
+        edit("dvc.yaml", DEPENDENCY, "- ${data.corrections}")
+
+
+def first_box():
+    """Path and first box of the first image of train."""
+    path, _, boxes = Path("data/annotations/train.txt").read_text().splitlines()[0].partition(".jpg ")
+    return f"{path}.jpg", boxes.split()[0]
+
+
+def test_corrections_that_fit(project, git):
+    image, box = first_box()
+    correct([f"{image} {box} =  # right", f"{image} - = {box}"])
+    git("add", "corrections.txt")
+    assert bad_rows() == []
+    [row] = [row for row in check.run() if row.name == "data.corrections"]
+    assert "2 of them" in row.result
+
+
+def test_corrections_that_the_pipeline_does_not_list(project):
+    correct([], listed=False)
+    assert [(row.name, row.severity) for row in bad_rows()] == [("stage parse", "error"), ("inputs", "note")]
+    row = bad_rows()[0]
+    assert "dvc.yaml:7:5: " in row.result
+    assert "corrections.txt" in row.result
+    advice = row.advice.partition("\n")[2]
+    edit("dvc.yaml", "    deps:\n", f"{advice}\n")
+    assert [row.name for row in bad_rows()] == ["inputs"]
+    edit("params.yaml", "corrections: corrections.txt", 'corrections: ""')
+    assert [(row.name, row.severity) for row in bad_rows()] == [("stage parse", "error")]
+
+
+def test_bad_corrections_are_named_before_any_work(project):
+    """As far as the first lines of the texts tell: an image may be listed further down in long ones."""
+    image, box = first_box()
+    lines = [f"{image} {box}", f"{image} 1,2,3,4,0 -", f"{image} - 1,2,30,40,7", "nobody.jpg - 1,2,30,40,0"]
+    correct(lines)
+    places = ["corrections.txt:1", "corrections.txt:2", "corrections.txt:3"]
+
+    def found():
+        return [(row.severity, row.result.split(": ")[0]) for row in bad_rows() if row.name == "data.corrections"]
+
+    assert found()[:3] == [("error", place) for place in places]
+    assert " 1 " in found()[3][1], "the fourth is counted"
+    edit("params.yaml", "on_bad: fail", "on_bad: drop-box")
+    assert {severity for severity, _ in found()} == {"warning"}
+    with open("data/annotations/train.txt", "a") as stream:
+        stream.write("\n" * 200)
+    assert found() == [("warning", place) for place in places]
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_bytes(b"\xff\xfea\0")])
+def test_corrections_that_cannot_be_read(project, spoil):
+    correct([])
+    spoil(Path("corrections.txt"))
+    assert [row.severity for row in bad_rows() if row.name == "data.corrections"] == ["error"]

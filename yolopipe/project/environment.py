@@ -90,7 +90,8 @@ def _ignored() -> Iterator[CheckRow]:
 
 
 def _untracked_inputs(data: Data) -> list[CheckRow]:
-    inputs = [path for path in (data.train, data.val, data.classes, data.images) if Path(path).exists()]
+    named = (data.train, data.val, data.classes, data.images, data.corrections)
+    inputs = [path for path in named if path and Path(path).exists()]
     inside = [path for path in inputs if Path(os.path.abspath(path)).is_relative_to(Path.cwd())]
     sample = os.path.join(str(paths.SAMPLE), "")
     untracked = [

@@ -25,6 +25,8 @@ __all__ = ["check_pipeline", "check_sample_pipeline"]
 PARAMS = "params.yaml"
 NEW = "yolopipe init NEW_FOLDER writes one to copy from"
 
+_REFERENCE = re.compile(r"\$\{\s*([\w.]+)\s*\}")
+
 
 @dataclass(frozen=True)
 class _Stage:
@@ -93,6 +95,7 @@ def _check_stage(stage: _Stage) -> list[CheckRow]:
     if not isinstance(stage.node, dict) or "cmd" not in stage.node:
         return [stage.row("no cmd: foreach and matrix stages cannot be checked", f"write the stage out; {NEW}")]
     rows = [*_command(stage), *_folder(stage), *_listed_params(stage), *_listed_paths(stage), *_switches(stage)]
+    rows += _listed_corrections(stage) if stage.name == "parse" else []
     return rows or [ok(f"stage {stage.name}", "cmd, params, deps and outs are right")]
 
 
@@ -171,6 +174,24 @@ def _listed_paths(stage: _Stage) -> Iterator[CheckRow]:
                     yield stage.row(f"{what} {wanted} is not listed: {consequence}", advice, kinds[0])
 
 
+def _listed_corrections(stage: _Stage) -> Iterator[CheckRow]:
+    """``data.corrections``, which is a dependency only where it names a file: DVC has no optional ones."""
+    named = _value("data.corrections", stage.params)
+    if named:
+        wanted = posixpath.normpath(str(named))
+        found = _paths(stage.node.get("deps"), stage.params)
+        if not any(wanted == path or wanted.startswith(f"{path}/") for path in found):
+            result = f"dependency {wanted} is not listed: a change of it would not run the stage"
+            yield stage.row(
+                result,
+                "in dvc.yaml, among the dependencies of parse:\n    deps:\n      - ${data.corrections}",
+                "deps",
+            )
+    elif "data.corrections" in _REFERENCE.findall(" ".join(_paths(stage.node.get("deps"), None))):
+        result = "lists ${data.corrections}, which names no file: DVC would stop with an unexpected error"
+        yield stage.row(result, "comment it out, or name a file under data.corrections in params.yaml", "deps")
+
+
 def _paths(node: Any, params: Any) -> list[str]:
     items = node if isinstance(node, list) else []
     names = [next(iter(item)) if isinstance(item, dict) else item for item in items]
@@ -181,14 +202,15 @@ def _filled(text: str, params: Any) -> str:
     """The text with ``${data.train}`` and the like replaced by their values, as DVC does; unknown ones stay."""
     if params is None:
         return text
-    return posixpath.normpath(re.sub(r"\$\{\s*([\w.]+)\s*\}", lambda match: _value(match, params), text))
+    return posixpath.normpath(_REFERENCE.sub(lambda match: str(_value(match[1], params) or match[0]), text))
 
 
-def _value(match: re.Match[str], params: Any) -> str:
+def _value(name: str, params: Any) -> Any:
+    """The value of ``data.train`` and the like; None where there is none."""
     node = params
-    for key in match[1].split("."):
+    for key in name.split("."):
         node = node.get(key) if isinstance(node, dict) else None
-    return match[0] if node is None else str(node)
+    return node
 
 
 def _switches(stage: _Stage) -> Iterator[CheckRow]:
