@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import typer
 
 from yolopipe.cli.application import DATA, add_group
-from yolopipe.cli.options import Json, Workers, show
+from yolopipe.cli.options import Json, Params, Workers, show
 from yolopipe.errors import UsageError
 from yolopipe.workers.choose import worker_count
 
-labels_app = add_group("labels", "Split, select, merge and compare annotation text.", DATA)
+labels_app = add_group("labels", "Split, select, merge, compare and correct annotation text.", DATA)
 
 Texts = Annotated[list[Path], typer.Argument(metavar="TEXT...", help="Annotation texts.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.", metavar="DIR")]
@@ -169,3 +169,63 @@ def _diff(
         with atomic_file(markdown) as partial:
             partial.write_text(result.markdown, encoding="utf-8")
     show(result, as_json)
+
+
+@labels_app.command("corrected")
+def _corrected(
+    out: Out,
+    texts: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[TEXT...]", help="Texts; default data.train and data.val.", show_default=False),
+    ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Corrections; default data.corrections of the params.", metavar="FILE", show_default=False),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Names file; default data.classes, or classes.names beside the text given.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    on_bad: Annotated[
+        Literal["fail", "skip"],
+        typer.Option("--on-bad", help="Corrections that do not apply: fail, or skip them and count them."),
+    ] = "fail",
+    params: Params = Path("params.yaml"),
+    as_json: Json = False,
+) -> None:
+    """Write annotation text with its corrections in it.
+
+    Lines without a correction are copied byte for byte, so that the difference to
+    the source is what was corrected.
+    """
+    from yolopipe.labelsets.correct_labels import run
+
+    show(
+        run(texts or [], out, corrections=corrections, classes=classes, on_bad=on_bad, params=params),
+        as_json,
+    )
+
+
+@labels_app.command("corrections")
+def _corrections(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The text to correct, or REV:PATH.", show_default=False)],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The right text, or REV:PATH.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The corrections file to write.", metavar="FILE")],
+    classes: Classes = None,
+    old_classes: Annotated[
+        Path | None, typer.Option(help="Names file of OLD; default that of NEW.", metavar="FILE", show_default=False)
+    ] = None,
+    on_bad: OnBad = "fail",
+    as_json: Json = False,
+) -> None:
+    """Write the corrections that turn one text into another.
+
+    Applied to OLD they give the boxes of NEW.
+    """
+    from yolopipe.labelsets.derive_corrections import run
+
+    show(run(old, new, out, classes=classes, old_classes=old_classes, on_bad=on_bad), as_json)

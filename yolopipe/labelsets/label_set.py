@@ -30,6 +30,7 @@ __all__ = [
     "OnBad",
     "kept_inputs",
     "left_out_rows",
+    "names_beside",
     "read_label_set",
     "renumbered",
     "write_annotations",
@@ -119,7 +120,7 @@ def read_label_set(
         ProblemsError: something cannot be read and ``on_bad`` is ``fail``.
         DataError: a file cannot be read at all.
     """
-    names = read_class_names(classes if classes is not None else _names_beside(Path(texts[0])))
+    names = read_class_names(classes if classes is not None else names_beside(Path(texts[0])))
     parts = [_read_text(file) for file in texts]
     problems = [fault.problem for text in parts for fault in text.faults]
     dropped = [{fault.image for fault in text.faults if fault.problem.rule == "duplicate-image"} for text in parts]
@@ -179,7 +180,12 @@ def _is_utf8(line: str) -> bool:
     return True
 
 
-def _names_beside(text: Path) -> Path:
+def names_beside(text: Path) -> Path:
+    """``classes.names`` in the folder of a text.
+
+    Raises:
+        UsageError: there is none.
+    """
     file = Path(str(text).partition(":")[2] if ":" in str(text) and not text.exists() else text)
     file = file.with_name("classes.names")
     if not file.is_file():
