@@ -35,6 +35,29 @@ def test_a_dashed_box_lies_on_the_solid_one_with_gaps() -> None:
     assert 0.4 * on.sum() < part.sum() < 0.7 * on.sum()
 
 
+def test_a_hatch_covers_its_rectangle_and_nowhere_else() -> None:
+    sketch = Sketch(np.full((20, 30, 3), 255, np.uint8), scale=2)
+    sketch.hatch([5, 4, 20, 15], drawing.GREY)
+    drawn = sketch.pixels()
+    rows, columns = np.indices(drawn.shape[:2])
+    inside = (columns >= 10) & (columns <= 40) & (rows >= 8) & (rows <= 30)
+    place = (rows + columns) % drawing.HATCH_PX
+    line, rim = inside & (place < 2), inside & np.isin(place, [2, drawing.HATCH_PX - 1])
+    np.testing.assert_array_equal((drawn == drawing.GREY).all(axis=2), line)
+    np.testing.assert_array_equal((drawn < drawing.GREY).all(axis=2), rim), "dark: seen on white"
+    assert (drawn[~(line | rim)] == 255).all()
+    sketch.hatch([6, 4, 19, 11], drawing.GREY)
+    assert (drawn[line] == sketch.pixels()[line]).all(), "lines lie on lines"
+
+
+def test_a_legend_shows_a_hatch_beside_its_text() -> None:
+    plain, hatched = (drawing.legend([Key("x", drawing.GREY, hatched=h)], width=99) for h in (False, True))
+    sample = (hatched[:, : drawing.GAP_PX + 28] == drawing.GREY).all(axis=2)
+    rows, columns = np.nonzero(sample)
+    assert set((rows + columns) % drawing.HATCH_PX) == {0, 1}
+    np.testing.assert_array_equal(plain[:, drawing.GAP_PX + 30 :], hatched[:, drawing.GAP_PX + 30 :])
+
+
 @pytest.mark.parametrize(
     "box", [[-50, -50, 900, 900], [28, 18, 30, 20], [0, 0, 0, 0], [-9, -9, -5, -5], [50, 50, 60, 60]]
 )

@@ -107,7 +107,7 @@ def fit_of(manifest: Manifest, factor: float = 1.0) -> AnchorFit:
 def report_of(folder: Path, manifest: Manifest, *, problems: bool = True) -> CheckReport:
     """Two errors, two warnings and a note, or nothing."""
     absent = Hit("train", "gone/<b>.png", "box 1,1,1,1 has no area <i>", (), "data/<x>&.txt", 3)
-    pair = Hit(*PAIR[0], "nearly the same picture", (), "data/train.txt", 12, PAIR[1])
+    pair = Hit(*PAIR[0], "nearly the same picture", (), "data/train.txt", 12, partner=PAIR[1])
     unassigned = Hit("train", COLLISION, "box 0 is not assigned to any anchor", (0,), "data/train.txt", 7)
     forced = Hit("train", FORCED, "box 0 fits no anchor", (0,))
     many = tuple(

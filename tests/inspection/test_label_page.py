@@ -271,9 +271,9 @@ def test_hits_name_images_by_number_or_by_name(folder: Path) -> None:
     hits = {check["rule"]: check["hits"] for check in data["checks"]}
     assert "huge-box" not in hits
     assert hits["zero-size"][0][0] == "train: gone/<b>.png"
-    image, _, _, file, line, partner = hits["leak-near"][0]
+    image, _, _, place, partner = hits["leak-near"][0]
     assert (data["images"][image][0], data["images"][partner][0]) == tuple(path for _, path in samples.PAIR)
-    assert (file, line) == ("data/train.txt", 12)
+    assert place == "data/train.txt:12"
 
 
 # ---- charts

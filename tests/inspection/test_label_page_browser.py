@@ -390,6 +390,64 @@ def test_one_image_without_boxes(visit, shards, tmp_path: Path) -> None:
     assert page("#readout").inner_text().endswith("background.")
 
 
+def stage_pixels(page) -> np.ndarray:
+    """(H, W, 4) of the first canvas, once it is drawn."""
+    page.painted()
+    source = page("#stages canvas").first.evaluate("canvas => canvas.toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+
+
+def hatch_lines(picture: np.ndarray) -> np.ndarray:
+    """(H, W) where the lines of a hatch or its outline are: the grey of boxes to be ignored, drawn opaque."""
+    near = np.abs(picture[..., :3].astype(int) - (180, 185, 190)).max(axis=2) < 12
+    return near & (picture[..., 3] > 240)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_boxes_to_be_ignored_are_hatched_until_they_are_switched_off(
+    visit, shards, tmp_path: Path, scheme: str
+) -> None:
+    region, box = (40, 44, 88, 92), [8, 8, 30, 32]
+    rows = [
+        shards.build_row("with.png", [box], [0], size=samples.SIZE, ignored=[list(region)]),
+        shards.build_row("none.png", [box], [0], size=samples.SIZE),
+    ]
+    file = other_page(shards, tmp_path, rows, problems=False)
+    page = visit("#img=with&names=0", file=file, color_scheme=scheme)
+    picture = stage_pixels(page)
+    zoom = len(picture) / samples.SIZE
+    x1, y1, x2, y2 = (round(side * zoom) for side in region)
+    inner = (slice(y1 + 4, y2 - 4), slice(x1 + 4, x2 - 4))
+    drawn = hatch_lines(picture)
+    assert 0.05 < drawn[inner].mean() < 0.3
+    sums = np.add(*np.nonzero(drawn[inner]))
+    assert len(set(sums % 9)) <= 4, "diagonals, nine pixels apart"
+    drawn[y1 - 3 : y2 + 3, x1 - 3 : x2 + 3] = False
+    assert not drawn.any()
+    assert picture[round(8 * zoom), round(20 * zoom), 3] > 0, "the other box is there"
+    for grid in ("g", "g"):
+        page.press("i")
+        assert not hatch_lines(stage_pixels(page))[inner].any()
+        assert state_of(page)["ignored"] == "0"
+        assert page('#toggle-ignored[aria-pressed="false"]').count() == 1
+        page("#toggle-ignored").click()
+        assert hatch_lines(stage_pixels(page))[inner].any()
+        page.press(grid)
+    assert page("#box-list tbody tr").count() == page("#ignored-list tbody tr").count() == 1
+    assert page(".dot-ignored").count() == 2, "in the legend and in the list"
+    assert page("#viewer-facts").inner_text().endswith("1 box · 1 ignored")
+    assert page("#ignored-list code").inner_text() == "train:1", "the split where the file is unknown, and no column"
+    page.press("g 3")
+    point_at(page, 2, 2, 32)
+    assert re.findall(r"\d+", page("#readout").inner_text()) == ["32", "2", "2", "1"], "the box that covers the cell"
+    page = visit("#img=none", file=file)
+    assert page("#toggle-ignored").is_hidden()
+    assert page("#ignored-list").is_hidden()
+    assert page("#legend").is_hidden()
+    assert page("#filter-sort option").count() == 5
+    assert visit()("#filter-sort option").count() == 4, "on a page without any"
+
+
 def test_five_hundred_boxes(visit, shards, tmp_path: Path) -> None:
     boxes = [[4.0 * (n % 23), 4.0 * (n // 23), 4.0 * (n % 23) + 6, 4.0 * (n // 23) + 7] for n in range(500)]
     row = shards.build_row("crowd.png", boxes, [n % 3 for n in range(500)], size=samples.SIZE)

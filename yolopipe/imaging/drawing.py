@@ -60,6 +60,9 @@ RIM: Colour = (0, 0, 0)
 
 TEXT_PX = 14
 DASH_PX = 6
+HATCH_PX = 12
+"""From one line of a hatch to the next, along a row; a line is 2 px wide, with a rim of 1 px on either side."""
+
 GAP_PX = 10
 
 
@@ -124,6 +127,11 @@ class Sketch:
     def fill(self, box_xyxy: Box, colour: Colour, *, share: float = 0.35) -> None:
         """Tint a rectangle."""
         self._draw.rectangle(self._place(box_xyxy), fill=(*colour, round(255 * share)))
+
+    def hatch(self, box_xyxy: Box, colour: Colour) -> None:
+        """Cover a rectangle with diagonal lines; those of overlapping rectangles lie on each other."""
+        left, top, right, bottom = (max(0, round(side)) for side in self._place(box_xyxy))
+        _hatch(self._image, (left, top, right + 1, bottom + 1), colour)
 
     def box(self, box_xyxy: Box, colour: Colour, *, width: int = 2, dashed: bool = False) -> None:
         """Outline a rectangle, with a dark rim."""
@@ -202,12 +210,22 @@ def _dashes(
         yield (x1 + (x2 - x1) * from_, y1 + (y2 - y1) * from_), (x1 + (x2 - x1) * to, y1 + (y2 - y1) * to)
 
 
+def _hatch(image: Image.Image, area: tuple[int, int, int, int], colour: Colour) -> None:
+    """Diagonal lines from lower left to upper right, with a dark rim, on the pixels of an area (its end excluded)."""
+    left, top, right, bottom = area
+    rows, columns = np.ogrid[top:bottom, left:right]
+    place = (rows + columns) % HATCH_PX
+    for ink, share, where in ((RIM, 150, (place == 2) | (place == HATCH_PX - 1)), (colour, 255, place < 2)):
+        image.paste(ink, area, Image.fromarray((where * share).astype(np.uint8)))
+
+
 class Key(NamedTuple):
     """One entry of a legend."""
 
     text: str
     colour: Colour
     dashed: bool = False
+    hatched: bool = False
 
 
 def legend(keys: Sequence[Key], *, width: int, note: str = "") -> Pixels:
@@ -228,8 +246,11 @@ def legend(keys: Sequence[Key], *, width: int, note: str = "") -> Pixels:
     draw = ImageDraw.Draw(strip)
     for key, (left, top) in zip(keys, places, strict=False):
         sample = [(left, top + 9), (left + 28, top + 9)]
-        for piece in _dashes(*sample) if key.dashed else [(sample[0], sample[1])]:
-            draw.line(piece, fill=key.colour, width=4)
+        if key.hatched:
+            _hatch(strip, (left, top + 2, left + 28, top + 16), key.colour)
+        else:
+            for piece in _dashes(*sample) if key.dashed else [(sample[0], sample[1])]:
+                draw.line(piece, fill=key.colour, width=4)
         draw.text((left + 34, top), key.text, fill=INK, font=_font(size))
     if note:
         draw.text(places[-1], note, fill=GREY, font=_font(size))

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.imaging.geometry import invert_affine, transform_boxes
+from yolopipe.inspection.ignored_boxes import ignored_boxes
+from yolopipe.inspection.label_text import background_text, ignored_lines, ignored_report
 from yolopipe.inspection.target_codes import decode_box, encode_boxes
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
@@ -134,7 +136,9 @@ def class_letters(class_ids: Sequence[int], names: Sequence[str]) -> dict[int, s
     return letters
 
 
-def scale_text(row: Row, positives: Sequence[Positive], manifest: Manifest, stride: int, *, split: str) -> str:
+def scale_text(
+    row: Row, positives: Sequence[Positive], manifest: Manifest, stride: int, *, split: str, file: str = ""
+) -> str:
     """The grid and the table of one scale.
 
     Args:
@@ -143,10 +147,13 @@ def scale_text(row: Row, positives: Sequence[Positive], manifest: Manifest, stri
         manifest: of the same shards.
         stride: of the scale.
         split: for the title.
+        file: the annotation file, for the place of each box to be ignored; the split's name where it is unknown.
 
     Returns:
         Lines of at most 100 columns.
     """
+    ignored = ignored_boxes(row, manifest.strides, in_source=True)
+    ignored_text = list(ignored_lines(ignored, manifest.class_names, [stride], file or split))
     grid = manifest.input_size // stride
     letters = class_letters([positive.class_id for positive in positives], manifest.class_names)
     anchors = ", ".join(
@@ -155,11 +162,13 @@ def scale_text(row: Row, positives: Sequence[Positive], manifest: Manifest, stri
     title = f"{split}, copy {row.copy}, stride {stride}: {grid} x {grid} cells, anchors {anchors}"
     head = [row.path if len(row.path) <= 100 else "..." + row.path[-97:], title]
     if not positives:
-        return "\n".join([*head, "", "no positives: all of this scale is background"])
+        return "\n".join(
+            [*head, "", f"no positives: {background_text('all of this scale', len(ignored))}", *ignored_text]
+        )
     layout = _layout(positives, grid)
     signs = _signs(positives, letters, layout)
     lines = [*head, "", *_grid(signs, layout, grid), "", *_legend(signs.values(), letters, manifest.class_names)]
-    return "\n".join([*lines, "", *_table(positives, letters)])
+    return "\n".join([*lines, "", *_table(positives, letters), *ignored_text])
 
 
 @dataclass(frozen=True)
@@ -260,9 +269,10 @@ def _boxes(positive: Positive) -> str:
 
 
 def scale_report(
-    row: Row, positives: Sequence[Positive], manifest: Manifest, stride: int, *, split: str
+    row: Row, positives: Sequence[Positive], manifest: Manifest, stride: int, *, split: str, file: str = ""
 ) -> dict[str, Any]:
     """The same facts for programs."""
+    ignored = ignored_boxes(row, manifest.strides, in_source=True)
     return {
         "image": row.path,
         "split": split,
@@ -275,4 +285,5 @@ def scale_report(
             | {"class": manifest.class_names[positive.class_id], "off_px": positive.off_px}
             for positive in positives
         ],
+        "ignored": ignored_report(ignored, manifest.class_names, file),
     }

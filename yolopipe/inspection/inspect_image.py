@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from yolopipe.errors import UsageError
@@ -17,8 +18,14 @@ from yolopipe.shards.targets import box_targets
 __all__ = ["inspect_image"]
 
 
-def inspect_image(shards: Path, manifest: Manifest, request: ImageRequest) -> Inspection:
+def inspect_image(shards: Path, manifest: Manifest, request: ImageRequest, files: Mapping[str, str]) -> Inspection:
     """The labels of one image.
+
+    Args:
+        shards: the folder of shards.
+        manifest: of the same shards.
+        request: which image, and how.
+        files: annotation file by split, where known.
 
     Raises:
         UsageError: a scale that the network does not have.
@@ -27,12 +34,13 @@ def inspect_image(shards: Path, manifest: Manifest, request: ImageRequest) -> In
     """
     if request.scale is not None and request.scale not in manifest.strides:
         raise UsageError(f"--scale is one of {', '.join(map(str, manifest.strides))}, got {request.scale}")
+    file = files.get(request.split, "")
     if request.scale is not None:
-        return _one_scale(shards, manifest, request, request.scale)
-    return _all_scales(shards, manifest, request)
+        return _one_scale(shards, manifest, request, request.scale, file)
+    return _all_scales(shards, manifest, request, file)
 
 
-def _all_scales(shards: Path, manifest: Manifest, request: ImageRequest) -> Inspection:
+def _all_scales(shards: Path, manifest: Manifest, request: ImageRequest, file: str) -> Inspection:
     split, out = request.split, request.out
     row = find_row(shards, manifest, split, request.copy, request.image)
     targets = box_targets(row, manifest)
@@ -41,13 +49,13 @@ def _all_scales(shards: Path, manifest: Manifest, request: ImageRequest) -> Insp
     return Inspection(
         title=f"{row.path}, {len(targets)} boxes",
         rows={"picture": out} if out is not None else {},
-        report=label_text.row_report(row, targets, manifest, split=split),
+        report=label_text.row_report(row, targets, manifest, split=split, file=file),
         next_step=None if out is not None else "add --out labels.png to draw them",
-        text=label_text.row_text(row, targets, manifest, split=split),
+        text=label_text.row_text(row, targets, manifest, split=split, file=file),
     )
 
 
-def _one_scale(shards: Path, manifest: Manifest, request: ImageRequest, scale: int) -> Inspection:
+def _one_scale(shards: Path, manifest: Manifest, request: ImageRequest, scale: int, file: str) -> Inspection:
     split, out = request.split, request.out
     row = find_row(shards, manifest, split, request.copy, request.image)
     targets = box_targets(row, manifest)
@@ -57,7 +65,7 @@ def _one_scale(shards: Path, manifest: Manifest, request: ImageRequest, scale: i
     return Inspection(
         title=f"{row.path}, stride {scale}",
         rows={"picture": out} if out is not None else {},
-        report=grid_text.scale_report(row, positives, manifest, scale, split=split),
+        report=grid_text.scale_report(row, positives, manifest, scale, split=split, file=file),
         next_step=None if out is not None else f"add --out stride{scale}.png to draw it",
-        text=grid_text.scale_text(row, positives, manifest, scale, split=split),
+        text=grid_text.scale_text(row, positives, manifest, scale, split=split, file=file),
     )

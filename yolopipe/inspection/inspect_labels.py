@@ -16,6 +16,7 @@ from yolopipe.inspection import label_text, overlay
 from yolopipe.inspection.checks.check_report import SEVERITIES, CheckReport
 from yolopipe.inspection.checks.check_text import report_json, report_text, rule_text
 from yolopipe.inspection.checks.dataset import DatasetBuilder
+from yolopipe.inspection.checks.origins import annotation_files
 from yolopipe.inspection.checks.run_checks import run_checks
 from yolopipe.inspection.inspect_image import inspect_image
 from yolopipe.inspection.inspection_result import Inspection
@@ -54,7 +55,7 @@ def run(shards: str | Path, request: LabelRequest, options: CheckOptions = Check
     Args:
         shards: the folder of shards.
         request: what is asked for; from :func:`yolopipe.inspection.label_request.label_request`.
-        options: of the checks; not used for one image.
+        options: of the checks; for one image only the params file is used.
 
     Returns:
         ``text`` for people, ``report`` for programs.
@@ -70,7 +71,8 @@ def run(shards: str | Path, request: LabelRequest, options: CheckOptions = Check
             return _inspect_rule(folder, manifest, request.rule, options)
         case ImageRequest():
             _check_copy(folder, manifest, request.split, request.copy)
-            return inspect_image(folder, manifest, request)
+            params = None if options.params is None else Path(options.params)
+            return inspect_image(folder, manifest, request, annotation_files(folder, params, []))
         case DatasetRequest():
             _check_copy(folder, manifest, request.split, request.copy)
             return _inspect_dataset(folder, manifest, request, options)

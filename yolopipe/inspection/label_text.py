@@ -4,23 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any
 
+from yolopipe.inspection.checks.check_report import place_text
+from yolopipe.inspection.ignored_boxes import IgnoredBox, ignored_boxes
 from yolopipe.inspection.label_totals import ImageTally, SplitTotals
 from yolopipe.shards.label_info import collisions_text, smaller_text
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
 from yolopipe.shards.targets import BoxTargets, TargetPlace
 
-__all__ = ["COLUMNS", "row_report", "row_text", "totals_report", "totals_text"]
+__all__ = [
+    "COLUMNS",
+    "background_text",
+    "ignored_lines",
+    "ignored_report",
+    "row_report",
+    "row_text",
+    "totals_report",
+    "totals_text",
+]
 
 COLUMNS = 100
 
 NAME_WIDTH = 12
 
 
-def row_text(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str) -> str:
-    """One image's boxes, each with the cells and anchors assigned to it and those overwritten by other boxes."""
+def row_text(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str, file: str = "") -> str:
+    """One image's boxes, each with the cells and anchors assigned to it and those overwritten by other boxes.
+
+    Args:
+        row: from the shards.
+        targets: of the same row.
+        manifest: of the same shards.
+        split: of the row.
+        file: the annotation file, for the place of each box; the split's name where it is unknown.
+    """
+    ignored = ignored_boxes(row, manifest.strides)
     copies = manifest.splits[split].copies
     size = manifest.input_size
     (scale_x, _, left), (_, scale_y, top) = row.matrix.tolist()
@@ -30,16 +51,16 @@ def row_text(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, spl
         f"{split}, copy {row.copy} (copies 0 to {copies - 1})" if copies > 1 else split,
         f"source {row.source_wh[0]} x {row.source_wh[1]} px, network input {size} x {size} px, "
         f"scale {abs(scale_x):.3f}{mirrored}, offset {left:+.1f} {top:+.1f}",
-        _tally(targets),
-        "",
-        *_table(targets, manifest),
+        _tally(targets, len(ignored)),
+        *_table(row, targets, manifest, file or split),
+        *ignored_lines(ignored, manifest.class_names, manifest.strides, file or split),
     ]
     return "\n".join(lines)
 
 
-def _tally(targets: Sequence[BoxTargets]) -> str:
+def _tally(targets: Sequence[BoxTargets], ignored: int) -> str:
     if not targets:
-        return "no boxes: the whole image is background"
+        return f"no boxes: {background_text('the whole image', ignored)}"
     parts = [_count(len(targets), "box"), _count(sum(len(box.assigned) for box in targets), "positive")]
     unassigned = sum(not box.assigned for box in targets)
     partly = sum(bool(box.assigned and box.overwritten) for box in targets)
@@ -48,6 +69,16 @@ def _tally(targets: Sequence[BoxTargets]) -> str:
     parts += [f"{partly} partly overwritten"] if partly else []
     parts += [f"{forced} forced onto the best anchor"] if forced else []
     return ", ".join(parts)
+
+
+def background_text(whole: str, ignored: int) -> str:
+    """What is background where there are no boxes.
+
+    >>> background_text("the whole image", 0), background_text("the whole image", 2)
+    ('the whole image is background', 'the whole image but 2 boxes to be ignored is background')
+    """
+    but = f"but {_count(ignored, 'box')} to be ignored " if ignored else ""
+    return f"{whole} {but}is background"
 
 
 def _count(number: int, noun: str) -> str:
@@ -63,9 +94,10 @@ def _head(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def _table(targets: Sequence[BoxTargets], manifest: Manifest) -> Iterator[str]:
+def _table(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, file: str) -> Iterator[str]:
     if not targets:
         return
+    yield ""
     yield (
         f"{'box':>4} {'class':<{NAME_WIDTH}} {'x1':>6} {'y1':>6} {'x2':>6} {'y2':>6}"
         f"  {'stride':>6}  {'cell y,x':<9}{'anchor':<11}{'IoU':>4}"
@@ -74,9 +106,10 @@ def _table(targets: Sequence[BoxTargets], manifest: Manifest) -> Iterator[str]:
         x1, y1, x2, y2 = box.box_xyxy
         name = _head(manifest.class_names[box.class_id], NAME_WIDTH)
         start = f"{box.number:>4} {name:<{NAME_WIDTH}} {x1:>6.1f} {y1:>6.1f} {x2:>6.1f} {y2:>6.1f}"
-        for place in box.places:
-            yield f"{start}  {_place(place)}".rstrip()
-            start = " " * len(start)
+        origin = place_text(file, *row.boxes.origins[box.number].tolist())
+        starts = [start, f"{'':>5}{_tail(origin, len(start) - 5)}"]
+        for start, place in zip_longest(starts, map(_place, box.places), fillvalue=""):
+            yield f"{start:<{len(starts[0])}}  {place}".rstrip()
         if not box.assigned:
             yield f"{'':>5}not assigned to any anchor: other boxes took every one it matches"
         for stride in box.unlisted:
@@ -97,8 +130,52 @@ def _place(place: TargetPlace) -> str:
     return f"{place.stride:>6}  {cell:<9}{anchor:<11}{place.iou:>4.2f}  {', '.join(remarks)}"
 
 
-def row_report(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str) -> dict[str, Any]:
-    """The same facts for programs."""
+def ignored_lines(
+    boxes: Sequence[IgnoredBox], class_names: Sequence[str], strides: Sequence[int], file: str
+) -> Iterator[str]:
+    """Boxes to be ignored, two lines each: the box and the lists that it is in, then its place.
+
+    Args:
+        boxes: of one image.
+        class_names: by class number.
+        strides: whose lists are named.
+        file: the annotation file.
+    """
+    if boxes:
+        yield ""
+        yield f"{_count(len(boxes), 'box')} to be ignored: predictions there do not count as background"
+    for box in boxes:
+        corners = " ".join(f"{side:>6.1f}" for side in box.box_xyxy)
+        name = _head(box.class_name(class_names), NAME_WIDTH)
+        full = [str(stride) for stride in strides if stride in box.unlisted]
+        lists = [str(stride) for stride in strides if stride not in box.unlisted]
+        parts = [f"in the list of stride {', '.join(lists)}"] if lists else []
+        parts += [f"list full: stride {', '.join(full)}"] if full else []
+        yield f"{box.number:>4} {name:<{NAME_WIDTH}} {corners}  {'; '.join(parts)}"
+        yield f"{'':>5}{_tail(place_text(file, box.line, box.column), COLUMNS - 5)}"
+
+
+def ignored_report(boxes: Sequence[IgnoredBox], class_names: Sequence[str], file: str) -> list[dict[str, Any]]:
+    """The same facts for programs; ``class`` is None for any class."""
+    return [
+        {
+            "number": box.number,
+            "class_id": box.class_id,
+            "class": None if box.class_id < 0 else class_names[box.class_id],
+            "box_xyxy": list(box.box_xyxy),
+            "unlisted_strides": list(box.unlisted),
+            "file": file,
+            "line": box.line,
+            "column": box.column,
+        }
+        for box in boxes
+    ]
+
+
+def row_report(
+    row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str, file: str = ""
+) -> dict[str, Any]:
+    """The facts of :func:`row_text` for programs."""
     return {
         "image": row.path,
         "split": split,
@@ -106,7 +183,11 @@ def row_report(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, s
         "source_wh": list(row.source_wh),
         "input_size": manifest.input_size,
         "matrix": row.matrix.tolist(),
-        "boxes": [_box_report(box, manifest) for box in targets],
+        "boxes": [
+            _box_report(box, manifest) | {"file": file, "line": line, "column": column}
+            for box, (line, column) in zip(targets, row.boxes.origins.tolist(), strict=True)
+        ],
+        "ignored": ignored_report(ignored_boxes(row, manifest.strides), manifest.class_names, file),
     }
 
 
@@ -130,10 +211,11 @@ def totals_text(totals: SplitTotals, manifest: Manifest) -> str:
     split, copy = totals.split, totals.copy
     copies = manifest.splits[split].copies
     which = f"all {copies} copies" if copy is None and copies > 1 else f"copy {copy or 0}" if copies > 1 else ""
+    ignored = f", {_count(totals.ignored, 'box')} to be ignored" if totals.ignored else ""
     lines = [
         ", ".join(part for part in (split, which, f"network input {manifest.input_size} px") if part),
         f"{_count(totals.images, 'image')}, {_count(totals.boxes, 'box')}, {_count(totals.backgrounds, 'image')} "
-        "without boxes",
+        f"without boxes{ignored}",
         "stored labels: equal to a new assignment of the stored boxes",
         "",
         *_positives(totals, manifest),
@@ -159,14 +241,23 @@ def _positives(totals: SplitTotals, manifest: Manifest) -> Iterator[str]:
 
 
 def _unlearned(totals: SplitTotals, manifest: Manifest) -> Iterator[str]:
+    listed = totals.boxes + totals.ignored
     rows = [
-        (totals.overwritten, "not assigned to any anchor: other boxes overwrote all they match"),
-        (totals.partly_overwritten, "partly overwritten: other boxes took some of their anchors"),
-        (totals.forced, f"match no anchor above IoU {manifest.iou_threshold:g}: forced onto their best one"),
-        (totals.past_list_end, f"beyond a box list of {manifest.max_bbox_per_scale}: not covered by the ignore mask"),
+        (totals.overwritten, totals.boxes, "not assigned to any anchor: other boxes overwrote all they match"),
+        (totals.partly_overwritten, totals.boxes, "partly overwritten: other boxes took some of their anchors"),
+        (
+            totals.forced,
+            totals.boxes,
+            f"match no anchor above IoU {manifest.iou_threshold:g}: forced onto their best one",
+        ),
+        (
+            totals.past_list_end,
+            listed,
+            f"beyond a box list of {manifest.max_bbox_per_scale}: not covered by the ignore mask",
+        ),
     ]
-    for count, meaning in rows:
-        share = f"{count / max(1, totals.boxes):.1%}"
+    for count, base, meaning in rows:
+        share = f"{count / max(1, base):.1%}"
         yield f"{count:>9,} {share:>6} of boxes  {meaning}"
     yield ""
     yield "not assigned to any anchor, by rule (assignment.collisions):"
@@ -195,7 +286,9 @@ def _worst(totals: SplitTotals) -> Iterator[str]:
 
 
 def _named(tally: ImageTally) -> str:
-    return f"{tally.path} (copy {tally.copy})" if tally.copy else tally.path
+    copy = f" (copy {tally.copy})" if tally.copy else ""
+    ignored = f", {tally.ignored:,} ignored" if tally.ignored else ""
+    return f"{tally.path}{copy}{ignored}"
 
 
 def totals_report(totals: SplitTotals, manifest: Manifest) -> dict[str, Any]:
@@ -218,6 +311,7 @@ def totals_report(totals: SplitTotals, manifest: Manifest) -> dict[str, Any]:
         "images": totals.images,
         "boxes": totals.boxes,
         "backgrounds": totals.backgrounds,
+        "ignored": totals.ignored,
         "overwritten": totals.overwritten,
         "partly_overwritten": totals.partly_overwritten,
         "forced": totals.forced,

@@ -10,6 +10,7 @@ import numpy as np
 from yolopipe.arrays import Ints
 from yolopipe.config.params import ANCHORS_PER_SCALE
 from yolopipe.errors import ShardError
+from yolopipe.inspection.ignored_boxes import count_unlisted
 from yolopipe.labels.collisions import COLLISION_RULES
 from yolopipe.shards.label_info import LabelInfo, count_labels, sum_labels
 from yolopipe.shards.manifest import Manifest
@@ -23,11 +24,12 @@ MOST_TALLIES = 10
 
 @dataclass(frozen=True, slots=True)
 class ImageTally:
-    """Boxes of one row that are overwritten, forced or not listed."""
+    """Boxes of one row that are overwritten, forced or not listed (those to be ignored too)."""
 
     path: str
     copy: int
     boxes: int
+    ignored: int
     overwritten: int
     partly_overwritten: int
     forced: int
@@ -49,12 +51,13 @@ class SplitTotals:
         images: rows that were read.
         boxes: boxes in them.
         backgrounds: rows without boxes.
+        ignored: boxes to be ignored; they are in none of the other numbers but ``past_list_end``.
         positives: (3, 3) per stride and anchor.
         listed: (3,) boxes in each scale's list.
         overwritten: boxes not assigned to any anchor.
         partly_overwritten: boxes that other boxes overwrote at some of their places.
         forced: boxes that no anchor fits above the threshold.
-        past_list_end: boxes that a scale's list had no room for.
+        past_list_end: boxes, also those to be ignored, that a scale's list had no room for.
         without_positive: boxes not assigned to any anchor under each collision rule, in force or not.
         smaller: the labels of each smaller input size.
         worst: at most :data:`MOST_TALLIES` rows, worst first; of equal ones the first read.
@@ -65,6 +68,7 @@ class SplitTotals:
     images: int = 0
     boxes: int = 0
     backgrounds: int = 0
+    ignored: int = 0
     positives: Ints = field(default_factory=lambda: np.zeros((3, ANCHORS_PER_SCALE), np.int64))
     listed: Ints = field(default_factory=lambda: np.zeros(3, np.int64))
     overwritten: int = 0
@@ -83,6 +87,7 @@ class SplitTotals:
         self.images += len(batch.rows)
         self.boxes += len(batch.row_of_box)
         self.backgrounds += sum(len(row.classes) == 0 for row in batch.rows)
+        self.ignored += sum(len(row.ignored.classes) for row in batch.rows)
         for index, scale in enumerate(found.scales):
             anchors = scale.cell[scale.wins] % ANCHORS_PER_SCALE
             self.positives[index] += np.bincount(anchors, minlength=ANCHORS_PER_SCALE)
@@ -90,7 +95,7 @@ class SplitTotals:
         for rule, count in found.without_positive().items():
             self.without_positive[rule] += count
         for size in batch.manifest.smaller_sizes:
-            labels = count_labels(batch.assignments[size])
+            labels = count_labels(batch.assignments[size], sum(count_unlisted(row, size) for row in batch.rows))
             self.smaller[size] = sum_labels([self.smaller[size], labels]) if size in self.smaller else labels
         self._add_tallies(list(_tallies(batch)))
 
@@ -114,6 +119,7 @@ class SplitTotals:
         counts = {
             "boxes": (self.boxes, info.boxes),
             "backgrounds": (self.backgrounds, info.backgrounds),
+            "ignored": (self.ignored, info.ignored),
             "overwritten": (self.overwritten, info.overwritten),
             "partly_overwritten": (self.partly_overwritten, info.partly_overwritten),
             "forced": (self.forced, info.forced),
@@ -135,6 +141,8 @@ def _tallies(batch: AssignedRows) -> Iterator[ImageTally]:
     unlisted = np.concatenate([scale.slot_box[~scale.slot_wins] for scale in found.scales])
     masks = (found.positives == 0, found.partly_overwritten, found.forced, unlisted)
     counts = [np.bincount(batch.row_of_box[chosen], minlength=len(rows)) for chosen in masks]
+    counts[-1] += [count_unlisted(row, batch.manifest.input_size) for row in rows]
     for number in np.flatnonzero(np.sum(counts, axis=0)).tolist():
         row = rows[number]
-        yield ImageTally(row.path, row.copy, len(row.classes), *(int(count[number]) for count in counts))
+        boxes = len(row.classes), len(row.ignored.classes)
+        yield ImageTally(row.path, row.copy, *boxes, *(int(count[number]) for count in counts))

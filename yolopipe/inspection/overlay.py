@@ -6,13 +6,14 @@ not in the picture, except for overwritten places, which are marked as such.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil, sqrt
 
 import numpy as np
 
 from yolopipe.imaging import drawing
 from yolopipe.imaging.drawing import Colour, Key, Pixels, Sketch
+from yolopipe.inspection.ignored_boxes import ignored_boxes
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row, decode_pixels
 from yolopipe.shards.targets import BoxTargets, TargetPlace, split_cell
@@ -37,6 +38,10 @@ CLASS_COLOURS: tuple[Colour, ...] = (
     drawing.WHITE,
 )
 OVERWRITTEN: Colour = drawing.VERMILLION
+IGNORED: Colour = drawing.GREY
+MOST_NAMED = 12
+"""Boxes to be ignored whose class is written beside them; of more only the numbers."""
+
 STRIDE_COLOURS: tuple[Colour, ...] = (drawing.SKY, drawing.ORANGE, drawing.GREEN)
 
 
@@ -55,13 +60,13 @@ def row_picture(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, 
     pixels = decode_pixels(row.image, encoding=manifest.encoding, input_size=manifest.input_size)
     colours = _class_colours(targets)
     factor = max(1, ceil(PANEL_PX / manifest.input_size))
-    note = f"{split}, copy {row.copy}, {len(targets)} boxes, {manifest.input_size} px"
+    note = f"{split}, copy {row.copy}, {_counts(row)}, {manifest.input_size} px"
     panels = [drawing.with_title(Sketch(pixels, scale=factor).pixels(), row.path, note)]
     for index in range(len(manifest.strides)):
         panel = _scale_panel(Sketch(pixels, scale=factor), row, targets, manifest, index, colours)
         panels.append(drawing.with_title(panel, _scale_title(row, manifest, index)))
     sheet = drawing.arrange(panels, columns=2)
-    return np.concatenate([_row_legend(targets, manifest, colours, sheet.shape[1]), sheet])
+    return np.concatenate([_row_legend(row, targets, manifest, colours, sheet.shape[1]), sheet])
 
 
 def scale_picture(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, stride: int, *, split: str) -> Pixels:
@@ -83,7 +88,12 @@ def scale_picture(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, s
     sketch = Sketch(pixels, scale=max(1, ceil(SCALE_PX / manifest.input_size)))
     panel = _scale_panel(sketch, row, targets, manifest, index, colours)
     title = drawing.with_title(panel, f"{row.path}, {split}, copy {row.copy}", _scale_title(row, manifest, index))
-    return np.concatenate([_row_legend(targets, manifest, colours, title.shape[1]), title])
+    return np.concatenate([_row_legend(row, targets, manifest, colours, title.shape[1]), title])
+
+
+def _counts(row: Row) -> str:
+    ignored = len(row.ignored.classes)
+    return f"{len(row.classes)} boxes" + (f", {ignored} ignored" if ignored else "")
 
 
 def _class_colours(targets: Sequence[BoxTargets]) -> dict[int, Colour]:
@@ -92,12 +102,34 @@ def _class_colours(targets: Sequence[BoxTargets]) -> dict[int, Colour]:
     return {class_id: CLASS_COLOURS[n % len(CLASS_COLOURS)] for n, class_id in enumerate(present)}
 
 
-def _row_legend(targets: Sequence[BoxTargets], manifest: Manifest, colours: dict[int, Colour], width: int) -> Pixels:
+def _row_legend(
+    row: Row, targets: Sequence[BoxTargets], manifest: Manifest, colours: dict[int, Colour], width: int
+) -> Pixels:
     keys = [Key(manifest.class_names[class_id], colour) for class_id, colour in colours.items()]
     if any(box.overwritten for box in targets):
         keys.append(Key("overwritten by another box", OVERWRITTEN, dashed=True))
+    keys += _ignored_keys([row])
     note = "filled: assigned cell, cross: its centre, solid: box, dashed: its anchor; a1=0.61: anchor 1, IoU 0.61"
     return drawing.legend(keys, width=width, note=note)
+
+
+def _ignored_keys(rows: Iterable[Row]) -> list[Key]:
+    return [Key("to be ignored", IGNORED, hatched=True)] if any(len(row.ignored.classes) for row in rows) else []
+
+
+def _draw_ignored(sketch: Sketch, row: Row) -> None:
+    for box_xyxy in row.ignored.boxes_xyxy:
+        sketch.hatch(box_xyxy, IGNORED)
+        sketch.box(box_xyxy, IGNORED)
+
+
+def _label_ignored(sketch: Sketch, row: Row, manifest: Manifest, *, numbers: bool) -> None:
+    boxes = ignored_boxes(row, manifest.strides)
+    for box in boxes:
+        number = [str(box.number)] if numbers else []
+        name = [f"ignored: {box.class_name(manifest.class_names)}"] if len(boxes) <= MOST_NAMED else []
+        if words := " ".join(number + name):
+            sketch.label(box.box_xyxy, words, IGNORED)
 
 
 def _scale_title(row: Row, manifest: Manifest, index: int) -> str:
@@ -118,6 +150,7 @@ def _scale_panel(
     stride, label = manifest.strides[index], row.labels[index]
     sketch.dim(0.35)
     sketch.grid(stride)
+    _draw_ignored(sketch, row)
     positives = [
         (int(number), *split_cell(cell, manifest.input_size // stride))
         for cell, number in zip(label.cell.tolist(), label.box.tolist(), strict=True)
@@ -133,6 +166,7 @@ def _scale_panel(
     _draw_overwritten(sketch, targets, stride)
     _label_positives(sketch, row, targets, manifest, stride, positives, colours)
     _label_overwritten(sketch, targets, stride)
+    _label_ignored(sketch, row, manifest, numbers=True)
     return sketch.pixels()
 
 
@@ -201,6 +235,7 @@ def sheet_picture(rows: Sequence[tuple[Row, Sequence[BoxTargets]]], manifest: Ma
         for stride, colour in zip(manifest.strides, STRIDE_COLOURS, strict=True)
     ]
     keys += [Key("not assigned to any anchor", OVERWRITTEN, dashed=True)]
+    keys += _ignored_keys(row for row, _ in rows)
     note = "filled: assigned cells; label: class, and * when forced onto the best anchor"
     return np.concatenate([drawing.legend(keys, width=sheet.shape[1], note=note), sheet])
 
@@ -210,6 +245,7 @@ def _tile(row: Row, targets: Sequence[BoxTargets], manifest: Manifest) -> Pixels
     pixels = decode_pixels(row.image, encoding=manifest.encoding, input_size=side)
     sketch = Sketch(pixels, scale=max(1, ceil(TILE_PX / side)))
     sketch.dim(0.25)
+    _draw_ignored(sketch, row)
     colours = dict(zip(manifest.strides, STRIDE_COLOURS, strict=True))
     for stride, cell in sorted({(place.stride, place.cell_yx) for box in targets for place in box.assigned}):
         sketch.fill(_cell_box(*cell, stride), colours[stride], share=0.3)
@@ -219,8 +255,9 @@ def _tile(row: Row, targets: Sequence[BoxTargets], manifest: Manifest) -> Pixels
     for box in targets:
         colour = colours[_best(box.assigned).stride] if box.assigned else OVERWRITTEN
         sketch.label(box.box_xyxy, manifest.class_names[box.class_id] + "*" * box.forced, colour)
+    _label_ignored(sketch, row, manifest, numbers=False)
     positives = sum(len(box.assigned) for box in targets)
-    return drawing.with_title(sketch.pixels(), row.path, f"{len(targets)} boxes, {positives} positives")
+    return drawing.with_title(sketch.pixels(), row.path, f"{_counts(row)}, {positives} positives")
 
 
 def _best(places: Sequence[TargetPlace]) -> TargetPlace:

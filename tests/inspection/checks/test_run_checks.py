@@ -96,6 +96,15 @@ def three_of_one(project: Any) -> None:
         project.add("train", 1, f"14,{18 + shift},34,{39 + shift},1")
 
 
+def regions(project: Any) -> None:
+    """Boxes to be ignored that would be double boxes, of two classes, tiny, collisions and rare if they counted."""
+    own = project.boxes(1)[0].strip()
+    project.add("train", 1, f"{own},1")
+    project.add("train", 1, f"{own[:-1]}{1 - int(own[-1])},1")
+    project.add("train", 5, "2,80,5,83,-1,1")
+    project.add("val", 2, "0,0,96,96,-1,1")
+
+
 def tiny(project: Any) -> None:
     project.add("train", 5, "2,80,9,92,0")
     project.add("val", 2, "2,80,14,87.9,0")
@@ -144,6 +153,7 @@ FAULTS: dict[str, tuple[Callable[[Any], None], dict[str, int]]] = {
     "double": (double, {"double-box": 2, "collision": 2}),
     "three": (three_of_one, {"double-box": 2, "collision": 2}),
     "two classes": (two_classes, {"class-conflict": 1, "collision": 1}),
+    "regions": (regions, {}),
     "tiny": (tiny, {"tiny": 2}),
     "leak": (lambda p: copy_image(p, ("train", 4), "val"), {"leak": 1}),
     "near leak": (lambda p: save_again(p, ("train", 6), "val"), {"leak-near": 1}),
@@ -185,14 +195,15 @@ def test_places_are_named(project: Any) -> None:
     report = project.check()
     first, second = hits(report, "double-box")
     assert (first.split, first.file, first.line, first.boxes) == ("train", "train.txt", 3, (0, 3))
+    assert first.place == f"train.txt:3:{project.lines['train'][1].index('14,18,34,39,1') + 1}"
     assert first.image == project.name("train", 1)
     assert (second.split, second.file, second.line) == ("val", "val.txt", 5)
     assert "Plättchen" in first.message
     lost = hits(report, "collision")
     assert [hit.boxes for hit in lost] == [first.boxes, second.boxes]
-    assert [(hit.split, hit.file, hit.line) for hit in hits(report, "zero-size")] == [
-        ("train", "train.txt", 4),
-        ("val", "val.txt", 3),
+    bad = [("train", 2, "5,5,5,9,0"), ("val", 1, "60,60,70,60,1")]
+    assert [hit.place for hit in hits(report, "zero-size")] == [
+        f"{split}.txt:{number + 2}:{project.lines[split][number].index(box) + 1}" for split, number, box in bad
     ]
     (leak,) = hits(report, "leak-near")
     assert leak.partner == ("train", project.name("train", 6))
@@ -265,7 +276,8 @@ def test_shards_alone_report_what_was_not_checked(
     said = " ".join(report.left_out)
     assert all(rule in said for rule in missing)
     (hit, _) = hits(report, "double-box")
-    assert (hit.file, hit.line, hit.boxes) == ("", 0, (0, 3))
+    column = project.lines["train"][1].index("14,18,34,39,1") + 1
+    assert (hit.file, hit.line, hit.column, hit.boxes) == ("", 3, column, (0, 3))
 
 
 def test_shards_of_another_project_are_checked_with_what_lies_there(

@@ -38,13 +38,7 @@ def box_checks(data: Dataset) -> Iterator[Check]:
     )
     yield _tiny(data)
     yield _collisions(data)
-    yield _state_check(
-        "past-list-end",
-        data,
-        UNLISTED,
-        "beyond a scale's box list of {0}: not covered by the ignore mask",
-        "every box is listed",
-    )
+    yield _past_list_end(data)
     yield _state_check(
         "forced",
         data,
@@ -71,7 +65,7 @@ def _hits(data: Dataset, boxes: Ints, message: Callable[[int], tuple[str, tuple[
         image, number = data.number_of(box)
         words, others = message(box)
         numbers = tuple(sorted({number, *(int(other - data.offsets[image]) for other in others)}))
-        hits.append(image_hit(data, image, words, boxes=numbers))
+        hits.append(image_hit(data, image, words, boxes=numbers, origin=data.origins[box].tolist()))
     return hits
 
 
@@ -163,6 +157,24 @@ def _state_check(rule: str, data: Dataset, bit: int, words: str, passed: str) ->
     )
 
 
+def _past_list_end(data: Dataset) -> Check:
+    """Boxes to be ignored count too: to be in the lists is all they are for."""
+    words = f"beyond a scale's box list of {data.manifest.max_bbox_per_scale}: not covered by the ignore mask"
+    found = _state_check("past-list-end", data, UNLISTED, words, "every box is listed")
+    ignored = len(data.unlisted)
+    hits = [
+        image_hit(data, image, f"box {number}, to be ignored", boxes=(number,), origin=(line, column))
+        for image, number, line, column in data.unlisted[:MOST_HITS].tolist()
+    ]
+    return make_check(
+        found.rule,
+        found.count + ignored,
+        found.base + int(data.ignored.sum()),
+        f"{words}; {ignored:,} of them are to be ignored" if ignored else found.summary,
+        sorted([*found.hits, *hits], key=lambda hit: (data.split_names.index(hit.split), hit.line, hit.column)),
+    )
+
+
 def _small(data: Dataset) -> Check:
     area = data.sizes_wh.astype(np.float64).prod(axis=1)
     small, large = area < SMALL_PX**2, area >= LARGE_PX**2
@@ -193,7 +205,10 @@ def _huge(data: Dataset) -> Check:
 
 def _backgrounds(data: Dataset) -> Check:
     empty = np.flatnonzero(np.diff(data.offsets) == 0)
-    hits = [image_hit(data, image, "no boxes") for image in empty[:MOST_HITS].tolist()]
+    hits = []
+    for image in empty[:MOST_HITS].tolist():
+        ignored = f", {data.ignored[image]:,} to be ignored" if data.ignored[image] else ""
+        hits.append(image_hit(data, image, f"no boxes{ignored}"))
     words = "no boxes: the whole image is background" if len(empty) else "every image has boxes"
     return make_check("backgrounds", len(empty), len(data.paths), words, hits)
 

@@ -8,7 +8,17 @@ from typing import Literal
 
 from yolopipe.labels.anchors import AnchorFit
 
-__all__ = ["MOST_HITS", "SEVERITIES", "AnchorFit", "Check", "CheckReport", "Hit", "Severity", "SplitFacts"]
+__all__ = [
+    "MOST_HITS",
+    "SEVERITIES",
+    "AnchorFit",
+    "Check",
+    "CheckReport",
+    "Hit",
+    "Severity",
+    "SplitFacts",
+    "place_text",
+]
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -26,10 +36,12 @@ class Hit:
         split: ``train`` or ``val``.
         image: path as in the annotation text.
         message: what was found there, one sentence.
-        boxes: numbers of the boxes in question within the image's row of copy 0; empty when the image as a whole is
-            meant, or when the boxes are not in the shards (parse dropped them).
+        boxes: numbers of the boxes in question within the image's row of copy 0, those to be ignored behind the
+            others; empty when the image as a whole is meant, or when the boxes are not in the shards (parse dropped
+            them).
         file: the annotation file; empty where unknown.
         line: 1-based line there; 0 where unknown.
+        column: 1-based column of the box in that line; 0 where the line as a whole is meant.
         partner: split and image of the other half of a pair.
     """
 
@@ -39,7 +51,22 @@ class Hit:
     boxes: tuple[int, ...] = ()
     file: str = ""
     line: int = 0
+    column: int = 0
     partner: tuple[str, str] | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the annotation text has it, e.g. ``train.txt:15:32``; empty where that is unknown."""
+        return place_text(self.file, self.line, self.column) if self.file else ""
+
+
+def place_text(file: str, line: int, column: int) -> str:
+    """A place of the annotation text as editors and compilers write it.
+
+    >>> place_text("train.txt", 15, 32), place_text("train.txt", 15, 0)
+    ('train.txt:15:32', 'train.txt:15')
+    """
+    return ":".join([file, *(str(number) for number in (line, column) if number)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +107,7 @@ class SplitFacts:
         images_with: number of images by number of boxes in them.
         smallest_px: shortest side of any box, pixels of the network input; 0.0 without boxes.
         largest_px: longest side.
+        ignored: boxes to be ignored; they are in none of the other numbers.
     """
 
     images: int
@@ -90,6 +118,7 @@ class SplitFacts:
     images_with: Mapping[int, int]
     smallest_px: float
     largest_px: float
+    ignored: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +132,7 @@ class CheckReport:
         anchors: fit of the anchors in use; None without boxes.
         proposal: fit of nine proposed anchors, as ``yolopipe anchors`` prints them; None without boxes.
         left_out: what was not checked and why, one sentence each.
+        files: annotation file by split, where known.
     """
 
     checks: tuple[Check, ...]
@@ -110,7 +140,8 @@ class CheckReport:
     splits: Mapping[str, SplitFacts]
     anchors: AnchorFit | None
     proposal: AnchorFit | None
-    left_out: tuple[str, ...] = field(default=())
+    left_out: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def found(self, severity: Severity) -> tuple[Check, ...]:
         """The rules of one severity with at least one hit.

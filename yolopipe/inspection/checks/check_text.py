@@ -62,7 +62,7 @@ def _passed(check: Check) -> str:
 
 
 def _hit(hit: Hit, indent: str = INDENT) -> Iterator[str]:
-    place = f"{hit.file}:{hit.line}: " if hit.file and hit.line else f"{hit.split}: " if hit.split else ""
+    place = f"{hit.place}: " if hit.line and hit.place else f"{hit.split}: " if hit.split else ""
     name = PurePosixPath(hit.image).name
     yield from _wrapped(f"{place}{name}: {hit.message}" if name else f"{place}{hit.message}", indent, f"{indent}  ")
 

@@ -1,4 +1,4 @@
-"""What the checks keep of a data set: some twenty bytes a box, and no pixels."""
+"""What the checks keep of a data set: some thirty bytes a box, and no pixels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from yolopipe.arrays import Ints
 from yolopipe.inspection.checks.overlaps import Overlaps, overlaps
 from yolopipe.inspection.checks.rules import CONFLICT_IOU, DOUBLE_IOU
+from yolopipe.inspection.ignored_boxes import ignored_boxes
 from yolopipe.labels.assign import Assignment
 from yolopipe.labels.collisions import COLLISION_RULES
 from yolopipe.shards.manifest import Manifest
@@ -38,12 +39,16 @@ class Dataset:
         source_wh: (N, 2) int32 pixels of the source image.
         offsets: (N + 1,) image n has boxes ``offsets[n]:offsets[n + 1]``.
         sizes_wh: (M, 2) float32; of the boxes in the network input, had the image not been augmented.
-        classes: (M,) uint16.
+        classes: (M,) int32.
+        origins: (M, 2) int32 line and column of the annotation text.
         state: (M,) uint8 bits of what the assignment did to each box.
         doubles: boxes that overlap an earlier one of their class.
         conflicts: boxes that overlap an earlier one of another class.
         overwriters: (L, 2) box not assigned to any anchor, and the box that took its best one.
         without_positive: boxes not assigned to any anchor under each collision rule.
+        ignored: (N,) boxes to be ignored of each image; they are not among the M.
+        unlisted: (K, 4) of these, the ones that a scale's list has no room for: image, number there, line and
+            column of the annotation text.
     """
 
     manifest: Manifest
@@ -55,12 +60,15 @@ class Dataset:
     source_wh: npt.NDArray[np.int32]
     offsets: Ints
     sizes_wh: npt.NDArray[np.float32]
-    classes: npt.NDArray[np.uint16]
+    classes: npt.NDArray[np.int32]
+    origins: npt.NDArray[np.int32]
     state: npt.NDArray[np.uint8]
     doubles: Overlaps
     conflicts: Overlaps
     overwriters: Ints
     without_positive: Mapping[str, int]
+    ignored: Ints
+    unlisted: Ints
 
     def image_of(self, box: npt.NDArray[np.integer]) -> Ints:
         """The images that boxes are of."""
@@ -88,7 +96,8 @@ class DatasetBuilder:
     _counts: list[int] = field(default_factory=list)
     _source_wh: list[npt.NDArray[np.int32]] = field(default_factory=lambda: [np.zeros((0, 2), np.int32)])
     _sizes_wh: list[npt.NDArray[np.float32]] = field(default_factory=lambda: [np.zeros((0, 2), np.float32)])
-    _classes: list[npt.NDArray[np.uint16]] = field(default_factory=lambda: [np.zeros(0, np.uint16)])
+    _classes: list[npt.NDArray[np.int32]] = field(default_factory=lambda: [np.zeros(0, np.int32)])
+    _origins: list[npt.NDArray[np.int32]] = field(default_factory=lambda: [np.zeros((0, 2), np.int32)])
     _state: list[npt.NDArray[np.uint8]] = field(default_factory=lambda: [np.zeros(0, np.uint8)])
     _doubles: list[Overlaps] = field(default_factory=list)
     _conflicts: list[Overlaps] = field(default_factory=list)
@@ -96,6 +105,8 @@ class DatasetBuilder:
     _without_positive: Counter[str] = field(
         default_factory=lambda: Counter(dict.fromkeys(map(str, COLLISION_RULES), 0))
     )
+    _ignored: list[int] = field(default_factory=list)
+    _unlisted: list[Ints] = field(default_factory=lambda: [np.zeros((0, 4), np.int64)])
     _boxes: int = 0
 
     def add(self, split: str, copy: int, batch: AssignedRows) -> None:
@@ -110,13 +121,16 @@ class DatasetBuilder:
             target.append(Overlaps(some.box + self._boxes, some.first + self._boxes, some.iou))
         self._overwriters.append(_overwriters(found) + self._boxes)
         self._split += [list(self.manifest.splits).index(split)] * len(rows)
+        self._unlisted.append(_unlisted(rows, self.manifest, len(self._paths)))
         self._paths += [row.path for row in rows]
         self._counts += [len(row.classes) for row in rows]
         self._source_wh.append(np.array([row.source_wh for row in rows], np.int32))
         self._sizes_wh.append(_plain_sizes(rows, boxes_xyxy, row_of_box, self.manifest.input_size))
         self._classes.append(classes)
+        self._origins.append(np.concatenate([row.boxes.origins for row in rows]))
         self._state.append(_state(found))
         self._without_positive.update(found.without_positive())
+        self._ignored += [len(row.ignored.classes) for row in rows]
         self._boxes += len(classes)
 
     def dataset(self, lines: Mapping[str, Mapping[str, int]], files: Mapping[str, str]) -> Dataset:
@@ -136,6 +150,8 @@ class DatasetBuilder:
         new = np.empty_like(old)
         new[old] = np.arange(len(old))
         overwriters = new[np.concatenate(self._overwriters)]
+        unlisted = np.concatenate(self._unlisted)
+        unlisted[:, 0] = np.argsort(order)[unlisted[:, 0]]
         return Dataset(
             manifest=self.manifest,
             split_names=names,
@@ -147,11 +163,14 @@ class DatasetBuilder:
             offsets=offsets,
             sizes_wh=np.concatenate(self._sizes_wh)[old],
             classes=np.concatenate(self._classes)[old],
+            origins=np.concatenate(self._origins)[old],
             state=np.concatenate(self._state)[old],
             doubles=_renumbered(self._doubles, new),
             conflicts=_renumbered(self._conflicts, new),
             overwriters=overwriters[np.argsort(overwriters[:, 0])],
             without_positive=self._without_positive,
+            ignored=np.array(self._ignored, np.int64)[order],
+            unlisted=unlisted[np.lexsort((unlisted[:, 1], unlisted[:, 0]))],
         )
 
 
@@ -167,6 +186,17 @@ def _plain_sizes(
     factor = plain[:, np.newaxis] / np.abs(stored)
     sizes = (boxes_xyxy[:, 2:].astype(np.float64) - boxes_xyxy[:, :2]) * factor[row_of_box]
     return np.asarray(np.round(sizes, 3), np.float32)
+
+
+def _unlisted(rows: Sequence[Row], manifest: Manifest, first: int) -> Ints:
+    """(K, 4) the boxes to be ignored missing from a list: row (counted from ``first``), number, line, column."""
+    found = [
+        (row, box.number, box.line, box.column)
+        for row, content in enumerate(rows, first)
+        for box in ignored_boxes(content, manifest.strides)
+        if box.unlisted
+    ]
+    return np.array(found, np.int64).reshape(-1, 4)
 
 
 def _state(found: Assignment) -> npt.NDArray[np.uint8]:

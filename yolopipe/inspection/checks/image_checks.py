@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -104,17 +104,24 @@ def _pair_hits(data: Dataset, partner: Ints, words: str) -> list[Hit]:
 
 
 def _line(data: Dataset, image: int) -> str:
-    file = data.files.get(data.split_names[data.split[image]], "")
-    return f", {file}:{data.lines[image]}" if file and data.lines[image] else ""
+    place = image_hit(data, image, "").place
+    return f", {place}" if place else ""
 
 
 def image_hit(
-    data: Dataset, image: int, message: str, *, boxes: tuple[int, ...] = (), partner: tuple[str, str] | None = None
+    data: Dataset,
+    image: int,
+    message: str,
+    *,
+    boxes: tuple[int, ...] = (),
+    origin: Sequence[int] | None = None,
+    partner: tuple[str, str] | None = None,
 ) -> Hit:
-    """A hit in one image, with its annotation line where that is known."""
+    """A hit in one image: at line and column ``origin``, else at the image's annotation line where that is known."""
     split = data.split_names[data.split[image]]
-    line = int(data.lines[image])
-    return Hit(split, data.paths[image], message, boxes, data.files.get(split, "") if line else "", line, partner)
+    line, column = (int(data.lines[image]), 0) if origin is None else origin
+    file = data.files.get(split, "") if line else ""
+    return Hit(split, data.paths[image], message, boxes, file, line, column, partner)
 
 
 def unreadable_check(

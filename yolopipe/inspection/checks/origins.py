@@ -25,7 +25,15 @@ from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
 from yolopipe.tables import BOX_COLUMNS, TableReader, split_boxes
 
-__all__ = ["PARSE_RULES", "DroppedBoxes", "Sources", "project_of", "read_sources", "source_boxes"]
+__all__ = [
+    "PARSE_RULES",
+    "DroppedBoxes",
+    "Sources",
+    "annotation_files",
+    "project_of",
+    "read_sources",
+    "source_boxes",
+]
 
 PARSE_RULES = {
     "no-area": "zero-size",
@@ -107,7 +115,7 @@ def read_sources(shards: Path, manifest: Manifest, params: Path | None = None) -
     """
     folder = project_of(shards)
     missing: list[str] = []
-    files = _annotation_files(folder / "params.yaml" if params is None else params, missing)
+    files = annotation_files(shards, params, missing)
     parsed = folder / paths.PARSED
     try:
         lines = {split: _lines(parsed / f"{split}.parquet", manifest, split) for split in manifest.splits}
@@ -123,23 +131,31 @@ def read_sources(shards: Path, manifest: Manifest, params: Path | None = None) -
 
 
 def source_boxes(shards: Path, split: str, row: Row) -> npt.NDArray[np.float32] | None:
-    """The boxes of an image as parse read them, (N, 4) source pixels; None without its table."""
+    """The boxes of an image as parse read them, (N, 4) source pixels; None without its table, or with another one."""
     file = project_of(shards) / paths.PARSED / f"{split}.parquet"
     try:
         with TableReader(file, made_by="parse") as reader:
             for piece in reader.pieces(["image", *BOX_COLUMNS]):
-                found = piece.filter(pc.equal(piece["image"], row.path))
-                if found.num_rows:
-                    boxes_xyxy = split_boxes(found.slice(0, 1)).boxes_xyxy
-                    return boxes_xyxy if len(boxes_xyxy) == len(row.classes) else None
+                boxes = split_boxes(piece.filter(pc.equal(piece["image"], row.path)))
+                ours = (boxes.origins[:, np.newaxis] == row.boxes.origins).all(axis=2).any(axis=1)
+                if ours.any():
+                    found = boxes.where(ours)
+                    return found.boxes_xyxy if np.array_equal(found.origins, row.boxes.origins) else None
     except YolopipeError:
         pass
     return None
 
 
-def _annotation_files(params: Path, missing: list[str]) -> dict[str, str]:
+def annotation_files(shards: Path, params: Path | None, missing: list[str]) -> dict[str, str]:
+    """The annotation file of each split; empty where there is no ``params.yaml``, with the reason in ``missing``.
+
+    Args:
+        shards: their folder.
+        params: the params file; by default ``params.yaml`` of the project that the shards lie in.
+        missing: a sentence is appended.
+    """
     try:
-        data = load_config(params).data
+        data = load_config(project_of(shards) / "params.yaml" if params is None else params).data
     except YolopipeError as error:
         missing.append(f"names of the annotation files: {error.message.splitlines()[0]}")
         return {}
@@ -150,9 +166,9 @@ def _lines(table_file: Path, manifest: Manifest, split: str) -> dict[str, int]:
     lines: dict[str, int] = {}
     boxes = 0
     with TableReader(table_file, made_by="parse") as reader:
-        for piece in reader.pieces(["image", "line", "classes"]):
+        for piece in reader.pieces(["image", "line", "ignore"]):
             lines.update(zip(piece["image"].to_pylist(), piece["line"].to_pylist(), strict=True))
-            boxes += pc.sum(pc.list_value_length(piece["classes"])).as_py() or 0
+            boxes += pc.sum(pc.invert(pc.list_flatten(piece["ignore"]))).as_py() or 0
     of_copy = manifest.splits[split].of_copy(0)
     if (len(lines), boxes) != (sum(shard.rows for shard in of_copy), sum(shard.boxes for shard in of_copy)):
         raise ValueError(f"{table_file.name} and the shards hold different images; run: dvc repro")
@@ -180,4 +196,5 @@ def _hit(row: Mapping[str, str], split: str) -> Hit:
     own = PARSE_RULES.get(row["rule"])
     message = row["message"] if own in ("zero-size", "outside-image") else f"{row['rule']}: {row['message']}"
     done = f" ({row['action'].replace('-', ' ')})" if row["action"] != "noted" else ""
-    return Hit(split, row["image"], message + done, file=row["file"], line=int(row["line"]))
+    place = row["file"], int(row["line"]), int(row["column"])
+    return Hit(split, row["image"], message + done, (), *place)

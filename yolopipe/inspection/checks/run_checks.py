@@ -51,7 +51,7 @@ def run_checks(
         checks.append(unreadable_check(data, prints, dropped, sources.images_read))
     order = list(RULES)
     checks.sort(key=lambda check: order.index(check.rule))
-    return CheckReport(tuple(checks), data.manifest.class_names, facts, now, proposal, tuple(left_out))
+    return CheckReport(tuple(checks), data.manifest.class_names, facts, now, proposal, tuple(left_out), sources.files)
 
 
 def _fingerprints(data: Dataset, sources: Sources, workers: Workers, left_out: list[str]) -> Fingerprints | None:

@@ -39,6 +39,7 @@ def _facts(data: Dataset, number: int) -> SplitFacts:
         images_with=dict(zip(many.tolist(), times.tolist(), strict=True)),
         smallest_px=round(float(sizes.min()), 3) if len(sizes) else 0.0,
         largest_px=round(float(sizes.max(initial=0.0)), 3),
+        ignored=int(data.ignored[images].sum()),
     )
 
 
@@ -86,7 +87,8 @@ def _first_of_class(data: Dataset, split: str, label: int) -> Hit:
     boxes = data.boxes_of_split(split)
     box = boxes.start + int(np.flatnonzero(data.classes[boxes] == label)[0])
     image, number = data.number_of(box)
-    return image_hit(data, image, f"first box of {data.manifest.class_names[label]}", boxes=(number,))
+    message = f"first box of {data.manifest.class_names[label]}"
+    return image_hit(data, image, message, boxes=(number,), origin=data.origins[box].tolist())
 
 
 def anchor_fits(data: Dataset, left_out: list[str]) -> tuple[AnchorFit | None, AnchorFit | None]:

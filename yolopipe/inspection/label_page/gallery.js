@@ -18,6 +18,7 @@ const SORTS = {
   problems: (a, b) => b.weight - a.weight,
   boxes: (a, b) => b.boxes - a.boxes,
   smallest: (a, b) => (a.boxes ? a.smallest : Infinity) - (b.boxes ? b.smallest : Infinity) || 0,
+  ignored: (a, b) => b.ignored.length - a.ignored.length,
   name: (a, b) => (a.path < b.path ? -1 : Number(a.path > b.path)),
 };
 
@@ -67,7 +68,7 @@ function tile(image) {
     const found = image.hits.filter((hit) => hit.severity === severity).length;
     if (found) marks.append(make('span', { className: `badge ${severity}` }, `${severity === 'error' ? '✕' : '▲'} ${found}`));
   }
-  const facts = `${image.split} · ${image.boxes ? count(image.boxes, 'box') : 'no boxes'}`;
+  const facts = `${image.split} · ${image.boxes ? count(image.boxes, 'box') : 'no boxes'}${ignoredCount(image)}`;
   link.append(smallStage(image), make('b', {}, nameOf(image.path)), make('span', { className: 'tile-facts' }, facts), marks);
   return make('li', {}, link);
 }
@@ -77,6 +78,7 @@ function smallStage(image) {
   const frame = make('span', { className: image.picture < 0 ? 'frame no-picture' : 'frame' });
   if (image.picture >= 0) frame.append(make('img', { src: pictureOf(image), alt: '', loading: 'lazy', decoding: 'async' }));
   const canvas = make('canvas', { width: 320, height: 320, 'aria-hidden': 'true' });
+  drawIgnored(canvas.getContext('2d'), image.ignored, 320 / data.size, 1.5);
   drawBoxes(canvas.getContext('2d'), image, 320 / data.size, { width: 2 });
   frame.append(canvas);
   return frame;
@@ -84,6 +86,7 @@ function smallStage(image) {
 
 const number = (value) => value.toLocaleString('en-GB');
 const count = (value, noun) => `${number(value)} ${value === 1 ? noun : noun === 'box' ? 'boxes' : `${noun}s`}`;
+const ignoredCount = (image) => (image.ignored.length ? ` · ${number(image.ignored.length)} ignored` : '');
 const nameOf = (path) => path.split('/').pop() || path;
 
 /** Fill a rule's list of places, some at a time. */
@@ -104,13 +107,9 @@ function renderHits(details) {
 function hitItem(hit) {
   const item = make('li', {}, imageLink(hit.image), make('span', { className: 'message' }, hit.message));
   if (hit.partner !== -1) item.append(make('span', { className: 'with' }, 'with '), imageLink(hit.partner));
-  const place = placeOf(hit);
-  if (place) item.append(copyable(place));
+  if (hit.place) item.append(copyable(hit.place));
   return item;
 }
-
-/** path:line of the annotation text, or '' where it is not known. */
-const placeOf = (hit) => (hit.file ? `${hit.file}${hit.line ? `:${hit.line}` : ''}` : '');
 
 function imageLink(image) {
   if (typeof image !== 'number') return make('span', { className: 'absent', title: 'not on this page' }, image);
@@ -144,5 +143,6 @@ function fillFilters() {
   const add = (id, values) => byId(id).append(...values.map((value) => make('option', { value }, value)));
   add('filter-split', data.splits);
   add('filter-class', data.classes);
+  if (listed.some((image) => image.ignored.length)) byId('filter-sort').append(make('option', { value: 'ignored' }, 'most ignored'));
   add('filter-rule', checks.filter((check) => check.hits.length).map((check) => check.rule));
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.inspection.checks.check_report import Check, CheckReport, Hit
+from yolopipe.inspection.checks.check_report import Check, CheckReport, Hit, place_text
 from yolopipe.inspection.label_page.page_images import PageImage, PageImages
 from yolopipe.inspection.label_page.selection import ImageKey, Limits
 from yolopipe.shards.manifest import Manifest
@@ -43,7 +43,7 @@ def page_data(
         "size": manifest.input_size,
         "strides": list(manifest.strides),
         "anchors": [[list(size) for size in scale] for scale in manifest.anchors],
-        "images": [_image(image, splits, pictures[number]) for number, image in enumerate(images)],
+        "images": [_image(image, splits, pictures[number], report.files) for number, image in enumerate(images)],
         "listed": len(found.listed),
         "variants": variants,
         "checks": [_check(check, index) for check in report.checks if check.count],
@@ -60,8 +60,18 @@ def _numbered(images: Sequence[PageImage]) -> list[int]:
     return numbers
 
 
-def _image(image: PageImage, splits: Sequence[str], picture: int) -> list[Any]:
-    """``model.js`` knows the order."""
+def _image(image: PageImage, splits: Sequence[str], picture: int, files: Mapping[str, str]) -> list[Any]:
+    """``model.js`` knows the order; the boxes to be ignored come last, where there are some."""
+    file = files.get(image.split, image.split)
+    ignored = [
+        [
+            box.class_id,
+            [round(side, 2) for side in box.box_xyxy],
+            list(box.unlisted),
+            place_text(file, box.line, box.column),
+        ]
+        for box in image.ignored
+    ]
     return [
         image.path,
         splits.index(image.split),
@@ -73,6 +83,7 @@ def _image(image: PageImage, splits: Sequence[str], picture: int) -> list[Any]:
         image.packed,
         picture,
         image.picture_px,
+        *([ignored] if ignored else []),
     ]
 
 
@@ -89,7 +100,7 @@ def _hit(hit: Hit, index: Mapping[ImageKey, int]) -> list[Any]:
     """The image by number, or by name where it is not on the page; the same for its partner."""
     image = index.get((hit.split, hit.image), f"{hit.split}: {hit.image}")
     partner = -1 if hit.partner is None else index.get(hit.partner, ": ".join(hit.partner))
-    return [image, hit.message, list(hit.boxes), hit.file, hit.line, partner]
+    return [image, hit.message, list(hit.boxes), hit.place, partner]
 
 
 def _heat(centres: npt.NDArray[np.int64]) -> dict[str, list[int]]:

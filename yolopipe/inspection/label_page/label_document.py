@@ -108,6 +108,7 @@ def _context(
         "anchor_charts": _anchor_charts(report),
         "manifest": manifest,
         "images": counts.images,
+        "ignored": sum(facts.ignored for facts in report.splits.values()),
         "listed": len(images.listed),
         "left_out": missing,
         "data": data,
@@ -146,9 +147,10 @@ def _tiles(report: CheckReport) -> list[tuple[str, str, str, str]]:
     used = sum(
         any(facts.boxes_per_class[n] for facts in report.splits.values()) for n in range(len(report.class_names))
     )
+    ignored = sum(facts.ignored for facts in report.splits.values())
     tiles = [
         ("images", f"{images[0]:,}", images[1], ""),
-        ("boxes", f"{boxes[0]:,}", boxes[1], ""),
+        ("boxes", f"{boxes[0]:,}", boxes[1] + (f" · {ignored:,} ignored" if ignored else ""), ""),
         ("classes", f"{len(report.class_names):,}", f"{used:,} in use", ""),
     ]
     for severity in ("error", "warning"):

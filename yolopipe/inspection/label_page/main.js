@@ -2,7 +2,7 @@
 
 const DEFAULTS = {
   q: '', split: '', class: '', rule: '', sort: 'problems',
-  img: '', in: '', copy: 0, scale: 1, grid: false, boxes: true, names: true, partner: true,
+  img: '', in: '', copy: 0, scale: 1, grid: false, boxes: true, names: true, ignored: true, partner: true,
 };
 const OF_GALLERY = ['q', 'split', 'class', 'rule', 'sort'];
 
@@ -140,6 +140,7 @@ const KEYS = {
   g: () => state.img && go({ grid: !state.grid }),
   b: () => state.img && go({ boxes: !state.boxes }),
   n: () => state.img && go({ names: !state.names }),
+  i: () => state.img && go({ ignored: !state.ignored }),
   p: () => state.img && go({ partner: !state.partner }),
   '/': () => {
     if (state.img) leave();
@@ -198,7 +199,7 @@ function listen() {
   byId('close').addEventListener('click', leave);
   byId('previous').addEventListener('click', () => move(-1));
   byId('next').addEventListener('click', () => move(1));
-  for (const name of ['boxes', 'names', 'grid', 'partner']) {
+  for (const name of ['boxes', 'names', 'ignored', 'grid', 'partner']) {
     byId(`toggle-${name}`).addEventListener('click', () => go({ [name]: !state[name] }));
   }
 }

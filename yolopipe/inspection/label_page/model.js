@@ -7,8 +7,9 @@ const ANCHORS_PER_SCALE = 3;
 const WEIGHTS = { error: 1e6, warning: 1e3, note: 1 };
 
 const images = data.images.map(
-  ([path, split, copy, width, height, boxes, smallest, classes, packed, picture, side], index) => ({
+  ([path, split, copy, width, height, boxes, smallest, classes, packed, picture, side, ignored = []], index) => ({
     index, path, split: data.splits[split], copy, width, height, boxes, smallest, classes, packed, picture, side,
+    ignored: ignored.map(([classId, xyxy, unlisted, place], order) => ({ number: boxes + order, classId, xyxy, unlisted, place })),
     hits: [], rules: new Set(), weight: 0, partner: -1,
   }),
 );
@@ -16,8 +17,8 @@ const listed = images.slice(0, data.listed);
 
 const checks = data.checks.map((check) => ({
   ...check,
-  hits: check.hits.map(([image, message, boxes, file, line, partner]) => ({
-    rule: check.rule, severity: check.severity, image, message, boxes, file, line, partner,
+  hits: check.hits.map(([image, message, boxes, place, partner]) => ({
+    rule: check.rule, severity: check.severity, image, message, boxes, place, partner,
   })),
 }));
 
@@ -135,6 +136,9 @@ function owningScale(box) {
   return ranked.length ? ranked[0].scale : 0;
 }
 
+/** The boxes to be ignored that cover a point. */
+const ignoredAt = (image, x, y) => image.ignored.filter(({ xyxy: [x1, y1, x2, y2] }) => x >= x1 && x < x2 && y >= y1 && y < y2);
+const ignoredClass = (box) => (box.classId < 0 ? 'any class' : data.classes[box.classId]);
 const isUnassigned = (box) => box.places.every((place) => place.takenBy >= 0);
 const stemOf = (path) => path.split('/').pop().replace(/\.[^.]*$/, '');
 

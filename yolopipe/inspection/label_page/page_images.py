@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from yolopipe.inspection.ignored_boxes import IgnoredBox, ignored_boxes
 from yolopipe.inspection.label_page.packing import pack
 from yolopipe.inspection.label_page.selection import ImageKey, Limits, Selection
 from yolopipe.shards.manifest import Manifest
@@ -44,6 +45,7 @@ class PageImage:
         smallest_px: shortest side of a box in the network input; 0.0 without boxes.
         classes: class numbers that occur, ascending.
         boxes: how many.
+        ignored: boxes to be ignored; they are in none of the other numbers.
         packed: boxes and targets, see :func:`yolopipe.inspection.label_page.packing.pack`.
         picture: base64 of a JPEG, or empty.
         picture_px: its side.
@@ -56,6 +58,7 @@ class PageImage:
     smallest_px: float
     classes: tuple[int, ...]
     boxes: int
+    ignored: tuple[IgnoredBox, ...]
     packed: str
     picture: str
     picture_px: int
@@ -161,6 +164,7 @@ def _image(
         smallest_px=round(float(sides.min()), 2) if len(sides) else 0.0,
         classes=tuple(np.unique(row.classes).tolist()),
         boxes=len(row.classes),
+        ignored=ignored_boxes(row, manifest.strides),
         packed=pack(targets, strides=manifest.strides, input_size=manifest.input_size),
         picture=picture,
         picture_px=side,

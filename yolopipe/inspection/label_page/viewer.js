@@ -2,6 +2,9 @@
 
 const CLASS_COLOURS = ['#56b4e9', '#e69f00', '#00b386', '#f0e442', '#cc79a7', '#3f8fd6', '#ffffff'];
 const TAKEN_COLOUR = '#ff5a36';
+const IGNORED_COLOUR = '#b4b9be';
+const HATCH_PX = 9;
+const MOST_NAMED = 12; // boxes to be ignored; of more only the numbers are drawn
 const colourOf = (classId) => CLASS_COLOURS[classId % CLASS_COLOURS.length];
 
 /** A line that shows on light and dark pictures: dark below, colour above. */
@@ -30,6 +33,30 @@ function drawBoxes(ctx, image, zoom, { width = 2, names = false, chosen = -1, ra
   if (names) for (const box of boxes) drawLabel(ctx, `${box.number} ${data.classes[box.classId]}`, box.xyxy, zoom, ratio, colourOf(box.classId));
 }
 
+/** Boxes to be ignored: diagonal lines within an outline, dark below so that they show on light pictures. */
+function drawIgnored(ctx, boxes, zoom, ratio) {
+  const step = HATCH_PX * ratio;
+  for (const box of boxes) {
+    const [left, top, right, bottom] = box.xyxy.map((side) => side * zoom);
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, right - left, bottom - top);
+    ctx.clip();
+    ctx.beginPath();
+    for (let sum = Math.ceil((left + top) / step) * step; sum < right + bottom; sum += step) {
+      ctx.moveTo(sum - top, top);
+      ctx.lineTo(sum - bottom, bottom);
+    }
+    for (const [width, colour] of [[3.5, 'rgb(0 0 0 / 55%)'], [1.5, IGNORED_COLOUR]]) {
+      ctx.lineWidth = width * ratio;
+      ctx.strokeStyle = colour;
+      ctx.stroke();
+    }
+    ctx.restore();
+    strokeBox(ctx, box.xyxy, zoom, IGNORED_COLOUR, { width: 1.5 * ratio });
+  }
+}
+
 function drawLabel(ctx, text, [x1, y1], zoom, ratio, colour) {
   ctx.font = `600 ${11 * ratio}px system-ui, sans-serif`;
   const width = ctx.measureText(text).width + 6 * ratio;
@@ -42,7 +69,7 @@ function drawLabel(ctx, text, [x1, y1], zoom, ratio, colour) {
   ctx.fillText(text, left + 3 * ratio, top + 11 * ratio);
 }
 
-function drawGrid(ctx, image, zoom, scale, { ratio = 1, pointed = '' } = {}) {
+function drawGrid(ctx, image, zoom, scale, { ratio = 1, pointed = '', ignored = [] } = {}) {
   const stride = data.strides[scale];
   ctx.fillStyle = 'rgb(8 10 12 / 45%)';
   ctx.fillRect(0, 0, ctx.canvas.width, ctx.canvas.height);
@@ -51,6 +78,7 @@ function drawGrid(ctx, image, zoom, scale, { ratio = 1, pointed = '' } = {}) {
     ctx.fillRect(Math.round(place * zoom), 0, 1, ctx.canvas.height);
     ctx.fillRect(0, Math.round(place * zoom), ctx.canvas.width, 1);
   }
+  drawIgnored(ctx, ignored, zoom, ratio);
   const cells = placesByCell(image, scale);
   const { boxes } = unpack(image);
   for (const [key, places] of cells) lightCell(ctx, places, zoom, stride, boxes, key === pointed, ratio);
@@ -124,9 +152,16 @@ function paintStage(canvas, image, state, pointed, chosen) {
   const ctx = canvas.getContext('2d');
   ctx.clearRect(0, 0, side, side);
   const zoom = side / data.size;
-  if (state.grid) drawGrid(ctx, image, zoom, state.scale, { ratio, pointed });
+  const ignored = state.ignored ? image.ignored : [];
+  if (state.grid) drawGrid(ctx, image, zoom, state.scale, { ratio, pointed, ignored });
+  else drawIgnored(ctx, ignored, zoom, ratio);
   if (state.boxes && !state.grid) drawBoxes(ctx, image, zoom, { width: 2 * ratio, chosen, ratio });
-  if (!state.names || !(state.boxes || state.grid)) return;
+  if (!state.names) return;
+  for (const box of ignored) {
+    const name = ignored.length > MOST_NAMED ? '' : ` ignored: ${ignoredClass(box)}`;
+    drawLabel(ctx, `${box.number}${name}`, box.xyxy, zoom, ratio, IGNORED_COLOUR);
+  }
+  if (!(state.boxes || state.grid)) return;
   const { boxes } = unpack(image);
   for (const box of boxes) {
     if (state.grid && !box.places.some((place) => place.scale === state.scale)) continue;
@@ -159,7 +194,11 @@ function renderReadout(image, scale, cell) {
   const places = placesByCell(image, scale).get(cell) || [];
   const [row, column] = cell.split(',').map(Number);
   const head = make('p', { className: 'readout-cell' }, `stride ${stride}, row ${row}, column ${column}`);
-  if (!places.length) return byId('readout').replaceChildren(head, make('p', {}, 'No targets: background.'));
+  if (!places.length) {
+    const covering = ignoredAt(image, (column + 0.5) * stride, (row + 0.5) * stride);
+    const what = covering.length ? `covered by box ${covering.map((box) => box.number).join(', ')}, to be ignored` : 'background';
+    return byId('readout').replaceChildren(head, make('p', {}, `No targets: ${what}.`));
+  }
   const { boxes } = unpack(image);
   return byId('readout').replaceChildren(head, ...places.map((place) => targetBlock(place, boxes[place.box])));
 }
@@ -192,6 +231,16 @@ function boxRow(box, choose) {
   const name = make('td', {}, make('span', { className: `dot-class class${box.classId % CLASS_COLOURS.length}` }), data.classes[box.classId]);
   const row = make('tr', {}, make('td', {}, button), name, make('td', {}, `${px(x2 - x1)} × ${px(y2 - y1)}`), make('td', {}, assigned));
   if (isUnassigned(box)) row.className = 'unassigned';
+  return row;
+}
+
+function ignoredRow(box) {
+  const [x1, y1, x2, y2] = box.xyxy;
+  const name = make('td', {}, make('span', { className: 'dot-class dot-ignored' }), ignoredClass(box));
+  if (box.unlisted.length) name.append(make('br'), `not in the list of stride ${box.unlisted.join(', ')}`);
+  const cells = [`${px(x2 - x1)} × ${px(y2 - y1)}`, copyable(box.place)].map((cell) => make('td', {}, cell));
+  const row = make('tr', {}, make('td', {}, String(box.number)), name, ...cells);
+  if (box.unlisted.length) row.className = 'unassigned';
   return row;
 }
 
@@ -287,7 +336,9 @@ function makeViewer(go) {
     pressed('toggle-boxes', state.boxes);
     pressed('toggle-names', state.names);
     pressed('toggle-grid', state.grid);
+    pressed('toggle-ignored', state.ignored);
     pressed('toggle-partner', state.partner);
+    byId('toggle-ignored').hidden = !image.ignored.length;
     byId('toggle-partner').hidden = image.partner < 0;
     byId('toggle-boxes').disabled = state.grid;
     byId('scales').replaceChildren(...data.strides.map((stride, scale) => scaleButton(stride, scale, image, state, go)));
@@ -297,6 +348,9 @@ function makeViewer(go) {
     const { boxes, places } = unpack(image);
     byId('box-list').querySelector('summary').textContent = count(boxes.length, 'box');
     fillTable(byId('box-list').querySelector('table'), ['box', 'class', 'w × h px', 'strides'], boxes.map((box) => boxRow(box, choose)));
+    byId('ignored-list').hidden = !image.ignored.length;
+    byId('ignored-list').querySelector('summary').textContent = `${count(image.ignored.length, 'box')} to be ignored`;
+    fillTable(byId('ignored-list').querySelector('table'), ['box', 'class', 'w × h px', 'place'], image.ignored.map(ignoredRow));
     const inScale = places.filter((place) => place.scale === state.scale);
     byId('target-list').querySelector('summary').textContent = `${count(inScale.length, 'target')} at stride ${data.strides[state.scale]}`;
     const columns = ['stride, row, column, anchor', 'codes', 'class', 'decoded', 'stored', 'off by', ''];
@@ -306,13 +360,14 @@ function makeViewer(go) {
   function renderTexts() {
     byId('viewer-title').replaceChildren(make('span', {}, image.path.slice(0, -nameOf(image.path).length)), nameOf(image.path));
     const copies = image.copy ? ` · augmented copy ${image.copy}` : '';
-    const about = image.boxes ? count(image.boxes, 'box') : 'no boxes: background only';
+    const none = image.ignored.length ? 'no boxes' : 'no boxes: background only';
+    const about = `${image.boxes ? count(image.boxes, 'box') : none}${ignoredCount(image)}`;
     byId('viewer-facts').textContent = `${image.split}${copies} · source ${image.width} × ${image.height} px · ${about}`;
     const hits = image.hits.map((hit) => {
       const mark = make('span', { className: `mark ${hit.severity}`, 'aria-label': hit.severity }, { error: '✕', warning: '▲', note: '●' }[hit.severity]);
       const line = make('p', { className: 'viewer-hit' }, mark, make('b', {}, hit.rule), ` ${hit.message} `);
       if (hit.partner !== -1) line.append('with ', imageLink(hit.image === image.index ? hit.partner : hit.image), ' ');
-      if (placeOf(hit)) line.append(copyable(placeOf(hit)));
+      if (hit.place) line.append(copyable(hit.place));
       return line;
     });
     byId('viewer-hits').replaceChildren(...hits);
@@ -323,8 +378,10 @@ function makeViewer(go) {
       : 'Click a box to see its cell and anchors.';
     if (pointed) renderReadout(image, state.scale, pointed);
     else byId('readout').replaceChildren(make('p', { className: 'hint' }, help));
-    byId('legend').hidden = !state.grid;
-    byId('legend').textContent = 'filled: cell with targets · dashed: anchor · solid: box · red: another box took the anchor';
+    const parts = state.grid ? ['filled: cell with targets · dashed: anchor · solid: box · red: another box took the anchor'] : [];
+    if (state.ignored && image.ignored.length) parts.push(make('span', { className: 'legend-ignored' }, make('span', { className: 'dot-class dot-ignored' }), 'hatched: to be ignored'));
+    byId('legend').hidden = !parts.length;
+    byId('legend').replaceChildren(...parts);
   }
 
   return {
