@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,11 +23,11 @@ from yolopipe.shards.manifest import load_manifest
 from yolopipe.shards.targets import box_targets
 
 SIZE = 96
-CROWD = ("1,2,31,40,-1", "5,5,25,25,2", "0,0,12,12,0", "20,20,44,44,1", "8,9,30,31,-1")
-LISTED = 3
+CROWD = ("1,2,31,40,-1", "5,5,25,25,2", "0,0,12,12,0", "20,20,44,44,1", "8,9,30,31,-1", "1,1,9,9,0", "2,2,40,12,-1")
+LISTED = 5
 
 PARAMS = f"""\
-data: {{train: train.txt, val: val.txt, classes: classes.names, images: images}}
+data: {{train: train.txt, val: val.txt, classes: classes.names, images: images, corrections: fixes.txt}}
 augment: {{copies: 2, flip: 0, crop: 0, translate: 0}}
 precompute: {{input_size: [64, 96]}}
 assignment: {{max_bbox_per_scale: {LISTED}}}
@@ -35,7 +36,8 @@ assignment: {{max_bbox_per_scale: {LISTED}}}
 
 @pytest.fixture(scope="module")
 def crowded(drawn: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project: one image with five boxes to be ignored and no other, one with two and its own boxes."""
+    """A project: one image with seven boxes to be ignored and no other; one with a box and two of them, and again one
+    each that corrections add."""
     folder = tmp_path_factory.mktemp("crowded project")
     drawn.draw(folder, images=6, size=SIZE)
     (folder / "params.yaml").write_text(PARAMS)
@@ -43,6 +45,8 @@ def crowded(drawn: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path
     lines[0] = " ".join([lines[0].split()[0], *(f"{box},1" for box in CROWD)])
     lines[1] = " ".join([lines[1].split()[0], "2,2,22,20,1", "3,3,40,44,-1,1", "30,20,44,44,2,1"])
     (folder / "train.txt").write_text("\n".join(lines) + "\n")
+    image = lines[1].split()[0]
+    (folder / "fixes.txt").write_text(f"# by hand\n{image} - 3,25,20,44,0\n{image} - 0,0,6,6,-1,1\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for stage in ("parse", "augment", "precompute"):
@@ -72,25 +76,25 @@ def place_of(folder: Path, row: dict[str, Any]) -> str:
 def test_totals_count_them_beside_the_boxes(told, crowded: Path) -> None:
     report = json.loads(told("--json"))
     info = load_manifest(crowded / "data/shards").splits["train"]
-    assert report["ignored"] == info.ignored == 2 * 7
+    assert report["ignored"] == info.ignored == 2 * 10
     lines = [line.split()[1:] for line in (crowded / "train.txt").read_text().splitlines()]
-    real = [box for boxes in lines for box in boxes if box.count(",") == 4]
+    real = ["added", *(box for boxes in lines for box in boxes if box.count(",") == 4)]
     assert report["boxes"] == info.boxes == 2 * len(real)
-    # Two of the five find no room in any of three lists, in both copies and at both sizes.
+    # Two of the seven find no room in any of three lists, in both copies and at both sizes.
     assert report["past_list_end"] == info.past_list_end == 2 * 3 * 2
     assert report["smaller"]["64"]["past_list_end"] == 2 * 3 * 2
-    assert report["most_trouble"][0]["ignored"] == 5
+    assert report["most_trouble"][0]["ignored"] == 7
     splits = report["check_report"]["splits"]
-    assert (splits["train"]["ignored"], splits["val"]["ignored"]) == (7, 0)
+    assert (splits["train"]["ignored"], splits["val"]["ignored"]) == (10, 0)
     assert splits["train"]["boxes"] == len(real)
-    assert "14 boxes to be ignored" in told()
+    assert "20" in re.findall(r"\d+", told().splitlines()[1])
 
 
 def test_every_one_that_is_not_in_a_list_is_a_hit_with_its_place(told, crowded: Path) -> None:
     (check,) = json.loads(told("--only", "past-list-end", "--json"))["check_report"]["checks"]
     assert check["count"] == len(check["hits"]) == 2
     assert [place_of(crowded, hit) for hit in check["hits"]] == [f"{box},1" for box in CROWD[LISTED:]]
-    assert [hit["boxes"] for hit in check["hits"]] == [[3], [4]]
+    assert [hit["boxes"] for hit in check["hits"]] == [[5], [6]]
     (check,) = json.loads(told("--only", "backgrounds", "--json"))["check_report"]["checks"]
     assert "train0" in check["hits"][0]["image"], "no box to be found"
 
@@ -99,7 +103,7 @@ def test_one_image_lists_them_with_place_and_lists(told, crowded: Path) -> None:
     for extra in ((), ("--scale", "16")):
         report = json.loads(told("--image", "train0", *extra, "--json"))
         assert [place_of(crowded, box) for box in report["ignored"]] == [f"{box},1" for box in CROWD]
-        assert [box["class"] for box in report["ignored"]] == [None, "c", "a", "b", None]
+        assert [box["class"] for box in report["ignored"]] == [None, "c", "a", "b", None, "a", None]
         assert [box["unlisted_strides"] for box in report["ignored"]] == [[]] * LISTED + [[8, 16, 32]] * 2
         text = told("--image", "train0", *extra)
         assert max(map(len, text.splitlines())) <= 100
@@ -109,10 +113,12 @@ def test_one_image_lists_them_with_place_and_lists(told, crowded: Path) -> None:
 
 def test_boxes_to_be_found_have_their_place_too(told, crowded: Path) -> None:
     report = json.loads(told("--image", "train1", "--json"))
-    assert [place_of(crowded, box) for box in report["boxes"]] == ["2,2,22,20,1"]
-    assert [box["number"] for box in report["ignored"]] == [1, 2]
-    box = report["boxes"][0]
-    assert f"{box['file']}:{box['line']}:{box['column']}" in told("--image", "train1").split()
+    assert [place_of(crowded, box) for box in report["boxes"]] == ["2,2,22,20,1", "3,25,20,44,0"]
+    assert [(box["file"], box["line"]) for box in report["boxes"]] == [("train.txt", 2), ("fixes.txt", 2)]
+    assert [box["number"] for box in report["ignored"]] == [2, 3, 4]
+    assert place_of(crowded, report["ignored"][2]) == "0,0,6,6,-1,1", "also what corrections add"
+    words = told("--image", "train1").split()
+    assert all(f"{b['file']}:{b['line']}:{b['column']}" in words for b in report["boxes"] + report["ignored"])
 
 
 def test_the_page_has_them_beside_the_boxes(told, crowded: Path, tmp_path: Path) -> None:
@@ -120,18 +126,13 @@ def test_the_page_has_them_beside_the_boxes(told, crowded: Path, tmp_path: Path)
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     data = json.loads(text.split('id="data">')[1].split("</script>")[0])
     with_some = {image[0]: image[11] for image in data["images"] if len(image) > 11}
-    assert {Path(path).stem: len(boxes) for path, boxes in with_some.items()} == {"train0": 5, "train1": 2}
+    assert {Path(path).stem: len(boxes) for path, boxes in with_some.items()} == {"train0": 7, "train1": 3}
     first = next(boxes for path, boxes in with_some.items() if "train0" in path)
-    assert [(class_id, unlisted) for class_id, _, unlisted, _ in first] == [
-        (-1, []),
-        (2, []),
-        (0, []),
-        (1, [8, 16, 32]),
-        (-1, [8, 16, 32]),
-    ]
+    assert [class_id for class_id, *_ in first] == [-1, 2, 0, 1, -1, 0, -1]
+    assert [unlisted for _, _, unlisted, _ in first] == [[]] * LISTED + [[8, 16, 32]] * 2
     assert all(place.startswith("train.txt:1:") for *_, place in first)
     boxes = {Path(image[0]).stem: image[5] for image in data["images"]}
-    assert (boxes["train0"], boxes["train1"]) == (0, 1), "counts are of boxes to be found"
+    assert (boxes["train0"], boxes["train1"]) == (0, 2), "counts are of boxes to be found"
 
 
 def test_a_manifest_with_another_count_is_an_error(shards: ModuleType, tmp_path: Path) -> None:

@@ -436,7 +436,7 @@ def test_boxes_to_be_ignored_are_hatched_until_they_are_switched_off(
     assert page("#box-list tbody tr").count() == page("#ignored-list tbody tr").count() == 1
     assert page(".dot-ignored").count() == 2, "in the legend and in the list"
     assert page("#viewer-facts").inner_text().endswith("1 box · 1 ignored")
-    assert page("#ignored-list code").inner_text() == "train:1", "the split where the file is unknown, and no column"
+    assert page("#ignored-list code").inner_text() == "1", "the line: no file is known"
     page.press("g 3")
     point_at(page, 2, 2, 32)
     assert re.findall(r"\d+", page("#readout").inner_text()) == ["32", "2", "2", "1"], "the box that covers the cell"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from yolopipe.imaging.geometry import invert_affine, transform_boxes
 from yolopipe.inspection.ignored_boxes import ignored_boxes
-from yolopipe.inspection.label_text import background_text, ignored_lines, ignored_report
+from yolopipe.inspection.label_text import NO_FILES, Files, background_text, ignored_lines, ignored_report
 from yolopipe.inspection.target_codes import decode_box, encode_boxes
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
@@ -137,7 +137,7 @@ def class_letters(class_ids: Sequence[int], names: Sequence[str]) -> dict[int, s
 
 
 def scale_text(
-    row: Row, positives: Sequence[Positive], manifest: Manifest, stride: int, *, split: str, file: str = ""
+    row: Row, positives: Sequence[Positive], manifest: Manifest, stride: int, *, split: str, files: Files = NO_FILES
 ) -> str:
     """The grid and the table of one scale.
 
@@ -147,13 +147,13 @@ def scale_text(
         manifest: of the same shards.
         stride: of the scale.
         split: for the title.
-        file: the annotation file, for the place of each box to be ignored; the split's name where it is unknown.
+        files: annotation file by split, and that of the corrections, where known: for the place of each box.
 
     Returns:
         Lines of at most 100 columns.
     """
     ignored = ignored_boxes(row, manifest.strides, in_source=True)
-    ignored_text = list(ignored_lines(ignored, manifest.class_names, [stride], file or split))
+    ignored_text = list(ignored_lines(ignored, manifest, [stride], split=split, files=files))
     grid = manifest.input_size // stride
     letters = class_letters([positive.class_id for positive in positives], manifest.class_names)
     anchors = ", ".join(
@@ -269,7 +269,7 @@ def _boxes(positive: Positive) -> str:
 
 
 def scale_report(
-    row: Row, positives: Sequence[Positive], manifest: Manifest, stride: int, *, split: str, file: str = ""
+    row: Row, positives: Sequence[Positive], manifest: Manifest, stride: int, *, split: str, files: Files = NO_FILES
 ) -> dict[str, Any]:
     """The same facts for programs."""
     ignored = ignored_boxes(row, manifest.strides, in_source=True)
@@ -285,5 +285,5 @@ def scale_report(
             | {"class": manifest.class_names[positive.class_id], "off_px": positive.off_px}
             for positive in positives
         ],
-        "ignored": ignored_report(ignored, manifest.class_names, file),
+        "ignored": ignored_report(ignored, manifest, split=split, files=files),
     }

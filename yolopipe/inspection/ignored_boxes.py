@@ -20,16 +20,14 @@ class IgnoredBox:
         number: within the image, behind the boxes to be found.
         class_id: -1 for any class.
         box_xyxy: pixels.
-        line: of the annotation text.
-        column: of that line.
+        origin: line and column of the annotation text, as in the shards.
         unlisted: strides whose box list is full: predictions on the box count as background there.
     """
 
     number: int
     class_id: int
     box_xyxy: tuple[float, float, float, float]
-    line: int
-    column: int
+    origin: tuple[int, int]
     unlisted: tuple[int, ...]
 
     def class_name(self, class_names: Sequence[str]) -> str:
@@ -50,7 +48,7 @@ def ignored_boxes(row: Row, strides: Sequence[int], *, in_source: bool = False) 
     unlisted = _unlisted(row, row.labels)
     numbers = range(len(row.classes), len(row.classes) + len(classes))
     return tuple(
-        IgnoredBox(number, class_id, (x1, y1, x2, y2), line, column, _holding(number, unlisted, strides))
+        IgnoredBox(number, class_id, (x1, y1, x2, y2), (line, column), _holding(number, unlisted, strides))
         for number, class_id, (x1, y1, x2, y2), (line, column) in zip(
             numbers, classes.tolist(), corners.tolist(), origins.tolist(), strict=True
         )

@@ -25,7 +25,7 @@ def inspect_image(shards: Path, manifest: Manifest, request: ImageRequest, files
         shards: the folder of shards.
         manifest: of the same shards.
         request: which image, and how.
-        files: annotation file by split, where known.
+        files: annotation file by split, and that of the corrections, where known.
 
     Raises:
         UsageError: a scale that the network does not have.
@@ -34,13 +34,12 @@ def inspect_image(shards: Path, manifest: Manifest, request: ImageRequest, files
     """
     if request.scale is not None and request.scale not in manifest.strides:
         raise UsageError(f"--scale is one of {', '.join(map(str, manifest.strides))}, got {request.scale}")
-    file = files.get(request.split, "")
     if request.scale is not None:
-        return _one_scale(shards, manifest, request, request.scale, file)
-    return _all_scales(shards, manifest, request, file)
+        return _one_scale(shards, manifest, request, request.scale, files)
+    return _all_scales(shards, manifest, request, files)
 
 
-def _all_scales(shards: Path, manifest: Manifest, request: ImageRequest, file: str) -> Inspection:
+def _all_scales(shards: Path, manifest: Manifest, request: ImageRequest, files: Mapping[str, str]) -> Inspection:
     split, out = request.split, request.out
     row = find_row(shards, manifest, split, request.copy, request.image)
     targets = box_targets(row, manifest)
@@ -49,13 +48,15 @@ def _all_scales(shards: Path, manifest: Manifest, request: ImageRequest, file: s
     return Inspection(
         title=f"{row.path}, {len(targets)} boxes",
         rows={"picture": out} if out is not None else {},
-        report=label_text.row_report(row, targets, manifest, split=split, file=file),
+        report=label_text.row_report(row, targets, manifest, split=split, files=files),
         next_step=None if out is not None else "add --out labels.png to draw them",
-        text=label_text.row_text(row, targets, manifest, split=split, file=file),
+        text=label_text.row_text(row, targets, manifest, split=split, files=files),
     )
 
 
-def _one_scale(shards: Path, manifest: Manifest, request: ImageRequest, scale: int, file: str) -> Inspection:
+def _one_scale(
+    shards: Path, manifest: Manifest, request: ImageRequest, scale: int, files: Mapping[str, str]
+) -> Inspection:
     split, out = request.split, request.out
     row = find_row(shards, manifest, split, request.copy, request.image)
     targets = box_targets(row, manifest)
@@ -65,7 +66,7 @@ def _one_scale(shards: Path, manifest: Manifest, request: ImageRequest, scale: i
     return Inspection(
         title=f"{row.path}, stride {scale}",
         rows={"picture": out} if out is not None else {},
-        report=grid_text.scale_report(row, positives, manifest, scale, split=split, file=file),
+        report=grid_text.scale_report(row, positives, manifest, scale, split=split, files=files),
         next_step=None if out is not None else f"add --out stride{scale}.png to draw it",
-        text=grid_text.scale_text(row, positives, manifest, scale, split=split, file=file),
+        text=grid_text.scale_text(row, positives, manifest, scale, split=split, files=files),
     )

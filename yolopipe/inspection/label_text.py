@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import Any
 
-from yolopipe.inspection.checks.check_report import place_text
+from yolopipe.inspection.checks.check_report import Place
+from yolopipe.inspection.checks.origins import place_of
 from yolopipe.inspection.ignored_boxes import IgnoredBox, ignored_boxes
 from yolopipe.inspection.label_totals import ImageTally, SplitTotals
 from yolopipe.shards.label_info import collisions_text, smaller_text
@@ -17,6 +19,8 @@ from yolopipe.shards.targets import BoxTargets, TargetPlace
 
 __all__ = [
     "COLUMNS",
+    "NO_FILES",
+    "Files",
     "background_text",
     "ignored_lines",
     "ignored_report",
@@ -30,8 +34,13 @@ COLUMNS = 100
 
 NAME_WIDTH = 12
 
+Files = Mapping[str, str]
+NO_FILES: Files = MappingProxyType({})
 
-def row_text(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str, file: str = "") -> str:
+
+def row_text(
+    row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str, files: Files = NO_FILES
+) -> str:
     """One image's boxes, each with the cells and anchors assigned to it and those overwritten by other boxes.
 
     Args:
@@ -39,7 +48,7 @@ def row_text(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, spl
         targets: of the same row.
         manifest: of the same shards.
         split: of the row.
-        file: the annotation file, for the place of each box; the split's name where it is unknown.
+        files: annotation file by split, and that of the corrections, where known: for the place of each box.
     """
     ignored = ignored_boxes(row, manifest.strides)
     copies = manifest.splits[split].copies
@@ -52,8 +61,8 @@ def row_text(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, spl
         f"source {row.source_wh[0]} x {row.source_wh[1]} px, network input {size} x {size} px, "
         f"scale {abs(scale_x):.3f}{mirrored}, offset {left:+.1f} {top:+.1f}",
         _tally(targets, len(ignored)),
-        *_table(row, targets, manifest, file or split),
-        *ignored_lines(ignored, manifest.class_names, manifest.strides, file or split),
+        *_table(targets, manifest, [place_of(files, split, origin) for origin in row.boxes.origins.tolist()]),
+        *ignored_lines(ignored, manifest, manifest.strides, split=split, files=files),
     ]
     return "\n".join(lines)
 
@@ -94,7 +103,7 @@ def _head(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def _table(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, file: str) -> Iterator[str]:
+def _table(targets: Sequence[BoxTargets], manifest: Manifest, places: Sequence[Place]) -> Iterator[str]:
     if not targets:
         return
     yield ""
@@ -106,8 +115,7 @@ def _table(row: Row, targets: Sequence[BoxTargets], manifest: Manifest, file: st
         x1, y1, x2, y2 = box.box_xyxy
         name = _head(manifest.class_names[box.class_id], NAME_WIDTH)
         start = f"{box.number:>4} {name:<{NAME_WIDTH}} {x1:>6.1f} {y1:>6.1f} {x2:>6.1f} {y2:>6.1f}"
-        origin = place_text(file, *row.boxes.origins[box.number].tolist())
-        starts = [start, f"{'':>5}{_tail(origin, len(start) - 5)}"]
+        starts = [start, f"{'':>5}{_tail(str(places[box.number]), len(start) - 5)}"]
         for start, place in zip_longest(starts, map(_place, box.places), fillvalue=""):
             yield f"{start:<{len(starts[0])}}  {place}".rstrip()
         if not box.assigned:
@@ -131,49 +139,50 @@ def _place(place: TargetPlace) -> str:
 
 
 def ignored_lines(
-    boxes: Sequence[IgnoredBox], class_names: Sequence[str], strides: Sequence[int], file: str
+    boxes: Sequence[IgnoredBox], manifest: Manifest, strides: Sequence[int], *, split: str, files: Files
 ) -> Iterator[str]:
     """Boxes to be ignored, two lines each: the box and the lists that it is in, then its place.
 
     Args:
         boxes: of one image.
-        class_names: by class number.
+        manifest: of the shards.
         strides: whose lists are named.
-        file: the annotation file.
+        split: of the image.
+        files: annotation file by split, and that of the corrections, where known.
     """
     if boxes:
         yield ""
         yield f"{_count(len(boxes), 'box')} to be ignored: predictions there do not count as background"
     for box in boxes:
         corners = " ".join(f"{side:>6.1f}" for side in box.box_xyxy)
-        name = _head(box.class_name(class_names), NAME_WIDTH)
+        name = _head(box.class_name(manifest.class_names), NAME_WIDTH)
         full = [str(stride) for stride in strides if stride in box.unlisted]
         lists = [str(stride) for stride in strides if stride not in box.unlisted]
         parts = [f"in the list of stride {', '.join(lists)}"] if lists else []
         parts += [f"list full: stride {', '.join(full)}"] if full else []
         yield f"{box.number:>4} {name:<{NAME_WIDTH}} {corners}  {'; '.join(parts)}"
-        yield f"{'':>5}{_tail(place_text(file, box.line, box.column), COLUMNS - 5)}"
+        yield f"{'':>5}{_tail(str(place_of(files, split, box.origin)), COLUMNS - 5)}"
 
 
-def ignored_report(boxes: Sequence[IgnoredBox], class_names: Sequence[str], file: str) -> list[dict[str, Any]]:
+def ignored_report(
+    boxes: Sequence[IgnoredBox], manifest: Manifest, *, split: str, files: Files
+) -> list[dict[str, Any]]:
     """The same facts for programs; ``class`` is None for any class."""
     return [
         {
             "number": box.number,
             "class_id": box.class_id,
-            "class": None if box.class_id < 0 else class_names[box.class_id],
+            "class": None if box.class_id < 0 else manifest.class_names[box.class_id],
             "box_xyxy": list(box.box_xyxy),
             "unlisted_strides": list(box.unlisted),
-            "file": file,
-            "line": box.line,
-            "column": box.column,
+            **place_of(files, split, box.origin)._asdict(),
         }
         for box in boxes
     ]
 
 
 def row_report(
-    row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str, file: str = ""
+    row: Row, targets: Sequence[BoxTargets], manifest: Manifest, *, split: str, files: Files = NO_FILES
 ) -> dict[str, Any]:
     """The facts of :func:`row_text` for programs."""
     return {
@@ -184,10 +193,10 @@ def row_report(
         "input_size": manifest.input_size,
         "matrix": row.matrix.tolist(),
         "boxes": [
-            _box_report(box, manifest) | {"file": file, "line": line, "column": column}
-            for box, (line, column) in zip(targets, row.boxes.origins.tolist(), strict=True)
+            _box_report(box, manifest) | place_of(files, split, origin)._asdict()
+            for box, origin in zip(targets, row.boxes.origins.tolist(), strict=True)
         ],
-        "ignored": ignored_report(ignored_boxes(row, manifest.strides), manifest.class_names, file),
+        "ignored": ignored_report(ignored_boxes(row, manifest.strides), manifest, split=split, files=files),
     }
 
 

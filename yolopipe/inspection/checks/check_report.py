@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from yolopipe.labels.anchors import AnchorFit
 
@@ -15,9 +15,9 @@ __all__ = [
     "Check",
     "CheckReport",
     "Hit",
+    "Place",
     "Severity",
     "SplitFacts",
-    "place_text",
 ]
 
 Severity = Literal["error", "warning", "note"]
@@ -26,6 +26,26 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 MOST_HITS = 1000
 """Hits kept for each rule; the count includes the others."""
+
+
+class Place(NamedTuple):
+    """A place of a text, as editors and compilers write it.
+
+    Args:
+        file: empty where unknown.
+        line: 1-based; 0 where unknown.
+        column: 1-based; 0 where the line as a whole is meant.
+
+    >>> print(Place("train.txt", 15, 32), Place("train.txt", 15), Place("", 15, 32))
+    train.txt:15:32 train.txt:15 15:32
+    """
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return ":".join(str(part) for part in self if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +59,7 @@ class Hit:
         boxes: numbers of the boxes in question within the image's row of copy 0, those to be ignored behind the
             others; empty when the image as a whole is meant, or when the boxes are not in the shards (parse dropped
             them).
-        file: the annotation file; empty where unknown.
+        file: the annotation file, or that of the corrections; empty where unknown.
         line: 1-based line there; 0 where unknown.
         column: 1-based column of the box in that line; 0 where the line as a whole is meant.
         partner: split and image of the other half of a pair.
@@ -57,16 +77,7 @@ class Hit:
     @property
     def place(self) -> str:
         """Where the annotation text has it, e.g. ``train.txt:15:32``; empty where that is unknown."""
-        return place_text(self.file, self.line, self.column) if self.file else ""
-
-
-def place_text(file: str, line: int, column: int) -> str:
-    """A place of the annotation text as editors and compilers write it.
-
-    >>> place_text("train.txt", 15, 32), place_text("train.txt", 15, 0)
-    ('train.txt:15:32', 'train.txt:15')
-    """
-    return ":".join([file, *(str(number) for number in (line, column) if number)])
+        return str(Place(self.file, self.line, self.column)) if self.file else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +143,7 @@ class CheckReport:
         anchors: fit of the anchors in use; None without boxes.
         proposal: fit of nine proposed anchors, as ``yolopipe anchors`` prints them; None without boxes.
         left_out: what was not checked and why, one sentence each.
-        files: annotation file by split, where known.
+        files: annotation file by split, and that of the ``corrections``, where known.
     """
 
     checks: tuple[Check, ...]

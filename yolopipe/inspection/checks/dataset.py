@@ -191,7 +191,7 @@ def _plain_sizes(
 def _unlisted(rows: Sequence[Row], manifest: Manifest, first: int) -> Ints:
     """(K, 4) the boxes to be ignored missing from a list: row (counted from ``first``), number, line, column."""
     found = [
-        (row, box.number, box.line, box.column)
+        (row, box.number, *box.origin)
         for row, content in enumerate(rows, first)
         for box in ignored_boxes(content, manifest.strides)
         if box.unlisted

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.arrays import Ints, Mask
-from yolopipe.inspection.checks.check_report import MOST_HITS, Check, Hit
+from yolopipe.inspection.checks.check_report import MOST_HITS, Check, Hit, Place
 from yolopipe.inspection.checks.dataset import Dataset
 from yolopipe.inspection.checks.fingerprints import Fingerprints
 from yolopipe.inspection.checks.near_duplicates import NearDuplicates, find_near_duplicates
-from yolopipe.inspection.checks.origins import DroppedBoxes
+from yolopipe.inspection.checks.origins import DroppedBoxes, place_of
 from yolopipe.inspection.checks.rules import make_check
 
 __all__ = ["PIXEL_RULES", "image_checks", "unreadable_check"]
@@ -117,11 +117,10 @@ def image_hit(
     origin: Sequence[int] | None = None,
     partner: tuple[str, str] | None = None,
 ) -> Hit:
-    """A hit in one image: at line and column ``origin``, else at the image's annotation line where that is known."""
+    """A hit in one image: at the ``origin`` of a box, else at the image's annotation line where that is known."""
     split = data.split_names[data.split[image]]
-    line, column = (int(data.lines[image]), 0) if origin is None else origin
-    file = data.files.get(split, "") if line else ""
-    return Hit(split, data.paths[image], message, boxes, file, line, column, partner)
+    place = place_of(data.files, split, (int(data.lines[image]), 0) if origin is None else origin)
+    return Hit(split, data.paths[image], message, boxes, *(place if place.line else Place("")), partner)
 
 
 def unreadable_check(

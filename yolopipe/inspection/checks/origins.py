@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from yolopipe import paths
 from yolopipe.config.params_file import load_config
 from yolopipe.errors import YolopipeError
-from yolopipe.inspection.checks.check_report import MOST_HITS, Hit
+from yolopipe.inspection.checks.check_report import MOST_HITS, Hit, Place
 from yolopipe.shards.manifest import Manifest
 from yolopipe.shards.schema import Row
 from yolopipe.tables import BOX_COLUMNS, TableReader, split_boxes
@@ -30,6 +30,7 @@ __all__ = [
     "DroppedBoxes",
     "Sources",
     "annotation_files",
+    "place_of",
     "project_of",
     "read_sources",
     "source_boxes",
@@ -75,7 +76,7 @@ class Sources:
     Args:
         folder: where relative image paths start.
         lines: annotation line of each image, by split; empty without ``data/parsed``.
-        files: annotation file by split; empty without ``params.yaml``.
+        files: annotation file by split, and that of the ``corrections``; empty without ``params.yaml``.
         dropped: by our rules; None when parse's list is not there.
         boxes_read: boxes in the annotation texts, good and bad.
         images_read: images in them.
@@ -147,7 +148,9 @@ def source_boxes(shards: Path, split: str, row: Row) -> npt.NDArray[np.float32] 
 
 
 def annotation_files(shards: Path, params: Path | None, missing: list[str]) -> dict[str, str]:
-    """The annotation file of each split; empty where there is no ``params.yaml``, with the reason in ``missing``.
+    """The annotation file of each split, and that of the ``corrections``.
+
+    Empty where there is no ``params.yaml``, with the reason in ``missing``.
 
     Args:
         shards: their folder.
@@ -159,7 +162,24 @@ def annotation_files(shards: Path, params: Path | None, missing: list[str]) -> d
     except YolopipeError as error:
         missing.append(f"names of the annotation files: {error.message.splitlines()[0]}")
         return {}
-    return {"train": data.train, "val": data.val}
+    corrections = {"corrections": data.corrections} if data.corrections else {}
+    return {"train": data.train, "val": data.val} | corrections
+
+
+def place_of(files: Mapping[str, str], split: str, origin: Sequence[int]) -> Place:
+    """Where a box is written.
+
+    Args:
+        files: from :func:`annotation_files`.
+        split: of the box.
+        origin: line and column from the shards; the line is negative for a box that the corrections added.
+
+    >>> files = {"train": "train.txt", "corrections": "fixes.txt"}
+    >>> print(place_of(files, "train", (15, 32)), place_of(files, "train", (-3, 9)))
+    train.txt:15:32 fixes.txt:3:9
+    """
+    line, column = origin
+    return Place(files.get("corrections" if line < 0 else split, ""), abs(line), column)
 
 
 def _lines(table_file: Path, manifest: Manifest, split: str) -> dict[str, int]:
@@ -178,7 +198,7 @@ def _lines(table_file: Path, manifest: Manifest, split: str) -> dict[str, int]:
 def _dropped(file: Path, files: Mapping[str, str], lines: Mapping[str, Mapping[str, int]]) -> dict[str, DroppedBoxes]:
     """Parse's problems by check; the file is read line by line, and the first hits are kept."""
     found: dict[str, DroppedBoxes] = {rule: DroppedBoxes() for rule in [*PARSE_RULES.values(), "dropped"]}
-    split_of = {name: split for split, name in files.items()}
+    split_of = {files[split]: split for split in lines if split in files}
     with file.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             if row["action"] == "noted" and row["rule"] not in PARSE_RULES:
@@ -196,5 +216,5 @@ def _hit(row: Mapping[str, str], split: str) -> Hit:
     own = PARSE_RULES.get(row["rule"])
     message = row["message"] if own in ("zero-size", "outside-image") else f"{row['rule']}: {row['message']}"
     done = f" ({row['action'].replace('-', ' ')})" if row["action"] != "noted" else ""
-    place = row["file"], int(row["line"]), int(row["column"])
+    place = Place(row["file"], int(row["line"]), int(row["column"]))
     return Hit(split, row["image"], message + done, (), *place)

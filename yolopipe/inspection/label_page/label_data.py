@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yolopipe.inspection.checks.check_report import Check, CheckReport, Hit, place_text
+from yolopipe.inspection.checks.check_report import Check, CheckReport, Hit
+from yolopipe.inspection.checks.origins import place_of
 from yolopipe.inspection.label_page.page_images import PageImage, PageImages
 from yolopipe.inspection.label_page.selection import ImageKey, Limits
 from yolopipe.shards.manifest import Manifest
@@ -62,13 +63,12 @@ def _numbered(images: Sequence[PageImage]) -> list[int]:
 
 def _image(image: PageImage, splits: Sequence[str], picture: int, files: Mapping[str, str]) -> list[Any]:
     """``model.js`` knows the order; the boxes to be ignored come last, where there are some."""
-    file = files.get(image.split, image.split)
     ignored = [
         [
             box.class_id,
             [round(side, 2) for side in box.box_xyxy],
             list(box.unlisted),
-            place_text(file, box.line, box.column),
+            str(place_of(files, image.split, box.origin)),
         ]
         for box in image.ignored
     ]
