@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -266,3 +267,21 @@ def test_there_and_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert yolopipe("labels", "corrections", "val.txt", "twice.txt", "--out", "t.txt") == 4
     assert "twice.txt:1: repeated-box: " in capsys.readouterr().err
     assert yolopipe("labels", "corrections", "val.txt", "twice.txt", "--out", "t.txt", "--on-bad", "skip") == 0
+
+
+def test_convert_takes_the_corrected_text_and_says_so_where_it_does_not(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2.imwrite("d.jpg", np.zeros((64, 64, 3), np.uint8))
+    Path("train.txt").write_bytes(VAL)
+    Path("c.txt").write_text("d.jpg 1,2,30,40,0 -\n")
+    assert yolopipe("convert", "coco", "--out", "plain", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["corrections_left_out"] == "c.txt"
+    assert yolopipe("labels", "corrected", "val.txt", "--out", "o", "--json") == 0
+    capsys.readouterr()
+    assert yolopipe("convert", "coco", "--out", "right", "--split", "val=o/val.txt", "--json") == 0
+    assert "corrections_left_out" not in json.loads(capsys.readouterr().out)
+    boxes = [
+        len(json.loads(Path(f"{out}/instances_val.json").read_text())["annotations"]) for out in ("plain", "right")
+    ]
+    assert boxes == [2, 1]

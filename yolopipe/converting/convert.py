@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -42,8 +43,10 @@ def convert(
         UsageError: ``out`` is not empty.
         YolopipeError: the file system has no links (YOLO).
     """
+    corrections = ""
     if not texts or classes is None:
         data = load_config(params).data
+        corrections = "" if texts else data.corrections
         texts = texts or {"train": data.train, "val": data.val}
         classes = classes or data.classes
     folder = Path(out)
@@ -54,4 +57,9 @@ def convert(
     held = {name: without_boxes(split, split.ignored_beyond(form.marks)) for name, split in splits.items()}
     with atomic_directory(folder) as partial:
         written = write(held, names, partial, folder)
-    return result_of(kind, form.marks, splits, names, written)
+    result = result_of(kind, form.marks, splits, names, written)
+    if not corrections:
+        return result
+    advice = f"without {corrections}; with them: yolopipe labels corrected --out DIR, then --train, --val of DIR"
+    report = {**result.report, "corrections_left_out": corrections}
+    return replace(result, rows={**result.rows, "corrections": advice}, report=report)
