@@ -281,7 +281,6 @@ def test_convert_takes_the_corrected_text_and_says_so_where_it_does_not(
     capsys.readouterr()
     assert yolopipe("convert", "coco", "--out", "right", "--split", "val=o/val.txt", "--json") == 0
     assert "corrections_left_out" not in json.loads(capsys.readouterr().out)
-    boxes = [
-        len(json.loads(Path(f"{out}/instances_val.json").read_text())["annotations"]) for out in ("plain", "right")
-    ]
+    files = [Path(out) / "annotations/instances_val.json" for out in ("plain", "right")]
+    boxes = [len(json.loads(file.read_text())["annotations"]) for file in files]
     assert boxes == [2, 1]
