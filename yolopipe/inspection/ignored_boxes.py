@@ -44,6 +44,8 @@ def ignored_boxes(row: Row, strides: Sequence[int], *, in_source: bool = False) 
         in_source: in pixels of the source image instead of the network input.
     """
     boxes_xyxy, classes, origins = row.ignored
+    if not len(classes):
+        return ()
     corners = transform_boxes(invert_affine(row.matrix), boxes_xyxy) if in_source else boxes_xyxy
     unlisted = _unlisted(row, row.labels)
     numbers = range(len(row.classes), len(row.classes) + len(classes))

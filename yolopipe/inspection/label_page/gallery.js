@@ -68,7 +68,8 @@ function tile(image) {
     const found = image.hits.filter((hit) => hit.severity === severity).length;
     if (found) marks.append(make('span', { className: `badge ${severity}` }, `${severity === 'error' ? '✕' : '▲'} ${found}`));
   }
-  const facts = `${image.split} · ${image.boxes ? count(image.boxes, 'box') : 'no boxes'}${ignoredCount(image)}`;
+  const boxes = image.boxes || !image.ignored.length ? ` · ${image.boxes ? count(image.boxes, 'box') : 'no boxes'}` : '';
+  const facts = `${image.split}${boxes}${ignoredCount(image)}`;
   link.append(smallStage(image), make('b', {}, nameOf(image.path)), make('span', { className: 'tile-facts' }, facts), marks);
   return make('li', {}, link);
 }

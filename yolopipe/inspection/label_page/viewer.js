@@ -196,7 +196,7 @@ function renderReadout(image, scale, cell) {
   const head = make('p', { className: 'readout-cell' }, `stride ${stride}, row ${row}, column ${column}`);
   if (!places.length) {
     const covering = ignoredAt(image, (column + 0.5) * stride, (row + 0.5) * stride);
-    const what = covering.length ? `covered by box ${covering.map((box) => box.number).join(', ')}, to be ignored` : 'background';
+    const what = covering.length ? `covered by box${covering.length > 1 ? 'es' : ''} ${covering.map((box) => box.number).join(', ')}, to be ignored` : 'background';
     return byId('readout').replaceChildren(head, make('p', {}, `No targets: ${what}.`));
   }
   const { boxes } = unpack(image);
@@ -237,7 +237,7 @@ function boxRow(box, choose) {
 function ignoredRow(box) {
   const [x1, y1, x2, y2] = box.xyxy;
   const name = make('td', {}, make('span', { className: 'dot-class dot-ignored' }), ignoredClass(box));
-  if (box.unlisted.length) name.append(make('br'), `not in the list of stride ${box.unlisted.join(', ')}`);
+  if (box.unlisted.length) name.append(make('br'), `list full: ${box.unlisted.join(', ')}`);
   const cells = [`${px(x2 - x1)} × ${px(y2 - y1)}`, copyable(box.place)].map((cell) => make('td', {}, cell));
   const row = make('tr', {}, make('td', {}, String(box.number)), name, ...cells);
   if (box.unlisted.length) row.className = 'unassigned';
