@@ -16,7 +16,8 @@ import pytest
 from yolopipe.cli import app, guarded
 from yolopipe.inspection.checks.check_report import CheckReport, Hit
 from yolopipe.inspection.checks.rules import RULES
-from yolopipe.inspection.inspect_labels import check_labels
+from yolopipe.inspection.inspect_labels import check_labels, run
+from yolopipe.inspection.label_request import ImageRequest
 
 SIZES = ((12, 12), (16, 12), (12, 18), (20, 20), (26, 20), (20, 28), (32, 32), (36, 28), (28, 40))
 COCO_ANCHORS = ((10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326))
@@ -301,6 +302,27 @@ def test_a_parsed_table_of_other_images_is_not_used(project: Any) -> None:
     report = check_labels("data/shards")
     assert any("val.parquet" in reason or "train.parquet" in reason for reason in report.left_out)
     assert "zero-size" not in {check.rule for check in report.checks}
+
+
+@pytest.mark.parametrize("line_added", [False, True])
+def test_decoded_boxes_are_compared_with_the_same_boxes_of_the_text(project: Any, line_added: bool) -> None:
+    """By line and column: as many boxes in a table that was parsed from an older text are not the same."""
+    if line_added:
+        project.lines["train"].insert(0, "# older")
+    project.lines["train"][line_added] = (
+        project.name("train", line_added) + " 1,1,21,21,0 30,30,50,52,0 60,60,80,80,1"
+    )
+    project.build()
+    shutil.move("data/parsed", "older")
+    project.lines["train"] = [line for line in project.lines["train"] if line != "# older"]
+    project.lines["train"][0] = project.name("train", 0) + " 2,1,21,21,0 30,30,50,52,0 60,60,80,80,1"
+    project.build()
+    if line_added:
+        shutil.rmtree("data/parsed")
+        shutil.move("older", "data/parsed")
+    positives = run("data/shards", ImageRequest(image="train ä0", scale=8)).report["positives"]
+    assert {positive["box"] for positive in positives} == {0, 1, 2}
+    assert max(positive["off_px"] for positive in positives) < 1e-3
 
 
 @pytest.mark.parametrize("damage", ["counts.json", "problems.csv", "val.parquet"])

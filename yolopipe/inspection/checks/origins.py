@@ -137,10 +137,8 @@ def source_boxes(shards: Path, split: str, row: Row) -> npt.NDArray[np.float32] 
     try:
         with TableReader(file, made_by="parse") as reader:
             for piece in reader.pieces(["image", *BOX_COLUMNS]):
-                boxes = split_boxes(piece.filter(pc.equal(piece["image"], row.path)))
-                ours = (boxes.origins[:, np.newaxis] == row.boxes.origins).all(axis=2).any(axis=1)
-                if ours.any():
-                    found = boxes.where(ours)
+                found = split_boxes(piece.filter(pc.equal(piece["image"], row.path)))
+                if len(found.classes):
                     return found.boxes_xyxy if np.array_equal(found.origins, row.boxes.origins) else None
     except YolopipeError:
         pass
