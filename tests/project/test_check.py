@@ -434,7 +434,7 @@ def test_corrections_that_fit(project, git):
     git("add", "corrections.txt")
     assert bad_rows() == []
     [row] = [row for row in check.run() if row.name == "data.corrections"]
-    assert "2 of them" in row.result
+    assert "2 of them " in row.result
 
 
 def test_corrections_that_the_pipeline_does_not_list(project):

@@ -156,9 +156,9 @@ class _Inputs:
             if whole or problem.rule != "unknown-image"
         ]
         found = [Finding(p, "note" if p.action == "noted" else "correction") for p in problems]
-        fit = f"{len(tally.index.corrections):,} corrections; {len(tally.used):,} of them are about images looked at"
+        fit = f"{len(tally.index.corrections):,} corrections, {len(tally.used):,} of them compared with the texts"
         return list(_rows_of("data.corrections", found, policy)) or [
-            ok("data.corrections", f"{source.name}: {fit}, and fit"),
+            ok("data.corrections", f"{source.name}: {fit}"),
         ]
 
     def _rules(self, classes: int) -> tuple[Policy, BoxChecker]:
