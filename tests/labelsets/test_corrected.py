@@ -90,6 +90,19 @@ def test_what_cannot_be_written_is_named(old: Images, new: Images) -> None:
             assert len(set(old[path])) < len(old[path]) or len(set(new[path])) < len(new[path]), both
 
 
+def test_of_equal_boxes_one_is_corrected() -> None:
+    same = LabelBox(1, 2, 9, 9, 0)
+    for old, new, lines, left_out in (
+        ([same] * 2, [same], 1, 0),
+        ([same] * 2, [], 1, 1),
+        ([], [same] * 2, 1, 1),
+        ([same], [same] * 2, 0, 1),
+    ):
+        corrections, problems = derive_corrections(set_of({"a.jpg": old}), set_of({"a.jpg": new}))
+        assert (len(corrections), [p.rule for p in problems]) == (lines, ["repeated-box"] * left_out)
+        applied({"a.jpg": old}, corrections)
+
+
 def test_a_class_that_the_old_text_does_not_have() -> None:
     old = set_of({"a.jpg": [LabelBox(1, 2, 9, 9, 0)]}, ("cat",))
     new = set_of({"a.jpg": [LabelBox(1, 2, 9, 9, 1), LabelBox(1, 2, 9, 9, -1, True)]})

@@ -206,6 +206,14 @@ def test_corrections_of_another_data_set(project: Callable[..., int]) -> None:
     assert [place[1] for place in listed if place[3] == "unknown-image"] == list(range(1, 151))
 
 
+def test_a_correction_is_stale_only_if_no_listing_of_its_image_has_the_box(project: Callable[..., int]) -> None:
+    """An image that is listed twice is one mistake, not two."""
+    Path("train.txt").write_text("images/b.jpg 1,1,9,9,0\n./images/b.jpg 2,2,9,9,1\nimages/c.jpg 1,2,30,20,1\n")
+    assert project("images/b.jpg 1,1,9,9,0 1,1,9,8,0\n", on_bad="drop-image") == 0
+    assert [(line, rule) for _, line, _, rule, _ in problems()] == [(2, "duplicate-image")]
+    assert rows()[0]["boxes_xyxy"] == [[1, 1, 9, 8]]
+
+
 def test_a_duplicate_that_a_correction_made_names_both_places(
     project: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
