@@ -155,7 +155,7 @@ def test_another_algorithm_number_is_refused_by_its_stage_only(tmp_path):
     text = f"{DATA}algorithm:\n  augment: 99\n"
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text, stage="augment")
-    assert re.search(r":7:\d+: .*algorithm\.augment.*\b99\b.*\b1\b", caught.value.message)
+    assert re.search(rf":7:\d+: .*algorithm\.augment.*\b99\b.*\b{ALGORITHMS['augment']}\b", caught.value.message)
     assert f"algorithm.augment: {ALGORITHMS['augment']}" in str(caught.value.hint)
     assert load(tmp_path, text, stage="parse").algorithm.augment == 99
 

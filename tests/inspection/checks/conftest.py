@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +20,7 @@ SIDE = 96
 SIZES = ((12, 12), (16, 12), (12, 18), (20, 20), (26, 20), (20, 28), (32, 32), (36, 28), (28, 40))
 """Of the boxes, and of the anchors: each fits some box exactly."""
 
-PARAMS = """\
-data: {train: train.txt, val: val.txt, classes: classes.names, images: bilder}
-"""
+DATA = {"train": "train.txt", "val": "val.txt", "classes": "classes.names", "images": "bilder"}
 
 
 def picture(seed: int) -> np.ndarray:
@@ -88,11 +87,12 @@ class Project:
         for split, lines in self.lines.items():
             (self.folder / f"{split}.txt").write_text("\n".join(["# by hand", *lines, ""]), encoding="utf-8")
         (self.folder / "classes.names").write_text("\n".join([*self.names, ""]), encoding="utf-8")
-        (self.folder / "params.yaml").write_text(PARAMS, encoding="utf-8")
+        data = DATA | self.sections.get("data", {})
+        (self.folder / "params.yaml").write_text(json.dumps({"data": data}), encoding="utf-8")
         anchors = [f"{width}x{height}" for width, height in SIZES]
         config = Config.model_validate(
             {
-                "data": {"train": "train.txt", "val": "val.txt", "classes": "classes.names", "images": "bilder"},
+                "data": data,
                 "parse": {"on_bad": "drop-box", **self.sections.get("parse", {})},
                 "augment": {"copies": 1, "flip": 0, "crop": 0, "translate": 0, **self.sections.get("augment", {})},
                 "precompute": {"input_size": SIDE, **self.sections.get("precompute", {})},

@@ -189,6 +189,22 @@ def test_all_faults_at_once(project: Any, counts: Counts) -> None:
     assert {rule: found.get(rule) for rule in expected} == expected
 
 
+def test_corrections_are_applied_and_named(project: Any, counts: Counts) -> None:
+    """A corrected box has its place in the text, an added one in the corrections; what parse noted is no loss."""
+    box = project.boxes(1)[0].strip()
+    image, moved = project.name("train", 1), f"{box[:-2]},{1 - int(box[-1])}"
+    close = ",".join([str(float(value) + 0.5) for value in box.split(",")[:4]] + [moved[-1]])
+    lines = [f"{image} {box} {moved}", f"{image} - {close}", f"{image} - {close}", "nobody.jpg - 1,2,30,40,0"]
+    (project.folder / "c.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    project.sections["data"] = {"corrections": "c.txt"}
+    report = project.check()
+    assert {rule: n for rule, n in counts(report).items() if rule != "collision"} == {"double-box": 1, "dropped": 1}
+    [double] = hits(report, "double-box")
+    assert double.place == f"c.txt:2:{len(image) + 4}"
+    [dropped] = hits(report, "dropped")
+    assert (dropped.place, dropped.image) == ("c.txt:4:1", "nobody.jpg")
+
+
 def test_places_are_named(project: Any) -> None:
     double(project)
     zero_boxes(project)
