@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -87,10 +88,8 @@ def test_boxes_are_corrected_counted_and_placed(
 ) -> None:
     before = contents("train.txt", "val.txt")
     assert project(GOOD) == 0
-    assert (
-        "7 corrections: 1 moved, 2 re-classed, 1 moved and re-classed, 2 added, 1 removed; 1 confirmed"
-        in " ".join(capsys.readouterr().out.split())
-    )
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "data.corrections" in line]
+    assert re.findall(r"\d+", line) == ["7", "1", "2", "1", "2", "1", "1", "1"]
     first, second, third = rows()
     assert first["boxes_xyxy"] == [[1, 2, 30.5, 20], [3, 4, 10, 12]]
     assert (first["classes"], first["ignore"]) == ([0, -1], [False, True])
