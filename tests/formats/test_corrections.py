@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -226,3 +227,15 @@ def test_what_cannot_be_read_back_is_not_written(tmp_path: Path, image: str, com
     with pytest.raises(DataError):
         write_corrections(tmp_path / "c.txt", [Correction(image, A, B, comment=comment)])
     assert not (tmp_path / "c.txt").exists()
+
+
+def test_two_files_merge_by_git(tmp_path: Path) -> None:
+    """Lines of different images do not touch each other, although columns are aligned."""
+    base = [Correction(f"img/{number:03}.jpg", A, B) for number in range(0, 60, 10)]
+    ours = [Correction(f"img/{number:03}.jpg", None, B, comment="missing") for number in (4, 5, 33)]
+    theirs = [Correction(f"img/{number:03}.jpg", B, B) for number in (15, 44, 59)]
+    for name, items in (("base", base), ("ours", [*base, *ours]), ("theirs", [*base, *theirs])):
+        write_corrections(tmp_path / name, items)
+    command = ["git", "merge-file", *(str(tmp_path / name) for name in ("ours", "base", "theirs"))]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert (tmp_path / "ours").read_text() == format_corrections([*base, *ours, *theirs])

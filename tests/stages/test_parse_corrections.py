@@ -105,6 +105,7 @@ def test_boxes_are_corrected_counted_and_placed(
     assert contents("train.txt", "val.txt").items() >= before.items(), "the sources stay as they are"
 
 
+@pytest.mark.slow
 def test_results_depend_on_neither_workers_nor_the_order_of_lines(
     project: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
