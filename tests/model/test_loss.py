@@ -84,7 +84,8 @@ def dense_loss(conv, label, listed, any_class, anchors, stride, threshold, m: An
     giou_loss = respond * scale * (1 - giou)
 
     inter, union, _ = overlap(pred_xywh[:, :, :, :, None, :], listed[:, None, None, None, :, :])
-    area = np.asarray(pred_wh[..., 0] * pred_wh[..., 1])[..., None]
+    low, high = (np.asarray(corner) for corner in corners(pred_xywh))
+    area = np.prod(high - low, axis=-1)[..., None]  # as the overlap is computed: exactly 1 of what lies inside
     iou = np.asarray(inter) / np.where(any_class[:, None, None, None, :], area, np.asarray(union))
     background = (1 - respond) * (iou.max(-1)[..., None] < threshold)
     focal = (respond - sigmoid(raw_conf)) ** 2
