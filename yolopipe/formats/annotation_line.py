@@ -76,8 +76,8 @@ def split_box(token: str) -> tuple[str, ...] | None:
     box = _BOX.fullmatch(token)
     if box is None:
         return None
-    *numbers, ignore = box.groups()
-    return (*numbers, "0" if ignore in (None, "0") else "1")
+    texts = box.groups("0")
+    return texts if texts[5] != "ignore" else (*texts[:5], "1")
 
 
 def _split_path(text: str) -> tuple[str, list[tuple[int, str]]]:

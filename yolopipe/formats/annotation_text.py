@@ -138,8 +138,10 @@ def format_annotation(image_path: str, bboxes: npt.ArrayLike) -> str:
     'my dir/a.jpg 1,2.5,30,40,0'
     """
     table = np.asarray(bboxes, np.float64)
-    boxes = table.tolist() if table.size else []
-    tokens = [",".join(map(number_text, box[:5])) + ",1" * any(box[5:]) for box in boxes]
+    table = table if table.size else np.empty((0, 5))
+    tokens = [",".join(map(number_text, box)) for box in table[:, :5].tolist()]
+    for ignored in np.flatnonzero(table[:, 5:]).tolist():
+        tokens[ignored] += ",1"
     line = " ".join([image_path, *tokens])
     split = split_line(line)
     one_line = image_path and not any(c in image_path for c in "\r\n") and not is_comment(line)
