@@ -366,8 +366,10 @@ class _Boxes:
     def add(self, record: Mapping[str, Any], place: Place, values: Sequence[float]) -> None:
         """Add a box: the ids of its record, and the numbers to keep."""
         self._values.extend(values)
-        ids = (normal_id(record[key]) for key in ("image_id", "category_id"))
-        self._columns.extend((*(self._numbers.setdefault(key, len(self._numbers)) for key in ids), *place))
+        self._columns.extend((self._number(record["image_id"]), self._number(record["category_id"]), *place))
+
+    def _number(self, key: Any) -> int:
+        return self._numbers.setdefault(key if type(key) is int else normal_id(key), len(self._numbers))
 
     def finish(
         self, images: Iterable[int | str], categories: Iterable[int | str], *, whole: bool, width: int
