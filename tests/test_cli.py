@@ -52,6 +52,7 @@ def project(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_parse_to_precompute(project, capsys):
     for stage in ("parse", "augment", "precompute"):
         assert call(stage, "--workers", "1") == 0
@@ -63,6 +64,7 @@ def test_parse_to_precompute(project, capsys):
     assert cv2.imread("drawn.png").shape[0] > 100
 
 
+@pytest.mark.slow
 def test_arrow_uses_the_allocator_of_the_system(tmp_path):
     """Commands import Arrow late, so that it reads the variable; its own pool would grow with the data."""
     code = "import atexit, sys; sys.argv = ['yolopipe', '--version']; from yolopipe.cli import main; "
@@ -82,6 +84,7 @@ def test_ctrl_c_while_the_commands_are_imported(tmp_path):
     assert len(run.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_json_is_all_there_is_on_standard_output(project, capsys):
     for stage in ("parse", "augment", "precompute"):
         assert call(stage, "--json") == 0
@@ -136,6 +139,7 @@ def test_broken_input_to_parse(project, capsys, spoil, code, words):
         assert path.read_bytes() == content, "inputs are never edited"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["augment", "precompute", "train", "evaluate", "inspect-labels"])
 def test_a_stage_without_its_inputs_names_the_command_to_run(project, capsys, stage):
     assert call(stage) == 4
@@ -143,6 +147,7 @@ def test_a_stage_without_its_inputs_names_the_command_to_run(project, capsys, st
     assert not (project / "data").exists() or not any((project / "data").iterdir())
 
 
+@pytest.mark.slow
 def test_shards_of_another_schema(project, capsys):
     for stage in ("parse", "augment", "precompute"):
         assert call(stage) == 0

@@ -102,6 +102,7 @@ def test_other_pixels_are_all_encoded(drawn, project, params):
     assert pixels_of(drawn.make_config()) == (27, 0), "and the first ones are still there"
 
 
+@pytest.mark.slow
 def test_an_image_edited_in_place_with_the_same_size_and_date(drawn, project):
     config = drawn.make_config()
     pixels_of(config)
@@ -272,6 +273,7 @@ def test_any_history_of_changes_ends_as_a_cold_run(drawn, project, changes):
     assert_same_as_cold(drawn, config)
 
 
+@pytest.mark.slow
 def test_the_summary_and_the_command(drawn, project, capsys):
     def call(*arguments):
         return guarded(lambda: app(list(arguments), standalone_mode=False))

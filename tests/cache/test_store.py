@@ -100,6 +100,7 @@ def test_a_damaged_record_is_replaced(tmp_path):
     assert cache_size(tmp_path).entries == 3, "the damaged one is marked dead"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pack", ".index"])
 def test_cut_files_lose_only_their_end(tmp_path, suffix):
     """What a killed process or a power cut leaves, cut at every length."""
@@ -219,6 +220,7 @@ def test_a_cache_that_cannot_be_written(tmp_path):
     assert store.get(key_of(1)) is None
 
 
+@pytest.mark.slow
 def test_many_packs_few_open_files(tmp_path):
     for name in range(100):
         fill(tmp_path, [name])

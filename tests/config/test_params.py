@@ -88,6 +88,7 @@ def test_mistakes_are_named_with_line_and_column(tmp_path, text, place, named):
     assert any(line.startswith(f"{tmp_path / 'params.yaml'}:{place}: ") and named in line for line in mistakes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "shown"),
     [(".inf", "inf"), ("-.inf", "-inf"), (".nan", "nan"), ("1.0e400", "inf"), ("1" + "0" * 400, "1")],

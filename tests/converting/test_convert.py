@@ -291,6 +291,7 @@ LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="/\0\n\r")
 NAMES = st.lists(st.text(LETTERS, min_size=1, max_size=20), unique=True, min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
 @given(NAMES, NAMES, st.sampled_from([".jpg", ".PNG", ".tiff"]), st.sampled_from(["voc", "cvat", "label-studio"]))
 @example([" a", ".b", "c.xml", "\\d", "e\\f", "%41 1"], ["x<&>\"'", "\u2028y", "1"], ".jpg", "voc")

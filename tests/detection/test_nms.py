@@ -205,6 +205,7 @@ def test_raw_outputs_of_a_batch_give_what_their_decoded_ones_give(classes: int, 
         np.testing.assert_allclose(found.boxes_xyxy, alone.boxes_xyxy, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),

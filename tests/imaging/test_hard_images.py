@@ -185,6 +185,7 @@ def test_the_shard_shows_what_a_person_sees(rows, name):
     assert thin or min(image.size) == 1 or difference.mean() < 0.6, "nothing but grey around it"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_references_tell_the_turns_apart(orientation):
     """The comparison above would fail for any wrong orientation."""

@@ -81,6 +81,7 @@ def test_orientation_out_of_range_is_upright(value: int, tmp_path: Path) -> None
     assert (header.width, header.height, header.orientation) == (50, 40, 1)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60))
 def test_any_bytes_are_some_orientation(noise: bytes) -> None:
     for block in (noise, b"II*\0" + noise, b"Exif\0\0MM\0*\0\0\0\x08" + noise):

@@ -59,6 +59,7 @@ def test_problems_are_listed_with_exit_code_4(capsys: pytest.CaptureFixture[str]
     assert not Path("y").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train=", "=a.json", "a/b=c.json", "../x=c.json"])
 def test_wrong_splits(split: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("import", "coco", "set", "--out", "c", "--split", split) == 2
@@ -67,6 +68,7 @@ def test_wrong_splits(split: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--split train" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_convert_reads_params_or_named_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("import", "yolo", "set", "--out", "y") == 0
     assert call("convert", "coco", "--out", "c") == 3  # no params.yaml, no files named

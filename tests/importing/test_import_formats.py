@@ -120,6 +120,7 @@ def test_lists_make_splits(kind: str) -> None:
     assert text_of("out/val.txt") == ["b.png"]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None
 )

@@ -173,6 +173,7 @@ def bytes_read(shards: Path, **options: object) -> int:
     return count() - before
 
 
+@pytest.mark.slow
 def test_one_image_is_read_with_its_pixels_and_no_other(many: Path) -> None:
     row_group = 64 * 64 * 64 * 3
     inspect(many, image="train/630.png")  # imports
@@ -181,6 +182,7 @@ def test_one_image_is_read_with_its_pixels_and_no_other(many: Path) -> None:
     assert bytes_read(many, image="typo") < row_group
 
 
+@pytest.mark.slow
 def test_a_sheet_of_the_first_images_reads_no_others(many: Path, tmp_path: Path) -> None:
     assert bytes_read(many, out=tmp_path / "sheet.png", copy=0) < 3 * 64 * 64 * 64 * 3
 

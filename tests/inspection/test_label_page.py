@@ -372,6 +372,7 @@ def test_names_in_charts_are_escaped() -> None:
 # ---- the command
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", lambda url: bool(opened.append(url)) or True)

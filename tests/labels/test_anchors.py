@@ -111,6 +111,7 @@ def test_better_than_k_means_by_euclid():
     assert ours > anchor_fit(sizes, COCO).mean_best_iou
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [300, 3000])
 def test_the_order_of_boxes_does_not_matter(count, monkeypatch):
     monkeypatch.setattr(module, "MOST_SIZES", 1000)  # the larger set is merged

@@ -136,6 +136,7 @@ def test_boxes_that_the_reference_labels_wrongly_are_refused(bbox, sentence):
         preprocess_true_boxes([bbox], input_size=416, anchors=ANCHORS, num_classes=2)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 12), min_size=1, max_size=8))
 @settings(max_examples=40)
 def test_many_images_at_once_equal_each_alone(seed, counts):
@@ -169,6 +170,7 @@ def test_sparse_and_dense_are_inverses(seed, count):
         assert (np.diff(label.cell) > 0).all()
 
 
+@pytest.mark.slow
 def test_equals_the_reference_on_real_scenes():
     """The boxes of the embedded sample: real handwriting, composed."""
     from yolopipe.imaging.geometry import letterbox_matrix, transform_boxes

@@ -166,6 +166,7 @@ def test_diff_of_a_git_revision(folder: Path, capsys: pytest.CaptureFixture[str]
     assert table.count("\n| `shots é/") == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "named"),
     [

@@ -47,6 +47,7 @@ def flat(model: keras.Model) -> np.ndarray:
     return np.concatenate([weight.ravel() for weight in model.get_weights()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("header", [{"version": (0, 2), "seen": 2**40}, {"version": (0, 1), "seen": 7}])
 def test_we_read_what_opencv_reads(darknet, small, tmp_path: Path, header) -> None:
     """A file by an independent writer gives OpenCV and us the same three outputs."""
@@ -56,6 +57,7 @@ def test_we_read_what_opencv_reads(darknet, small, tmp_path: Path, header) -> No
     assert darknet.worst_difference(ours, darknet.opencv_outputs(cfg, weights, IMAGES)) < 1e-4
 
 
+@pytest.mark.slow
 def test_but_for_epsilon_we_read_every_file_as_opencv_does(darknet, tmp_path: Path) -> None:
     """It takes 1e-6 where Darknet on a GPU takes 1e-5; small variances show that, and nothing else."""
     tiny = darknet.random_weights(darknet.small_cfg(), least_variance=1e-5)
@@ -93,6 +95,7 @@ def test_written_and_read_is_the_same_file(darknet, small, tmp_path: Path) -> No
     assert (tmp_path / "again.weights").read_bytes() == weights.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("least_variance", "training", "tolerance"), [(1e-7, False, 1e-4), (0.3, False, 1e-4), (0.3, True, 0.01)]
 )
@@ -154,6 +157,7 @@ def test_the_sizes_of_known_files(true_size) -> None:
     assert [layout.fit((248_007_048 - 20) // 4 + extra) for extra in (-1, 1, 2692)] == [None] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [0.125, 0.25])
 def test_every_number_of_classes_is_read_off_the_size(darknet, width: float) -> None:
     stages = ((8, 8, 1), (16, 8, 1), (32, 16, 1), (64, 32, 1), (128, 64, 1))
@@ -167,6 +171,7 @@ def test_every_number_of_classes_is_read_off_the_size(darknet, width: float) -> 
         assert all(layout.fit(layout.floats(classes) + extra) is None for extra in (-1, 1))
 
 
+@pytest.mark.slow
 def test_files_that_end_before_the_first_head(darknet, small, tmp_path: Path) -> None:
     """What ``darknet partial`` writes; from the backbone on any whole convolution may be the last."""
     arrays = darknet.random_weights(darknet.small_cfg())
@@ -216,6 +221,7 @@ def damaged(data: bytes) -> dict[str, tuple[bytes, str]]:
 DAMAGED = sorted(damaged(bytes(400)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_damaged_files_are_refused_and_not_loaded(darknet, small, tmp_path: Path, kind: str) -> None:
     data = darknet.weights_bytes(darknet.random_weights(darknet.small_cfg()))

@@ -205,6 +205,7 @@ def test_equals_the_dense_loss_whatever_the_numbers(
     assert_equal_loss(batch, stride, anchors_px, threshold, smooth)
 
 
+@pytest.mark.slow
 def test_200_boxes_some_of_which_are_ignored(assert_equal_loss) -> None:
     batch = random_batch(np.random.default_rng(3), 26, 16, 3, [200, 33])
     assert_equal_loss(batch, 16, ANCHORS_PX[1], 0.3, 0.01)
@@ -247,6 +248,7 @@ def test_a_good_prediction_beside_its_cell_is_not_background() -> None:
     assert ours(unlisted, 8, anchors_px)[0][1] == pytest.approx(0.25 * np.log(2), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stride", "anchors_px"), SCALES)
 def test_no_boxes_leaves_only_background(assert_equal_loss, stride: int, anchors_px: np.ndarray) -> None:
     batch = random_batch(np.random.default_rng(1), 4, stride, 2, [0, 0])
@@ -258,6 +260,7 @@ def test_no_boxes_leaves_only_background(assert_equal_loss, stride: int, anchors
     assert_equal_loss(batch, stride, anchors_px, 0.5, 0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [100.0, -100.0, None])
 @pytest.mark.parametrize(("stride", "anchors_px"), SCALES)
 def test_extreme_outputs_give_finite_loss_and_gradient(
@@ -271,6 +274,7 @@ def test_extreme_outputs_give_finite_loss_and_gradient(
     assert np.isfinite(gradients).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.0, 100.0, -100.0, -13.0])
 @pytest.mark.parametrize("box", [[50, 50, 50, 50], [0, 0, 0, 0], [416, 416, 416, 416], [20, 30, 20, 90]])
 def test_boxes_without_area_give_finite_loss_and_gradient(value: float, box: list[float]) -> None:

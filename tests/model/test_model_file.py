@@ -59,6 +59,7 @@ def test_two_saves_of_equal_models_are_equal_bytes(saved: Path, tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {"again.weights.h5", saved.name}
 
 
+@pytest.mark.slow
 def test_keras_alone_reads_it_too(saved: Path, model: keras.Model) -> None:
     """The card inside does not disturb Keras."""
     other = YOLOv3(3, width=0.125, depth=0.1)
@@ -73,6 +74,7 @@ def test_more_classes_than_an_attribute_could_hold(saved: Path, model: keras.Mod
     assert card_of_model(saved).class_names == names
 
 
+@pytest.mark.slow
 def test_the_card_needs_no_keras(saved: Path) -> None:
     code = (
         "import sys; from yolopipe.model.model_file import card_of_model; "

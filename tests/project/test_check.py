@@ -43,6 +43,7 @@ def bad_rows():
     return [row for row in check.run() if row.severity != "ok"]
 
 
+@pytest.mark.slow
 def test_a_sound_project(project, capsys):
     assert bad_rows() == []
     assert call("--fail-on", "warning") == 0
@@ -218,6 +219,7 @@ def test_a_broken_config_does_not_prevent_the_other_checks(project):
     assert {row.name for row in bad_rows()} == {"params.yaml", "stage train", "outputs"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, "", "- 1\n", "data: [\n"])
 def test_params_that_cannot_be_read_at_all(project, capsys, content):
     Path("params.yaml").unlink()
@@ -319,6 +321,7 @@ def test_an_output_that_git_tracks(project, git):
     assert "git rm -r --cached models/last.weights.h5" in row.advice
 
 
+@pytest.mark.slow
 def test_inputs_that_experiments_would_not_see(project, git):
     git("rm", "-q", "-r", "--cached", "data/annotations", "voc data")
     (row,) = bad_rows()
@@ -366,6 +369,7 @@ def test_packages_that_are_missing(project, monkeypatch):
     assert (row.advice, row.severity) == ("pip install no_such_package", "error")
 
 
+@pytest.mark.slow
 def test_the_demo_before_its_data_exist(project, tmp_path, git, monkeypatch):
     init(tmp_path / "demo", demo=True)
     monkeypatch.chdir(tmp_path / "demo")

@@ -57,6 +57,7 @@ def test_again_changes_nothing(demo):
     assert {name: Path(name).read_bytes() for name in names()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "demo"),
     [("params.yaml", False), ("dvc.yaml", False), ("params.yaml", True), ("data/sample/dvc.yaml", True)],

@@ -54,6 +54,7 @@ def test_own_params_keep_every_comment(repo):
     assert "sample" not in "".join(comments(own_params(DATA)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["a b/ö.txt", "v #1.txt", "a: b.txt", "123", "yes, no.txt", "~", "- x", "'q'.txt", '"']
 )

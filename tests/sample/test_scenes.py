@@ -72,6 +72,7 @@ def test_digits_have_the_promised_size_at_network_input() -> None:
     assert np.percentile(heights, 90) > 2 * np.percentile(heights, 10)
 
 
+@pytest.mark.slow
 def test_boxes_are_tight_around_the_ink() -> None:
     """On scenes with one digit and no clutter: the ink, found by its contrast alone, fills the box to its edges."""
     checked = 0
@@ -98,6 +99,7 @@ def test_boxes_are_tight_around_the_ink() -> None:
     assert checked >= 15
 
 
+@pytest.mark.slow
 def test_scenes_vary() -> None:
     scenes = [scene_of(seed) for seed in range(80)]
     assert {len(scene.classes) for scene in scenes} >= {0, 1, 2, 3, 4, 5}
@@ -136,6 +138,7 @@ def digests(options: dict[str, int], workers: int) -> dict[str, str]:
     return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_for_any_worker_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sample, "CHUNK_SCENES", 5)

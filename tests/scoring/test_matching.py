@@ -88,6 +88,7 @@ def plain_match(truth: Truth, found: Detections, iou: float, near: float) -> tup
     return [taken.get(n, -1) for n in range(len(found.classes))], ious, verdicts, missed
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32 - 1),

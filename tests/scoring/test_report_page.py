@@ -231,6 +231,7 @@ def test_tiles_show_scores_and_their_change(open_page, scored) -> None:
     assert page("h1").inner_text() == f"mAP {scored.evaluation.measures.coco.ap():.3f} on 40 images"
 
 
+@pytest.mark.slow
 def test_the_confusion_is_that_of_evaluate_and_follows_the_slider(open_page, scored) -> None:
     page = open_page(scored.file)
     matrix = scored.evaluation.confusion
@@ -253,6 +254,7 @@ def test_the_confusion_is_that_of_evaluate_and_follows_the_slider(open_page, sco
             assert page(f"#count-{name}").inner_text() == f"{kinds[TRUE_POSITIVE] / whole:.3f}"
 
 
+@pytest.mark.slow
 def test_worst_images_come_first(open_page, scored) -> None:
     page = open_page(scored.file)
     errors = {
@@ -268,6 +270,7 @@ def test_worst_images_come_first(open_page, scored) -> None:
     assert page.texts(".shot b")[0] == "00.jpg"
 
 
+@pytest.mark.slow
 def test_a_cell_of_the_confusion_matrix_filters_the_images(open_page, scored) -> None:
     page = open_page(scored.file)
     (row, column), _ = max(
@@ -289,6 +292,7 @@ def test_a_cell_of_the_confusion_matrix_filters_the_images(open_page, scored) ->
     assert page("#gallery-count").inner_text() == "40 images"
 
 
+@pytest.mark.slow
 def test_truth_and_detections_can_be_hidden(open_page, scored) -> None:
     page = open_page(scored.file)
 
@@ -353,6 +357,7 @@ def test_an_image_enlarged_by_keyboard_and_hostile_names_shown_as_text(open_page
     assert page("#image-title").text_content() == HOSTILE
 
 
+@pytest.mark.slow
 def test_classes_sort_and_show_their_curve(open_page, scored) -> None:
     page = open_page(scored.file)
     page("#classes th >> nth=2").click()
@@ -395,6 +400,7 @@ def test_a_page_of_images_without_boxes(open_page, shards, tmp_path: Path, annot
     assert len(page.texts(".shot b")) == 1
 
 
+@pytest.mark.slow
 def test_dark_and_narrow(open_page, scored) -> None:
     page = open_page(scored.file, color_scheme="dark")
     assert page.tab.evaluate("document.documentElement.dataset.theme") == "dark"

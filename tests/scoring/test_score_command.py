@@ -39,6 +39,7 @@ def close(ours: dict, theirs: dict) -> None:
             assert ours[key] == (None if value is None else pytest.approx(value, abs=1e-12)), key
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -134,6 +135,7 @@ def test_difficult_boxes_and_the_extra_pixel(tmp_path: Path) -> None:
     assert plain["mAP50"] == plus_one["mAP50"] == pytest.approx(51 / 101), "COCO knows neither"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "predictions", "place"),
     [

@@ -82,6 +82,7 @@ def random_set(seed: int, boxes: int, found: int) -> tuple[Truth, Detections]:
     return truth, detections
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -38,6 +38,7 @@ def facts(row: Row, pixels: bool) -> tuple[object, ...]:
     return row.path, row.copy, row.boxes_xyxy.tolist(), labels, row.image if pixels else b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copy", [0, 1])
 def test_chosen_rows_are_those_of_a_whole_reading(written: tuple[Path, Manifest], copy: int) -> None:
     folder, manifest = written

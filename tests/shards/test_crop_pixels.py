@@ -81,6 +81,7 @@ sides = st.integers(4, 220)
 shares = st.tuples(*[st.floats(0, 1)] * 4)
 
 
+@pytest.mark.slow
 @given(sides, sides, st.lists(shares, max_size=3), st.sampled_from([32, 64]), st.booleans(), st.integers(0, 2**32))
 @example(200, 150, [(0.4, 0.4, 0.2, 0.2)], 64, False, 3)
 @example(200, 150, [], 64, False, 3)

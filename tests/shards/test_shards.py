@@ -244,6 +244,7 @@ def test_table_is_the_same_for_other_neighbours(project):
         pd.testing.assert_frame_equal(whole.loc[part.index], part)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["png", "raw"])
 def test_lossless_encodings_agree(project, encoding, monkeypatch):
     """PNG and raw hold the pixels that JPEG was made from."""
@@ -294,6 +295,7 @@ def read_rows_of(folder, name):
     return READERS["tfrecord"](folder / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["parquet", "tfrecord"])
 def test_batches_equal_rows(project, form):
     from yolopipe.shards.tfdata import batches

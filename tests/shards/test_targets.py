@@ -117,6 +117,7 @@ def test_the_worst_images_are_kept_and_no_more(shards) -> None:
     assert [tally.overwritten for tally in worst] == [3] * 7 + [2] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["keep-best-iou", "next-anchor"])
 @settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 14))

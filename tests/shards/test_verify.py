@@ -53,6 +53,7 @@ def flip(path, position):
         file.write(bytes([byte[0] ^ 1]))
 
 
+@pytest.mark.slow
 def test_whole_shards(project, capsys):
     assert call("verify") == 0
     output = capsys.readouterr()

@@ -266,6 +266,7 @@ def test_ignored_boxes_count_neither_way(build, truth: Truth, network: SimpleNam
     assert json.loads(paths.EVAL_METRICS.read_text())["ignored"] == 0
 
 
+@pytest.mark.slow
 def test_nothing_found_is_a_score_of_zero(build, truth: Truth) -> None:
     build(truth)
     result = evaluate.run(config(score_threshold=0.999))

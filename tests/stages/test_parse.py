@@ -336,6 +336,7 @@ def test_nothing_left_is_an_error(project: Run) -> None:
         project("images/no.jpg\n", on_bad="drop-image")
 
 
+@pytest.mark.slow
 def test_no_output_depends_on_workers_and_inputs_stay(project: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def digests() -> dict[str, str]:
         files = sorted(p for p in Path().rglob("*") if p.is_file())

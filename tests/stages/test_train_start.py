@@ -126,6 +126,7 @@ def test_its_own_output_is_refused(project: Path, path: Path) -> None:
         assert f"cp {weights} start/" in str(caught.value.hint)
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_fit_leaves_no_output(project: Path) -> None:
     Path("cut.weights").write_bytes(Path("start weights/yolov3.weights").read_bytes()[:-1])
     with pytest.raises(DataError, match=r"cut\.weights: .*\b546,752 .*\b3 classes\b"):

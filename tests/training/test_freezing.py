@@ -131,6 +131,7 @@ def by_hand(gradients: list[float], rates: list[float], value: float) -> float:
     return value
 
 
+@pytest.mark.slow
 def test_a_late_variable_is_updated_as_by_an_adam_of_its_own() -> None:
     rng = np.random.default_rng(0)
     early, late = keras.Variable(1.0, name="early"), keras.Variable(2.0, name="late")

@@ -19,6 +19,7 @@ def rate_by_hand(number: int, lr_init: float, lr_end: float, warmup: int, total:
     return lr_end + 0.5 * (lr_init - lr_end) * (1 + math.cos((number - warmup) / (total - warmup) * math.pi))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(0, 400), st.integers(1, 4000), st.floats(1e-5, 1e-1), st.floats(0, 1))
 def test_is_the_formula(float64: Any, warmup: int, more: int, lr_init: float, share: float) -> None:

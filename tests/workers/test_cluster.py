@@ -196,6 +196,7 @@ def test_a_task_that_always_kills_is_named(workers, tmp_path, monkeypatch):
     assert "task-1" in caught.value.message.split()
 
 
+@pytest.mark.slow
 def test_a_worker_with_other_versions_or_another_folder_is_named(workers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     versions = {**cluster._versions(), "opencv": "0.1"}
@@ -210,6 +211,7 @@ def test_a_worker_with_other_versions_or_another_folder_is_named(workers, tmp_pa
     assert str(tmp_path) in caught.value.message.split()
 
 
+@pytest.mark.slow
 def test_no_scheduler_and_no_worker(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
@@ -245,6 +247,7 @@ def test_where_the_work_is_done(monkeypatch):
         chosen_workers(count=3, scheduler="tcp://b:2")
 
 
+@pytest.mark.slow
 def test_without_the_extra(monkeypatch):
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     with pytest.raises(UsageError) as caught:

@@ -41,12 +41,14 @@ def always_die(number):
     return number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("count", [0, 1, 9])
 def test_every_task_once(workers, count):
     assert dict(map_unordered(double, range(count), workers=workers)) == {i: 2 * i for i in range(count)}
 
 
+@pytest.mark.slow
 def test_an_error_keeps_its_type_and_message():
     with pytest.raises(ImageError) as caught:
         dict(map_unordered(complain, range(6), workers=2))
@@ -64,6 +66,7 @@ def count_and_double(task):
     return 2 * number
 
 
+@pytest.mark.slow
 def test_one_slow_task_holds_the_others_up_where_order_matters(tmp_path):
     started, *others = map_in_order(count_and_double, [(str(tmp_path), n) for n in range(6 * AHEAD)], workers=2)
     assert started == 2 * AHEAD
@@ -79,12 +82,14 @@ def test_results_in_order_also_when_a_worker_dies(tmp_path, workers, count):
     assert list(map_in_order(die_once, tasks, workers=workers)) == list(range(count))
 
 
+@pytest.mark.slow
 def test_a_task_of_a_killed_worker_is_tried_again(tmp_path):
     tasks = [(str(tmp_path / "marker"), number) for number in range(6)]
     assert dict(map_unordered(die_once, tasks, workers=2)) == {i: i for i in range(6)}
     assert (tmp_path / "marker").exists()
 
 
+@pytest.mark.slow
 def test_a_task_that_always_kills_is_named():
     with pytest.raises(YolopipeError) as caught:
         dict(map_unordered(always_die, range(5), workers=2, name=lambda n: f"task {['zero', 'one', 'two'][n % 3]}"))

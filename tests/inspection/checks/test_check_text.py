@@ -95,6 +95,7 @@ def test_exit_codes(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert tree["images"] == 12
 
 
+@pytest.mark.slow
 def test_only_one_rule(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
     project.add("train", 1, "14,18,34,39,1")
     project.build()

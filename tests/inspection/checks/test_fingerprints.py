@@ -115,6 +115,7 @@ def test_unreadable_images_are_named(tmp_path: Path) -> None:
     assert all(str(folder) not in message for *_, message in found.unreadable)
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yolopipe.inspection.checks.fingerprints.FEW_IMAGES", 0)
     monkeypatch.setattr("yolopipe.inspection.checks.fingerprints.CHUNK_IMAGES", 5)

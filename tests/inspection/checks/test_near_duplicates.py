@@ -50,6 +50,7 @@ def all_pairs(prints: Prints, group: np.ndarray, wanted: np.ndarray) -> tuple[se
     return same, other
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -227,6 +227,7 @@ def test_places_are_named(project: Any) -> None:
     assert (leak.image, leak.line) == ("bilder/fast ä val 6.jpg", 6)
 
 
+@pytest.mark.slow
 def test_page_check_and_command_print_the_same_nine_anchors(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Boxes of odd sizes in a source that is scaled: no side is a whole number of pixels of the network input."""
     coco_anchors(project)
@@ -349,6 +350,7 @@ def test_half_of_a_parsed_folder_is_left_out(project: Any, damage: str) -> None:
     assert any("zero-size" in reason for reason in report.left_out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "content"),
     [
