@@ -1,4 +1,7 @@
-"""The whole pipeline as its user runs it: a copy of this project, tiny data, DVC."""
+"""The whole pipeline as its user runs it: a copy of this project, tiny data, DVC.
+
+The network is the small one; tests/stages/test_train_start.py trains the real one in the stage.
+"""
 
 import csv
 import json
@@ -40,15 +43,15 @@ class Project:
             "DVC_NO_ANALYTICS": "1",
             "GIT_CONFIG_GLOBAL": str(folder.parent / "gitconfig"),
             "CUDA_VISIBLE_DEVICES": "-1",
+            "PYTHONPATH": small_network.EVERYWHERE,
         }
         (folder.parent / "gitconfig").write_text(
             "[user]\nname = t\nemail = t@example.org\n[init]\ndefaultBranch = main\n"
         )
 
-    def run(self, *command: str, code: int = 0, **environment: str) -> str:
-        variables = {**self.environment, **environment}
+    def run(self, *command: str, code: int = 0) -> str:
         done = subprocess.run(
-            command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=2000, check=False
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=2000, check=False
         )
         assert done.returncode == code, f"{' '.join(command)} -> {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
@@ -146,7 +149,7 @@ def test_a_second_repro_does_nothing(project):
 def test_a_learning_rate_reruns_train_and_evaluate_only(project):
     """1e-5 is written as 1e-05, a string to YAML 1.1 readers; a string would be refused."""
     params = ["-S", "train.lr_init=1e-5", "-S", "train.lr_end=1e-6"]
-    output = project.run("dvc", "exp", "run", "--name", "low-lr", *params, PYTHONPATH=small_network.EVERYWHERE)
+    output = project.run("dvc", "exp", "run", "--name", "low-lr", *params)
     assert project.ran(output) == ["train", "evaluate"]
     assert "lr_init: 1e-05" in (project.folder / "params.yaml").read_text()
     with (project.folder / "plots/train/curves.csv").open() as file:

@@ -13,7 +13,7 @@ from tests.helpers import small_network
 SMALL = {"width: 1.0": "width: 0.0625", "depth: 1.0": "depth: 0.1", "epochs: 50": "epochs: 1", "size: 8": "size: 4"}
 """To keep the time down: the model and the length of the training.  The data stages are not changed.
 
-The network is the small one; tests/test_pipeline.py trains the real one under DVC."""
+The network is the small one; tests/stages/test_train_start.py trains the real one."""
 
 
 @pytest.fixture(scope="module")

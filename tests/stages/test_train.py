@@ -68,7 +68,7 @@ def config(seed: int = 1, input_size: int | list[int] = 64, **train_params: Any)
 
 @pytest.fixture(scope="module", autouse=True)
 def small() -> Iterator[None]:
-    """The real network is trained by tests/test_pipeline.py and tests/training/test_step.py."""
+    """The real network is trained by test_train_start.py and tests/training/test_step.py."""
     with pytest.MonkeyPatch.context() as patch:
         small_network.install(patch)
         yield
