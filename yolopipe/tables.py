@@ -140,7 +140,7 @@ class Boxes(NamedTuple):
         return Boxes(self.boxes_xyxy[keep], self.classes[keep], self.origins[keep], before[self.offsets])
 
 
-def box_columns(boxes: Boxes, ignored: Boxes | None = None) -> dict[str, pa.Array]:
+def box_columns(boxes: Boxes, ignored: Boxes) -> dict[str, pa.Array]:
     """The columns :data:`BOX_COLUMNS` of a table from the boxes of its rows, those to be ignored last.
 
     >>> offsets = np.array([0, 1, 2])
@@ -148,7 +148,6 @@ def box_columns(boxes: Boxes, ignored: Boxes | None = None) -> dict[str, pa.Arra
     >>> box_columns(two, two.where(np.array([False, True])))["ignore"].to_pylist()
     [[False], [False, True]]
     """
-    ignored = boxes.where(np.zeros(len(boxes.classes), bool)) if ignored is None else ignored
     order = np.argsort(np.concatenate([boxes.rows, ignored.rows]), kind="stable")
     ignore = np.repeat([False, True], [len(boxes.classes), len(ignored.classes)])[order]
     boxes_xyxy, classes, origins = (np.concatenate(pair)[order] for pair in zip(boxes[:3], ignored[:3], strict=True))

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from yolopipe.errors import DataError, Problem
 from yolopipe.files import atomic_file
@@ -39,6 +40,7 @@ __all__ = [
     "CorrectionKind",
     "CorrectionsText",
     "LabelBox",
+    "count_kinds",
     "format_corrections",
     "read_correction_lines",
     "read_corrections",
@@ -120,6 +122,16 @@ class Correction(NamedTuple):
         """By image, then by place: the order in which lines are written."""
         place = self.was or self.now or self.region or ()
         return self.image, place, self.was is None, self.now or (), self.comment
+
+
+def count_kinds(corrections: Iterable[Correction]) -> dict[str, int]:
+    """How many corrections there are of each kind, by the keys of the JSON reports.
+
+    >>> count_kinds([Correction("a.jpg", LabelBox(1, 2, 3, 4, 0), None)])["removed"]
+    1
+    """
+    kinds = Counter(correction.kind for correction in corrections)
+    return {kind.replace("+", "_and_").replace("-", "_"): kinds[kind] for kind in get_args(CorrectionKind)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,9 +158,8 @@ def move_boxes(variants: Variants, boxes_xyxy: npt.ArrayLike, offsets: Ints) -> 
     >>> move_boxes(identity_variants([(20, 10)]), [[1, 2, 3, 4]], np.array([0, 1])).tolist()
     [[1.0, 2.0, 3.0, 4.0]]
     """
-    image = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    inside: Floats = np.clip(_in_frames(variants, boxes_xyxy, image), 0.0, np.tile(variants.frame_wh, 2)[image])
-    return inside
+    frames_xyxy = np.hstack([np.zeros_like(variants.frame_wh), variants.frame_wh])
+    return _moved_within(frames_xyxy, variants, boxes_xyxy, offsets)
 
 
 def cut_boxes(variants: Variants, boxes_xyxy: npt.ArrayLike, offsets: Ints) -> Floats:
@@ -177,17 +176,19 @@ def cut_boxes(variants: Variants, boxes_xyxy: npt.ArrayLike, offsets: Ints) -> F
     >>> cut_boxes(identity_variants([(20, 10)]), [[15, 2, 30, 4]], np.array([0, 1])).tolist()
     [[15.0, 2.0, 20.0, 4.0]]
     """
+    return _moved_within(variants.visible_xyxy, variants, boxes_xyxy, offsets)
+
+
+def _moved_within(limits_xyxy: Floats, variants: Variants, boxes_xyxy: npt.ArrayLike, offsets: Ints) -> Floats:
+    """Boxes in frame pixels, clipped to a rectangle of each frame."""
     image = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    low, high = np.split(variants.visible_xyxy[image], 2, axis=1)
-    cut: Floats = np.clip(_in_frames(variants, boxes_xyxy, image), np.tile(low, 2), np.tile(high, 2))
-    return cut
-
-
-def _in_frames(variants: Variants, boxes_xyxy: npt.ArrayLike, image: Ints) -> Floats:
+    low, high = np.split(limits_xyxy[image], 2, axis=1)
     corners = np.asarray(boxes_xyxy, np.float64).reshape(-1, 2, 2)
     scale = variants.matrix[:, [0, 1], [0, 1]][image, np.newaxis]
     moved = corners * scale + variants.matrix[:, :, 2][image, np.newaxis]
-    return np.hstack([moved.min(axis=1), moved.max(axis=1)])
+    boxes = np.hstack([moved.min(axis=1), moved.max(axis=1)])
+    inside: Floats = np.clip(boxes, np.tile(low, 2), np.tile(high, 2))
+    return inside
 
 
 def _cores(boxes_xyxy: Floats, offsets: Ints, size_wh: Floats) -> Floats:

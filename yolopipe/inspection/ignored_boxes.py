@@ -9,7 +9,7 @@ from yolopipe.imaging.geometry import invert_affine, transform_boxes
 from yolopipe.labels.scale_label import Labels
 from yolopipe.shards.schema import Row
 
-__all__ = ["IgnoredBox", "count_unlisted", "ignored_boxes"]
+__all__ = ["IgnoredBox", "ignored_boxes"]
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,3 @@ def _unlisted(row: Row, labels: Labels) -> list[set[int]]:
 
 def _holding(number: int, unlisted: Sequence[set[int]], strides: Sequence[int]) -> tuple[int, ...]:
     return tuple(stride for stride, numbers in zip(strides, unlisted, strict=True) if number in numbers)
-
-
-def count_unlisted(row: Row, size: int) -> int:
-    """How often a box to be ignored of a row is not in the list of a scale.
-
-    Args:
-        row: from the shards.
-        size: side of the network input.
-    """
-    return sum(map(len, _unlisted(row, row.labels_at(size)))) if len(row.ignored.classes) else 0

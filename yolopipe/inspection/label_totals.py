@@ -10,7 +10,6 @@ import numpy as np
 from yolopipe.arrays import Ints
 from yolopipe.config.params import ANCHORS_PER_SCALE
 from yolopipe.errors import ShardError
-from yolopipe.inspection.ignored_boxes import count_unlisted
 from yolopipe.labels.collisions import COLLISION_RULES
 from yolopipe.shards.label_info import LabelInfo, count_labels, sum_labels
 from yolopipe.shards.manifest import Manifest
@@ -95,7 +94,7 @@ class SplitTotals:
         for rule, count in found.without_positive().items():
             self.without_positive[rule] += count
         for size in batch.manifest.smaller_sizes:
-            labels = count_labels(batch.assignments[size], sum(count_unlisted(row, size) for row in batch.rows))
+            labels = count_labels(batch.assignments[size], sum(row.unlisted_at(size) for row in batch.rows))
             self.smaller[size] = sum_labels([self.smaller[size], labels]) if size in self.smaller else labels
         self._add_tallies(list(_tallies(batch)))
 
@@ -141,7 +140,7 @@ def _tallies(batch: AssignedRows) -> Iterator[ImageTally]:
     unlisted = np.concatenate([scale.slot_box[~scale.slot_wins] for scale in found.scales])
     masks = (found.positives == 0, found.partly_overwritten, found.forced, unlisted)
     counts = [np.bincount(batch.row_of_box[chosen], minlength=len(rows)) for chosen in masks]
-    counts[-1] += [count_unlisted(row, batch.manifest.input_size) for row in rows]
+    counts[-1] += [row.unlisted_at(batch.manifest.input_size) for row in rows]
     for number in np.flatnonzero(np.sum(counts, axis=0)).tolist():
         row = rows[number]
         boxes = len(row.classes), len(row.ignored.classes)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Labels", "ScaleLabel"]
+__all__ = ["Labels", "ScaleLabel", "count_unlisted"]
 
 
 class ScaleLabel(NamedTuple):
@@ -27,3 +27,18 @@ class ScaleLabel(NamedTuple):
 
 Labels = tuple[ScaleLabel, ScaleLabel, ScaleLabel]
 """Small stride first."""
+
+
+def count_unlisted(labels: Labels, boxes: int, ignored: int) -> int:
+    """How often a box to be ignored is not in the list of a scale, which is full.
+
+    Args:
+        labels: of one image.
+        boxes: how many of its boxes are to be found.
+        ignored: how many are to be ignored; they are numbered behind the others.
+
+    >>> full = ScaleLabel(np.zeros(0, np.int32), np.zeros(0, np.uint16), np.array([0, 1], np.uint16))
+    >>> count_unlisted((full, full, full), boxes=1, ignored=2)
+    3
+    """
+    return sum(ignored - int((label.slots >= boxes).sum()) for label in labels)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from yolopipe.errors import Problem, ProblemsError, UsageError
 from yolopipe.files import atomic_file
-from yolopipe.formats.corrections import Correction, LabelBox, format_corrections
+from yolopipe.formats.corrections import Correction, LabelBox, count_kinds, format_corrections
 from yolopipe.labelsets.compare import Changes, compare
-from yolopipe.labelsets.label_set import LabelSet, OnBad, kept_inputs, left_out_rows, read_label_set
+from yolopipe.labelsets.label_set import LabelSet, OnBad, kept_inputs, left_out_rows, read_versions
 from yolopipe.result import CommandResult
 
 __all__ = ["derive_corrections", "run"]
@@ -45,9 +44,7 @@ def run(
         ProblemsError: something cannot be read or written, and ``on_bad`` is ``fail``.
     """
     kept_inputs([out], [file for file in (old, new, classes, old_classes) if file is not None])
-    after, left_after = read_label_set([new], classes, on_bad=on_bad)
-    names = old_classes or classes or Path(new.rpartition(":")[2]).with_name("classes.names")
-    before, left_before = read_label_set([old], names, on_bad=on_bad)
+    before, after, left_out = read_versions(old, new, classes, old_classes, on_bad=on_bad)
     found = compare(before, after)
     corrections, problems = derive_corrections(before, after, found)
     if problems and on_bad == "fail":
@@ -59,20 +56,14 @@ def run(
         raise UsageError(f"{out} exists, and corrections are not overwritten", hint=hint)
     with atomic_file(out) as partial:
         partial.write_bytes(content)
-    kinds = Counter(correction.kind for correction in corrections)
-    counts = {
-        "moved": kinds["moved"],
-        "re_classed": kinds["re-classed"],
-        "moved_and_re_classed": kinds["moved+re-classed"],
-        "added": kinds["added"],
-        "removed": kinds["removed"],
-    }
+    kinds = count_kinds(corrections)
+    counts = {name: kinds[name] for name in ("moved", "re_classed", "moved_and_re_classed", "added", "removed")}
     rows: dict[str, object] = {name.replace("_", " "): f"{count:,}" for name, count in counts.items()}
     others = {"images_added": len(found.added_images), "images_removed": len(found.removed_images)}
     if any(others.values()):
         added, removed = others.values()
         rows["not written"] = f"{added:,} images that only {new} has, {removed:,} that only {old} has"
-    rows |= left_out_rows([*left_before, *left_after, *problems])
+    rows |= left_out_rows([*left_out, *problems])
     rows["written"] = str(out)
     report = {"old": old, "new": new, **counts, **others, "left_out": len(problems)}
     title = f"labels corrections: {len(corrections):,} lines"

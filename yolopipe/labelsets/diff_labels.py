@@ -9,7 +9,7 @@ from typing import Any
 
 from yolopipe.formats.annotation_line import number_text
 from yolopipe.labelsets.compare import Changes, compare
-from yolopipe.labelsets.label_set import LabelSet, OnBad, left_out_rows, read_label_set
+from yolopipe.labelsets.label_set import LabelSet, OnBad, left_out_rows, read_versions
 from yolopipe.result import CommandResult
 
 __all__ = ["BoxChange", "DiffResult", "box_changes", "run"]
@@ -72,9 +72,7 @@ def run(
     Raises:
         DataError: a text cannot be used.
     """
-    after, left_after = read_label_set([new], classes, on_bad=on_bad)
-    names = old_classes or classes or Path(new.rpartition(":")[2]).with_name("classes.names")
-    before, left_before = read_label_set([old], names, on_bad=on_bad)
+    before, after, left_out = read_versions(old, new, classes, old_classes, on_bad=on_bad)
     found = compare(before, after)
     changes = list(box_changes(before, after, found))
     counts = {
@@ -89,7 +87,7 @@ def run(
     }
     rows: dict[str, object] = {name.replace("_", " "): f"{count:,}" for name, count in counts.items()}
     rows["images with changes"] = f"{len({change.image for change in changes}):,}"
-    rows |= left_out_rows([*left_before, *left_after])
+    rows |= left_out_rows(left_out)
     report = {"old": old, "new": new, **counts, "changes": [_as_json(change) for change in changes]}
     listed = "\n".join(map(str, changes[:MOST_SHOWN]))
     more = (

@@ -32,6 +32,7 @@ __all__ = [
     "left_out_rows",
     "names_beside",
     "read_label_set",
+    "read_versions",
     "renumbered",
     "write_annotations",
 ]
@@ -154,6 +155,27 @@ def read_label_set(
         keep[[start + row for row in rows]] = False
         start += len(text.image_paths)
     return label_set.images(keep), problems
+
+
+def read_versions(
+    old: str, new: str, classes: Path | None, old_classes: Path | None, *, on_bad: OnBad
+) -> tuple[LabelSet, LabelSet, list[Problem]]:
+    """Read two versions of an annotation text.
+
+    Args:
+        old: a file, or ``REV:PATH`` for a file as a git revision has it.
+        new: the same.
+        classes: names file of the new version; by default ``classes.names`` beside it.
+        old_classes: names file of the old version; by default that of the new one.
+        on_bad: as for :func:`read_label_set`.
+
+    Returns:
+        The old and the new version, and what was left out of both.
+    """
+    after, left_after = read_label_set([new], classes, on_bad=on_bad)
+    names = old_classes or classes or Path(new.rpartition(":")[2]).with_name("classes.names")
+    before, left_before = read_label_set([old], names, on_bad=on_bad)
+    return before, after, [*left_before, *left_after]
 
 
 def _read_text(source: str | Path) -> AnnotationText:

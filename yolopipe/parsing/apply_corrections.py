@@ -6,7 +6,6 @@ twice, it is about the last of them, the one that ``duplicate-box`` names.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from yolopipe.errors import Problem
 from yolopipe.formats.annotation_text import AnnotationText
-from yolopipe.formats.corrections import LabelBox
+from yolopipe.formats.corrections import LabelBox, count_kinds
 from yolopipe.parsing.correction_index import CorrectionIndex
 
 __all__ = ["AppliedCorrections", "CorrectionTally", "apply_corrections", "corrections_text"]
@@ -190,16 +189,7 @@ class CorrectionTally:
 
     def counts(self) -> dict[str, int]:
         """How many corrections of each kind were applied."""
-        kinds = Counter(self.index.corrections[number].kind for number in self.used)
-        return {
-            "moved": kinds["moved"],
-            "re_classed": kinds["re-classed"],
-            "moved_and_re_classed": kinds["moved+re-classed"],
-            "added": kinds["added"],
-            "removed": kinds["removed"],
-            "confirmed": kinds["confirmed"],
-            "nothing_missing": kinds["nothing-missing"],
-        }
+        return count_kinds(self.index.corrections[number] for number in self.used)
 
 
 def corrections_text(counts: dict[str, int]) -> str:

@@ -38,6 +38,7 @@ __all__ = [
     "action_of",
     "apply_policy",
     "blocking_problems",
+    "correction_finding",
     "count_by_rule",
     "find_box_faults",
 ]
@@ -64,6 +65,11 @@ class Finding:
     scope: Scope
     image: int = -1
     box: int = -1
+
+
+def correction_finding(problem: Problem) -> Finding:
+    """A mistake in the corrections file as a finding; one that is only noted leaves nothing out."""
+    return Finding(problem, "note" if problem.action == "noted" else "correction")
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from yolopipe.parsing.box_rules import BoxChecker
 from yolopipe.parsing.correction_index import CorrectionsFile, load_corrections
 from yolopipe.parsing.cross_checks import with_cross_checks
 from yolopipe.parsing.lines import LinesTask, check_lines
-from yolopipe.parsing.policy import CheckedChunk, Finding, Policy, action_of
+from yolopipe.parsing.policy import CheckedChunk, Finding, Policy, action_of, correction_finding
 from yolopipe.parsing.summary import SPLITS
 from yolopipe.project.check_rows import CheckRow, class_list, ok
 
@@ -150,12 +150,11 @@ class _Inputs:
         tally = CorrectionTally(load_corrections(source))
         for _, chunk in chunks:
             tally.add(chunk.applied)
-        problems = [
-            problem
+        found = [
+            correction_finding(problem)
             for problem in tally.problems(f"{self.data.train} or {self.data.val}")
             if whole or problem.rule != "unknown-image"
         ]
-        found = [Finding(p, "note" if p.action == "noted" else "correction") for p in problems]
         fit = f"{len(tally.index.corrections):,} corrections, {len(tally.used):,} of them compared with the texts"
         return list(_rows_of("data.corrections", found, policy)) or [
             ok("data.corrections", f"{source.name}: {fit}"),

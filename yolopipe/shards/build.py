@@ -32,7 +32,7 @@ from yolopipe.imaging.geometry import (
 from yolopipe.imaging.images import decode_image, read_bytes
 from yolopipe.labels.assign import Assignment as Assigned
 from yolopipe.labels.assign import assign
-from yolopipe.labels.scale_label import Labels
+from yolopipe.labels.scale_label import Labels, count_unlisted
 from yolopipe.labels.sparse import encode_sparse
 from yolopipe.shards.label_info import LabelInfo, count_labels
 from yolopipe.shards.manifest import ShardInfo
@@ -136,14 +136,9 @@ def build_shard(task: ShardTask) -> BuiltShard:
 
 
 def _unlisted(labels: list[Labels], boxes: Boxes, ignored: Boxes) -> int:
-    """How often a box to be ignored is not in the list of a scale, which is full."""
-    counts = np.diff(boxes.offsets).tolist()
-    listed = (
-        sum(int((label.slots >= count).sum()) for row, count in zip(labels, counts, strict=True) for label in row)
-        if len(ignored.classes)
-        else 0
-    )
-    return len(STRIDES) * len(ignored.classes) - listed
+    """How often a box to be ignored is not in a list, over all rows."""
+    per_row = zip(labels, np.diff(boxes.offsets).tolist(), np.diff(ignored.offsets).tolist(), strict=True)
+    return sum(count_unlisted(row, found, more) for row, found, more in per_row if more)
 
 
 def _assign(task: ShardTask, boxes: Boxes, size: int) -> Assigned:

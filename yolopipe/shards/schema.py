@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolopipe.config.params import STRIDES
-from yolopipe.labels.scale_label import Labels, ScaleLabel
+from yolopipe.labels.scale_label import Labels, ScaleLabel, count_unlisted
 
 __all__ = [
     "ARRAYS",
@@ -128,6 +128,10 @@ class Row:
         """The labels of one input size."""
         return self.smaller.get(size, self.labels)
 
+    def unlisted_at(self, size: int) -> int:
+        """How often a box to be ignored is not in the list of a scale, at one input size."""
+        return count_unlisted(self.labels_at(size), len(self.classes), len(self.ignored.classes))
+
 
 def boxes_at_size(boxes_xyxy: npt.ArrayLike, size: int, largest: int) -> npt.NDArray[np.float32]:
     """Boxes of the stored pixels at another input size; rounding moves no box out of the image.
@@ -206,14 +210,15 @@ def smaller_sizes(names: Iterable[str]) -> tuple[int, ...]:
 
 def row_to_features(row: Row) -> dict[str, bytes]:
     """A row as named byte strings, the features of a TFRecord."""
+    every = row.every_box
     arrays: dict[str, npt.ArrayLike] = {
         "copy": [row.copy],
         "source_wh": row.source_wh,
         "matrix": row.matrix,
-        "boxes_xyxy": row.every_box.boxes_xyxy,
-        "classes": row.every_box.classes,
+        "boxes_xyxy": every.boxes_xyxy,
+        "classes": every.classes,
         "ignore": row.ignore,
-        "origin": row.every_box.origins,
+        "origin": every.origins,
     }
     for suffix, labels in (("", row.labels), *((f"_{size}", labels) for size, labels in row.smaller.items())):
         for stride, label in zip(STRIDES, labels, strict=True):

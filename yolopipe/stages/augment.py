@@ -126,8 +126,10 @@ def _counts(parsed: pa.Table, table: pa.Table) -> dict[str, int]:
     for words in pc.value_counts(table["operations"]).to_pylist():
         drawn.update({name: words["counts"] for name in words["values"].split()})
     counts = {"samples": table.num_rows, **drawn}
-    for name, ignored in (("boxes", False), ("ignored", True)):
-        before, after = (len(split_boxes(some, ignored=ignored).classes) for some in (parsed, table))
+    marks = [pc.list_flatten(some["ignore"]) for some in (parsed, table)]
+    ignored = [pc.sum(mark).as_py() or 0 for mark in marks]
+    boxes = [len(mark) - marked for mark, marked in zip(marks, ignored, strict=True)]
+    for name, (before, after) in (("boxes", boxes), ("ignored", ignored)):
         counts |= {name: after, f"{name}_lost": before - after}
     return counts
 

@@ -26,7 +26,15 @@ from yolopipe.parsing.box_rules import BoxChecker, guess_format
 from yolopipe.parsing.correction_index import CorrectionsFile, load_corrections
 from yolopipe.parsing.cross_checks import with_cross_checks
 from yolopipe.parsing.lines import LinesTask, check_lines, in_chunks
-from yolopipe.parsing.policy import CheckedChunk, Finding, Policy, action_of, apply_policy, blocking_problems
+from yolopipe.parsing.policy import (
+    CheckedChunk,
+    Finding,
+    Policy,
+    action_of,
+    apply_policy,
+    blocking_problems,
+    correction_finding,
+)
 from yolopipe.parsing.summary import (
     SPLITS,
     Counts,
@@ -215,10 +223,7 @@ class _Output:
 
     def add_corrections(self, tally: CorrectionTally, texts: str) -> None:
         """Count the corrections, after the last chunk; list those that cannot be applied."""
-        found = [
-            Finding(problem, "note" if problem.action == "noted" else "correction")
-            for problem in tally.problems(texts)
-        ]
+        found = [correction_finding(problem) for problem in tally.problems(texts)]
         self.bad_corrections = any(finding.scope == "correction" for finding in found)
         if self._blocks(found):
             return
